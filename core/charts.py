@@ -1,0 +1,403 @@
+"""DataFrame → altair Chart. Pure functions, and for each chart the words that say the same.
+
+Colours carry meaning and come from the theme's categorical colours, in the order of `MEANINGS`; so a chart
+is readable on a light and on a dark page. User text is only ever data here, never a field name or a format.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from core.words import count, percent, shorten
+
+MEANINGS = ("training", "validation", "test", "baseline", "wrong", "ink")
+SPLIT_MEANING = {"train": "training", "validation": "validation", "test": "test"}
+MOST_POINTS = 500
+MOST_BARS = 30
+CELLS_WITH_NUMBERS = 12
+
+_SPLIT_COLOUR = alt.Scale(domain=list(MEANINGS))
+_INK = alt.ColorDatum("ink")
+# A grey that stands out from a light and from a dark page: a dash alone has no colour of its own.
+_DASHES = alt.Legend(
+    title=None, orient="top", symbolType="stroke", symbolStrokeColor="#7f8a95", symbolSize=300
+)
+_LABEL_PIXELS = 130
+
+
+def loss_table(events: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """The losses in a run's events: columns split ("training" or "validation"), step, epoch, loss."""
+    splits = {"step": "training", "evaluated": "validation"}
+    return _event_table(events, splits, ["loss"])
+
+
+def score_table(events: Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """The validation scores in a run's events: columns split, step, epoch, accuracy, macro_f1."""
+    return _event_table(events, {"evaluated": "validation"}, ["accuracy", "macro_f1"])
+
+
+def thin(frame: pd.DataFrame, most: int = MOST_POINTS) -> pd.DataFrame:
+    """At most `most` rows: the means of equally long stretches, so that no spike is picked by chance."""
+    if len(frame) <= most:
+        return frame
+    stretch = np.arange(len(frame)) * most // len(frame)
+    return frame.groupby(stretch).mean(numeric_only=True).reset_index(drop=True)
+
+
+def loss_curves(losses: pd.DataFrame) -> alt.Chart:
+    """Training and validation loss over the steps. Takes a `loss_table`."""
+    training = losses[losses["split"] == "training"]
+    validation = losses[losses["split"] == "validation"]
+    thinned = thin(training, MOST_POINTS - min(len(validation), MOST_POINTS // 2))
+    points = pd.concat([thinned.assign(split="training"), thin(validation).assign(split="validation")])
+    base = alt.Chart(points).encode(
+        x=_step_axis(),
+        y=alt.Y("loss:Q", title="Loss (cross-entropy, nats)", scale=alt.Scale(zero=False)),
+        color=_split_colour(["training", "validation"]),
+        tooltip=[
+            alt.Tooltip("split:N", title="Texts"),
+            alt.Tooltip("step:Q", title="Step", format=",.0f"),
+            alt.Tooltip("epoch:Q", title="Epoch", format=".2f"),
+            alt.Tooltip("loss:Q", title="Loss", format=".4f"),
+        ],
+    )
+    few = base.transform_filter(alt.datum.split == "validation").mark_point(filled=True, size=45, opacity=1)
+    return (base.mark_line(strokeWidth=2) + few).properties(height=280)
+
+
+def describe_losses(losses: pd.DataFrame) -> str:
+    """The loss curves in words."""
+    return "Loss by step. " + " ".join(
+        f"{split.capitalize()} loss: {_first_and_last(part['loss'], '{:.3f}')}."
+        for split, part in losses.groupby("split", sort=True)
+    )
+
+
+def score_curves(scores: pd.DataFrame, baseline: float | None = None) -> alt.LayerChart:
+    """Validation accuracy and macro F1 over the steps, in percent.
+
+    Args:
+        scores: a `score_table`.
+        baseline: share of the most common class in the validation texts: what always guessing it would score.
+    """
+    long = scores.melt(["split", "step", "epoch"], ["accuracy", "macro_f1"], "score", "share")
+    long["score"] = long["score"].map({"accuracy": "accuracy", "macro_f1": "macro F1"})
+    base = alt.Chart(thin_groups(long, "score")).encode(
+        x=_step_axis(),
+        y=alt.Y(
+            "share:Q",
+            title="Validation score (%)",
+            axis=alt.Axis(format="%"),
+            scale=_score_scale(long, baseline),
+        ),
+        color=alt.Color("split:N", scale=_SPLIT_COLOUR, legend=None),
+        tooltip=[
+            alt.Tooltip("score:N", title="Score"),
+            alt.Tooltip("step:Q", title="Step", format=",.0f"),
+            alt.Tooltip("epoch:Q", title="Epoch", format=".2f"),
+            alt.Tooltip("share:Q", title="Share", format=".1%"),
+        ],
+    )
+    dashes = alt.StrokeDash("score:N", legend=_DASHES, scale=alt.Scale(domain=["accuracy", "macro F1"]))
+    layers = [base.mark_line(strokeWidth=2).encode(strokeDash=dashes)]
+    layers.append(base.mark_point(filled=True, size=45, opacity=1))
+    if baseline is not None:
+        layers += _baseline_rule(baseline)
+    return alt.layer(*layers).properties(height=280)
+
+
+def describe_scores(scores: pd.DataFrame, baseline: float | None = None) -> str:
+    """The score curves in words."""
+    words = (
+        f"Validation scores by step. Accuracy: {_first_and_last(scores['accuracy'], '{:.1%}')}. "
+        f"Macro F1: {_first_and_last(scores['macro_f1'], '{:.1%}')}."
+    )
+    return words if baseline is None else f"{words} Always naming the most common class: {baseline:.1%}."
+
+
+def class_balance(class_counts: dict[str, dict[str, int]]) -> alt.Chart:
+    """Texts per class as bars, coloured by split.
+
+    Args:
+        class_counts: split → label → number of texts, as `Dataset.class_counts`.
+    """
+    rows = balance_table(class_counts)
+    order = list(dict.fromkeys(rows["label"]))
+    return (
+        alt.Chart(rows)
+        .mark_bar()
+        .encode(
+            x=alt.X("texts:Q", title="Texts", axis=alt.Axis(format=",.0f", tickMinStep=1)),
+            y=alt.Y("label:N", title=None, sort=order, axis=alt.Axis(labelLimit=_LABEL_PIXELS)),
+            color=_split_colour([split for split in MEANINGS if split in set(rows["split"])]),
+            order=alt.Order("rank:Q"),
+            tooltip=[
+                alt.Tooltip("label:N", title="Class"),
+                alt.Tooltip("split:N", title="Split"),
+                alt.Tooltip("texts:Q", title="Texts", format=",.0f"),
+            ],
+        )
+        .properties(height=alt.Step(22))
+    )
+
+
+def balance_table(class_counts: dict[str, dict[str, int]], most: int = MOST_BARS) -> pd.DataFrame:
+    """Rows of the balance chart, for the `most` largest classes: label, split, rank (of the split), texts."""
+    totals = _totals(class_counts)
+    largest = sorted(totals, key=lambda label: -totals[label])[:most]
+    rows = [
+        [name, meaning, rank, class_counts.get(split, {}).get(label, 0)]
+        for name, label in zip(_axis_names(largest), largest, strict=True)
+        for rank, (split, meaning) in enumerate(SPLIT_MEANING.items())
+    ]
+    table = pd.DataFrame(rows, columns=["label", "split", "rank", "texts"])
+    return table[table["texts"] > 0].reset_index(drop=True)
+
+
+def describe_balance(class_counts: dict[str, dict[str, int]]) -> str:
+    """The class balance in words."""
+    totals = _totals(class_counts)
+    if not totals:
+        return "No classes."
+    large, small = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
+    shown = "" if len(totals) <= MOST_BARS else f", the largest {MOST_BARS} shown"
+    return (
+        f"Texts per class, {count(len(totals), 'class', 'classes')}{shown}. "
+        f"Largest: {shorten(large, 40)} with {totals[large]:,}. "
+        f"Smallest: {shorten(small, 40)} with {totals[small]:,}."
+    )
+
+
+def length_histogram(lengths: pd.DataFrame) -> alt.Chart:
+    """How long the texts are. Takes columns words_from, words_to (both included), texts."""
+    return (
+        alt.Chart(lengths.assign(end=lengths["words_to"] + 1))
+        .mark_bar()
+        .encode(
+            x=alt.X("words_from:Q", title="Length (words)", bin="binned", axis=alt.Axis(format=",.0f")),
+            x2="end:Q",
+            y=alt.Y("texts:Q", title="Texts", axis=alt.Axis(format=",.0f", tickMinStep=1)),
+            tooltip=[
+                alt.Tooltip("words_from:Q", title="Words from", format=",.0f"),
+                alt.Tooltip("words_to:Q", title="to", format=",.0f"),
+                alt.Tooltip("texts:Q", title="Texts", format=",.0f"),
+            ],
+        )
+        .properties(height=240)
+    )
+
+
+def describe_lengths(lengths: pd.DataFrame) -> str:
+    """The length histogram in words."""
+    filled = lengths[lengths["texts"] > 0]
+    if filled.empty:
+        return "No texts."
+    most = filled.loc[filled["texts"].idxmax()]
+    return (
+        f"Texts by length: {filled['words_from'].min():,.0f} to {filled['words_to'].max():,.0f} words; "
+        f"most often {most['words_from']:,.0f} to {most['words_to']:,.0f} ({most['texts']:,.0f} texts)."
+    )
+
+
+def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> alt.LayerChart:
+    """True label by predicted label; the fuller a cell, the larger its share of the true label's texts.
+
+    Args:
+        labels: the classes, in the order of rows and columns.
+        matrix: counts, rows true, columns predicted.
+    """
+    cells = confusion_table(labels, matrix)
+    names = _axis_names(labels)
+    small = len(labels) <= CELLS_WITH_NUMBERS
+    side = 44 if small else max(11, min(30, 1000 // len(labels)))
+    axis = {"labelLimit": 120, "labelFontSize": 12 if side >= 16 else 9, "labelOverlap": False}
+    base = alt.Chart(cells).encode(
+        x=alt.X(
+            "predicted:N",
+            title="Predicted label",
+            sort=names,
+            scale=alt.Scale(domain=names),
+            axis=alt.Axis(labelAngle=-45 if small else -90, **axis),
+        ),
+        y=alt.Y(
+            "true:N", title="True label", sort=names, scale=alt.Scale(domain=names), axis=alt.Axis(**axis)
+        ),
+        tooltip=[
+            alt.Tooltip("true:N", title="True label"),
+            alt.Tooltip("predicted:N", title="Predicted label"),
+            alt.Tooltip("texts:Q", title="Texts", format=",.0f"),
+            alt.Tooltip("share:Q", title="Share of the true label", format=".1%"),
+        ],
+    )
+    # Opacity, so that the page's background shows through and its text colour stays readable.
+    squares = base.mark_rect().encode(
+        color=alt.Color("kind:N", scale=_SPLIT_COLOUR, legend=None),
+        opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.2, 0.6]), legend=None),
+    )
+    numbers = base.mark_text().encode(text=alt.Text("texts:Q", format=",.0f"), color=_INK)
+    layers = [squares, numbers] if small else [squares]
+    return alt.layer(*layers).properties(height=alt.Step(side))
+
+
+def confusion_table(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> pd.DataFrame:
+    """The filled cells of a confusion matrix: true, predicted, texts, share (of the true label), kind."""
+    counts = np.asarray(matrix, dtype=np.int64)
+    totals = counts.sum(axis=1)
+    names = _axis_names(labels)
+    rows = [
+        {
+            "true": names[true],
+            "predicted": names[predicted],
+            "texts": int(counts[true, predicted]),
+            "share": counts[true, predicted] / totals[true],
+            "kind": "test" if true == predicted else "wrong",
+        }
+        for true, predicted in zip(*np.nonzero(counts), strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["true", "predicted", "texts", "share", "kind"])
+
+
+def mistakes_table(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> pd.DataFrame:
+    """Which labels are taken for which, most texts first: true, predicted, texts, share."""
+    cells = confusion_table(labels, matrix)
+    wrong = cells[cells["kind"] == "wrong"].drop(columns="kind")
+    return wrong.sort_values(["texts", "share"], ascending=False).reset_index(drop=True)
+
+
+def describe_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], most: int = 3) -> str:
+    """The confusion matrix in words: how many are right, and the most frequent mistakes."""
+    counts = np.asarray(matrix, dtype=np.int64)
+    right, total = int(np.trace(counts)), int(counts.sum())
+    words = f"Confusion matrix: {right:,} of {count(total, 'text')} on the diagonal, which is right."
+    mistakes = mistakes_table(labels, matrix).head(most)
+    if mistakes.empty:
+        return words
+    named = "; ".join(
+        f"{shorten(row.true, 40)} taken for {shorten(row.predicted, 40)} ({row.texts:,})"
+        for row in mistakes.itertuples()
+    )
+    return f"{words} Most frequent mistakes: {named}."
+
+
+def probability_table(labels: Sequence[str], probabilities: Sequence[float]) -> pd.DataFrame:
+    """Classes by probability, the most likely first: label, probability (share of one)."""
+    table = pd.DataFrame({"label": list(labels), "probability": np.asarray(probabilities, dtype=float)})
+    return table.sort_values("probability", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def probability_bars(table: pd.DataFrame) -> alt.LayerChart:
+    """A bar per class. Takes rows of a `probability_table`."""
+    rows = table.assign(label=_axis_names(table["label"]), kind="test")
+    order = list(rows["label"])
+    base = alt.Chart(rows).encode(
+        x=alt.X(
+            "probability:Q",
+            title="Probability (%)",
+            scale=alt.Scale(domain=[0, 1.15]),
+            axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+        ),
+        y=alt.Y("label:N", title=None, sort=order, axis=alt.Axis(labelLimit=_LABEL_PIXELS)),
+        tooltip=[
+            alt.Tooltip("label:N", title="Class"),
+            alt.Tooltip("probability:Q", title="Probability", format=".2%"),
+        ],
+    )
+    bars = base.mark_bar().encode(color=alt.Color("kind:N", scale=_SPLIT_COLOUR, legend=None))
+    numbers = base.mark_text(align="left", dx=4).encode(
+        text=alt.Text("probability:Q", format=".1%"), color=_INK
+    )
+    return alt.layer(bars, numbers).properties(height=alt.Step(26))
+
+
+def describe_probabilities(table: pd.DataFrame, most: int = 3) -> str:
+    """The most likely classes in words."""
+    named = "; ".join(
+        f"{shorten(row.label, 40)} {percent(row.probability)}" for row in table.head(most).itertuples()
+    )
+    return f"Probability by class: {named}."
+
+
+def thin_groups(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """`thin` for each value of a column by itself, `MOST_POINTS` in all."""
+    groups = list(frame.groupby(column, sort=False))
+    if not groups:
+        return frame
+    thinned = [thin(part, MOST_POINTS // len(groups)).assign(**{column: value}) for value, part in groups]
+    return pd.concat(thinned).assign(split="validation")
+
+
+def _totals(class_counts: dict[str, dict[str, int]]) -> dict[str, int]:
+    totals: dict[str, int] = {}
+    for counts in class_counts.values():
+        for label, texts in counts.items():
+            totals[label] = totals.get(label, 0) + texts
+    return totals
+
+
+def _event_table(events: Iterable[dict[str, Any]], splits: dict[str, str], values: list[str]) -> pd.DataFrame:
+    rows = [
+        [splits[event["type"]], event["step"], event["epoch"], *(event[name] for name in values)]
+        for event in events
+        if event["type"] in splits
+    ]
+    return pd.DataFrame(rows, columns=["split", "step", "epoch", *values])
+
+
+def _step_axis() -> alt.X:
+    return alt.X(
+        "step:Q", title="Step (batches trained)", axis=alt.Axis(format=",.0f", tickMinStep=1, tickCount=6)
+    )
+
+
+def _split_colour(shown: list[str]) -> alt.Color:
+    return alt.Color(
+        "split:N", scale=_SPLIT_COLOUR, legend=alt.Legend(title=None, orient="top", values=shown)
+    )
+
+
+def _score_scale(long: pd.DataFrame, baseline: float | None) -> alt.Scale:
+    lowest = min([*long["share"], 1.0 if baseline is None else baseline], default=0.0)
+    return alt.Scale(domain=[max(0.0, math.floor(lowest * 10 - 0.5) / 10), 1])
+
+
+def _baseline_rule(baseline: float) -> list[alt.Chart]:
+    base = alt.Chart(
+        pd.DataFrame({"share": [baseline], "split": ["baseline"], "words": ["always the most common class"]})
+    ).encode(
+        y="share:Q",
+        color=alt.Color("split:N", scale=_SPLIT_COLOUR, legend=None),
+        tooltip=[
+            alt.Tooltip("words:N", title="Baseline"),
+            alt.Tooltip("share:Q", title="Accuracy", format=".1%"),
+        ],
+    )
+    words = base.mark_text(align="right", baseline="top", dx=-6, dy=4)
+    return [
+        base.mark_rule(strokeDash=[2, 3], strokeWidth=1.5),
+        words.encode(x=alt.value("width"), text="words:N"),
+    ]
+
+
+def _first_and_last(values: pd.Series, form: str) -> str:
+    if values.empty:
+        return "none yet"
+    first, last = form.format(values.iloc[0]), form.format(values.iloc[-1])
+    return f"{last} so far" if len(values) == 1 else f"from {first} to {last}"
+
+
+def _axis_names(labels: Sequence[str]) -> list[str]:
+    # An axis shows one line and folds white space; labels that differ in nothing else get a number.
+    names: list[str] = []
+    taken: set[str] = set()
+    for label in labels:
+        plain = name = " ".join(str(label).split()) or "(blank)"
+        number = 2
+        while name in taken:
+            name, number = f"{plain} ({number})", number + 1
+        taken.add(name)
+        names.append(name)
+    return names

@@ -1,0 +1,1 @@
+"""A file becomes labelled texts: reading, choosing columns, finding problems, splitting, keeping."""

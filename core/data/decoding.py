@@ -1,0 +1,167 @@
+"""Bytes become lines of text: what kind of file it is, and in which encoding."""
+
+import codecs
+import io
+import json
+import re
+
+import numpy as np
+from charset_normalizer import from_bytes
+
+from core.errors import UserError
+
+SAMPLE_BYTES = 64 * 1024
+BROKEN = re.compile("[\ud800-\udfff\ufffd]")
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd]")
+
+SAVE_AS_CSV = "Open it in your spreadsheet program, save the sheet as CSV (UTF-8), and choose that file."
+TEXTS_AS_CSV = "Put the texts into a table, one row per text, and save it as CSV (UTF-8)."
+WRITE_AS_CSV = "Write the table out as CSV and choose that file."
+UNPACK = "Unpack it and choose the CSV file inside."
+MAGIC = (
+    (b"%PDF", "a PDF document", TEXTS_AS_CSV),
+    (b"{\\rtf", "a rich text document (.rtf)", TEXTS_AS_CSV),
+    (b"\x89PNG", "a PNG picture", TEXTS_AS_CSV),
+    (b"\xff\xd8\xff", "a JPEG picture", TEXTS_AS_CSV),
+    (b"GIF8", "a GIF picture", TEXTS_AS_CSV),
+    (b"\xd0\xcf\x11\xe0", "an old Excel or Word file (.xls, .doc)", SAVE_AS_CSV),
+    (b"\x1f\x8b", "a gzip archive", UNPACK),
+    (b"BZh", "a bzip2 archive", UNPACK),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
+    (b"Rar!\x1a", "a RAR archive", UNPACK),
+    (b"\xfd7zXZ", "an xz archive", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", UNPACK),
+    (b"PAR1", "a Parquet file", WRITE_AS_CSV),
+    (b"SQLite format 3\x00", "an SQLite database", WRITE_AS_CSV),
+)
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # UTF-32 before UTF-16: its little-endian mark begins with that of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def decode_lines(content: bytes) -> tuple[str, list[str], set[int]]:
+    """The encoding of a text file, its physical lines, and which of these (from 0) hold broken bytes.
+
+    Line ends are kept; only CR, LF and CRLF end a line. Bytes that are not in the encoding become lone surrogates.
+
+    Raises:
+        UserError: the bytes are a document, picture, archive or database, or JSON, HTML or XML.
+    """
+    _refuse_binary(content)
+    encoding = _find_encoding(content)
+    lines = _physical_lines(content, encoding)
+    _refuse_other_text(lines)
+    whole = _decodes(content, encoding)
+    return encoding, lines, set() if whole else {i for i, line in enumerate(lines) if BROKEN.search(line)}
+
+
+def _refuse_binary(content: bytes) -> None:
+    if content.startswith(b"PK\x03\x04"):
+        raise _not_a_table(*_zip_kind(content))
+    for magic, kind, remedy in MAGIC:
+        if content.startswith(magic):
+            raise _not_a_table(kind, remedy)
+
+
+def _not_a_table(kind: str, remedy: str) -> UserError:
+    return UserError("a table saved as text (CSV)", kind, remedy)
+
+
+def _zip_kind(content: bytes) -> tuple[str, str]:
+    if b"xl/" in content:
+        return "an Excel workbook (.xlsx)", SAVE_AS_CSV
+    if b"opendocument.spreadsheet" in content[:200]:
+        return "an OpenDocument spreadsheet (.ods)", SAVE_AS_CSV
+    if b"word/" in content:
+        return "a Word document (.docx)", TEXTS_AS_CSV
+    return "a zip archive", UNPACK
+
+
+def _find_encoding(content: bytes) -> str:
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return encoding
+    return _utf16_without_mark(content) or ("utf-8" if _is_utf8(content) else _legacy_encoding(content))
+
+
+def _utf16_without_mark(content: bytes) -> str | None:
+    sample = np.frombuffer(content[:SAMPLE_BYTES], dtype=np.uint8)
+    if len(sample) < 2:
+        return None
+    even, odd = np.mean(sample[::2] == 0), np.mean(sample[1::2] == 0)
+    if odd > 0.4 and even < 0.05:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.4 and odd < 0.05 else None
+
+
+def _is_utf8(content: bytes) -> bool:
+    """Whether the bytes are UTF-8, a few broken ones among many good ones allowed."""
+    if _decodes(content, "utf-8"):
+        return True
+    text = content.decode("utf-8", "surrogateescape")
+    broken = len(LONE_SURROGATE.findall(text))
+    good = len(re.findall("[^\x00-\x7f\ud800-\udfff]", text))
+    return good > 10 * broken
+
+
+def _decodes(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _legacy_encoding(content: bytes) -> str:
+    """The encoding of bytes that are not Unicode: cp1252 unless another one is clearly better.
+
+    A few accents and dashes in Latin text look equally well in many encodings, and cp1252 is by far the most
+    common of these. Only another script, or an alphabet that fits better, is left to charset-normalizer.
+    """
+    foreign_lines = re.findall(rb"[^\r\n]*[\x80-\xff][^\r\n]*", content[: 16 * SAMPLE_BYTES])
+    sample = b"\n".join(foreign_lines)[:SAMPLE_BYTES]
+    matches = {match.encoding: match for match in from_bytes(sample)}
+    best, usual = next(iter(matches.values()), None), matches.get("cp1252")
+    letters = len(re.findall(rb"[A-Za-z\x80-\xff]", sample))
+    foreign = len(re.findall(rb"[\x80-\xff]", sample))
+    if best is not None and foreign >= 30:
+        other_alphabet = usual is not None and best.coherence > usual.coherence + 0.03
+        if foreign > 0.3 * letters or other_alphabet:
+            return best.encoding.replace("_", "-")
+    return "cp1252" if _decodes(content, "cp1252") else "latin-1"
+
+
+def _physical_lines(content: bytes, encoding: str) -> list[str]:
+    # str.splitlines() would also cut at U+0085, U+2028 and others, which stand inside of texts.
+    errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
+    try:
+        return list(io.TextIOWrapper(io.BytesIO(content), encoding, errors, newline=""))
+    except UnicodeDecodeError:
+        return list(io.TextIOWrapper(io.BytesIO(content), encoding, "replace", newline=""))
+
+
+def _refuse_other_text(lines: list[str]) -> None:
+    start = "".join(lines[:1_000])[:SAMPLE_BYTES]
+    if len(CONTROL.findall(start)) > max(8, 0.05 * len(start)):
+        raise _not_a_table("binary data", "Choose a file that was saved as CSV or as plain text.")
+    opening = start.lstrip()[:200].casefold()
+    if opening.startswith(("<!doctype", "<html", "<?xml")):
+        raise _not_a_table("a web page or an XML document", "Save the table itself as CSV (UTF-8).")
+    if re.match(r'[\[{]\s*["\[{]', opening) and _is_json("".join(lines)):
+        raise _not_a_table("JSON", WRITE_AS_CSV)
+
+
+def _is_json(text: str) -> bool:
+    """Whether the text is one JSON value, or one on each line."""
+    text = text.strip()
+    try:
+        _, end = json.JSONDecoder().raw_decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return end == len(text) or (text[end] in "\r\n" and text[end:].lstrip()[0] in "[{")

@@ -1,0 +1,65 @@
+"""Uploaded files, copied out of the server's memory until they are saved as a data set."""
+
+import json
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+from core.home import home
+
+KEPT_SECONDS = 24 * 3600
+_ID = re.compile(r"[A-Za-z0-9_-]{22}")
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One uploaded file on disk. `name` is what its owner calls it: for showing, never for a path."""
+
+    id: str
+    name: str
+    path: Path
+
+
+def keep_upload(name: str, content: bytes) -> Upload:
+    """Write the bytes of an upload to disk; uploads older than a day are removed on the way."""
+    _remove_old()
+    folder = _root() / secrets.token_urlsafe(16)
+    folder.mkdir(parents=True)
+    (folder / "content").write_bytes(content)
+    # Written last: a folder without it is an upload that was cut short.
+    (folder / "upload.json").write_text(json.dumps({"name": name[-200:]}), encoding="utf-8")
+    return find_upload(folder.name)
+
+
+def find_upload(id: str) -> Upload:
+    """The upload with this id.
+
+    Raises:
+        UserError: the id is malformed, or nothing complete is kept under it (any more).
+    """
+    folder = _root() / id if _ID.fullmatch(id) else None
+    if folder is None or not (folder / "upload.json").is_file():
+        raise UserError("an uploaded file", "none that is kept under this link", "Upload the file again.")
+    name = json.loads((folder / "upload.json").read_text(encoding="utf-8"))["name"]
+    return Upload(id, name, folder / "content")
+
+
+def delete_upload(id: str) -> None:
+    """Remove an upload; one that is gone already is fine."""
+    if _ID.fullmatch(id):
+        shutil.rmtree(_root() / id, ignore_errors=True)
+
+
+def _root() -> Path:
+    return home() / "uploads"
+
+
+def _remove_old() -> None:
+    oldest = time.time() - KEPT_SECONDS
+    for folder in _root().glob("*"):
+        if folder.stat().st_mtime < oldest:
+            shutil.rmtree(folder, ignore_errors=True)

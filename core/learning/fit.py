@@ -1,0 +1,379 @@
+"""The training loop."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from core.errors import UserError
+from core.learning.batching import EncodedDataset, collate, padding_share, training_batches
+from core.learning.checkpoints import Hardware, autocast
+from core.learning.config import TrainingConfig
+from core.learning.evaluation import EvaluationReport, evaluate, predict_probabilities
+from core.learning.memory import MicroBatch
+
+REPORT_SECONDS = 0.5
+"""Shortest time between two step events."""
+
+Event = dict[str, Any]
+
+
+@dataclass
+class FitResult:
+    """How a training went."""
+
+    steps: int
+    stopped: bool
+    """Ended early because a person asked for it."""
+    converged: bool
+    """Ended early because the validation score no longer rose."""
+    best: EvaluationReport | None
+    """Validation scores of the weights that were kept; None without validation texts."""
+    best_step: int
+    """Step after which the kept weights stood; 0 when none were kept."""
+    train_seconds: float
+    """Time of the training steps alone, without evaluations."""
+    samples_per_second: float
+    tokens_per_second: float
+    """Real tokens, no padding, over the time of the training steps alone."""
+
+
+def fit(
+    model: PreTrainedModel,
+    train: EncodedDataset,
+    validation: EncodedDataset | None,
+    config: TrainingConfig,
+    hardware: Hardware,
+    report: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+    keep: Callable[[PreTrainedModel], None],
+) -> FitResult:
+    """Train the model in place and keep its best weights.
+
+    Args:
+        model: a classifier in float32; it is moved to the device.
+        validation: scored during the epochs to find the best weights; None keeps the last weights.
+        report: receives one event at a time (`step`, `evaluated`, `note`).
+        should_stop: asked before every step; True ends the training and keeps the best weights so far.
+        keep: stores the model's weights as the best so far.
+
+    Raises:
+        UserError: the loss is no longer finite, or one text alone does not fit into memory.
+    """
+    torch.manual_seed(config.seed)
+    steps_per_epoch = math.ceil(len(train) / config.batch_size)
+    evaluation_steps = _evaluation_steps(steps_per_epoch, config.evaluations_per_epoch)
+    stepper = _Stepper(model.to(hardware.device), train, config, hardware, steps_per_epoch * config.epochs)
+    meter = _Meter(steps_per_epoch * config.epochs, len(evaluation_steps) * config.epochs)
+    best = _Best(model, validation, config, hardware, report, keep)
+    stopped = converged = False
+
+    for epoch in range(config.epochs):
+        model.train()
+        for i, rows in enumerate(training_batches(train.lengths, config.batch_size, config.seed, epoch), 1):
+            stopped = should_stop()
+            if stopped:
+                break
+            position = epoch + i / steps_per_epoch
+            evaluation_due = i in evaluation_steps
+            learning_rate = stepper.learning_rate
+
+            started = time.perf_counter()
+            made_smaller = stepper.step(rows)
+            report_due = meter.report_due() or evaluation_due
+            loss, correct = stepper.read_and_reset() if report_due else (0.0, 0.0)
+            meter.count(time.perf_counter() - started, len(rows), int(train.lengths[rows].sum()))
+
+            if made_smaller:
+                report(_smaller_parts(stepper.micro.size, config.batch_size))
+            if report_due:
+                report(meter.step_event(position, loss, correct, learning_rate))
+            if evaluation_due:
+                with meter.evaluation():
+                    best.update(meter.steps, position)
+                converged = best.exhausted
+                if converged:
+                    break
+        if stopped or converged:
+            break
+
+    if stopped and best.step < meter.steps:
+        # The weights since the last evaluation may be better still.
+        best.update(meter.steps, meter.steps / steps_per_epoch)
+    return FitResult(
+        steps=meter.steps,
+        stopped=stopped,
+        converged=converged,
+        best=best.scores,
+        best_step=best.step,
+        train_seconds=meter.train_seconds,
+        samples_per_second=meter.samples / meter.train_seconds if meter.steps else 0.0,
+        tokens_per_second=meter.tokens / meter.train_seconds if meter.steps else 0.0,
+    )
+
+
+def learning_rate_factor(step: int, total_steps: int, config: TrainingConfig) -> float:
+    """The learning rate of a step (from 0) as a share of its peak: rise, then the schedule's course."""
+    warmup_steps = round(total_steps * config.warmup)
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    if config.schedule == "linear":
+        return max(0.0, 1.0 - progress)
+    if config.schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    return 1.0
+
+
+def describe(train: EncodedDataset, config: TrainingConfig) -> Event:
+    """What is known before the first step: steps, texts, how many are cut, and the share of padding."""
+    batches = training_batches(train.lengths, config.batch_size, config.seed, epoch=0)
+    return {
+        "steps_per_epoch": len(batches),
+        "total_steps": len(batches) * config.epochs,
+        "epochs": config.epochs,
+        "train_texts": len(train),
+        "truncated": train.truncated,
+        "padding": padding_share(train.lengths, batches),
+    }
+
+
+class _Stepper:
+    """One optimizer step at a time: forward, backward, clip, update, in parts when memory is short."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        train: EncodedDataset,
+        config: TrainingConfig,
+        hardware: Hardware,
+        total_steps: int,
+    ) -> None:
+        self.model = model
+        self.train = train
+        self.config = config
+        self.hardware = hardware
+        self.optimizer = _optimizer(model, config)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda step: learning_rate_factor(step, total_steps, config)
+        )
+        self.scaler = torch.amp.GradScaler(hardware.device, enabled=hardware.precision == "fp16")
+        self.class_weights = _class_weights(train.labels, model.config.num_labels, config).to(hardware.device)
+        self.micro = MicroBatch(config.batch_size, undo=self._take_back)
+        self._take_back()
+        self.loss_sum = torch.zeros((), device=hardware.device)
+        self.correct = torch.zeros((), device=hardware.device)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the next step."""
+        return self.schedule.get_last_lr()[0]
+
+    def step(self, rows: np.ndarray) -> bool:
+        """Train on the given texts as one batch. Returns whether it had to be cut into smaller parts."""
+        weights = self.class_weights[torch.from_numpy(self.train.labels[rows]).to(self.hardware.device)].sum()
+        smaller = self.micro.run(rows, lambda part: self._forward_backward(part, weights, len(rows)))
+        self.scaler.unscale_(self.optimizer)
+        if self.config.gradient_clipping:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clipping)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.loss_sum += self._batch_loss
+        self.correct += self._batch_correct
+        self._take_back()
+        return smaller
+
+    def read_and_reset(self) -> tuple[float, float]:
+        """Sum of the batches' losses and number of right answers since the last call; waits for the device.
+
+        Raises:
+            UserError: the loss is not finite.
+        """
+        loss, correct = self.loss_sum.item(), self.correct.item()
+        self.loss_sum.zero_()
+        self.correct.zero_()
+        if not math.isfinite(loss):
+            raise _diverged(f"a training loss of {loss}", self.config)
+        return loss, correct
+
+    def _forward_backward(self, rows: np.ndarray, weights: torch.Tensor, batch_texts: int) -> None:
+        batch = {name: value.to(self.hardware.device) for name, value in collate(self.train, rows).items()}
+        labels = batch.pop("labels")
+        with autocast(self.hardware):
+            logits = self.model(**batch).logits
+        # Divided by the weight of the whole batch, so that the parts' gradients add up to those of its mean.
+        loss = (
+            functional.cross_entropy(logits.float(), labels, weight=self.class_weights, reduction="sum")
+            / weights
+        )
+        self.scaler.scale(loss).backward()
+        self._batch_loss += loss.detach()
+        self._batch_correct += (logits.detach().argmax(dim=-1) == labels).sum()
+
+    def _take_back(self) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        self._batch_loss = torch.zeros((), device=self.hardware.device)
+        self._batch_correct = torch.zeros((), device=self.hardware.device)
+
+
+class _Best:
+    """Scores the model on the validation texts and keeps the best weights so far."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        validation: EncodedDataset | None,
+        config: TrainingConfig,
+        hardware: Hardware,
+        report: Callable[[Event], None],
+        keep: Callable[[PreTrainedModel], None],
+    ) -> None:
+        self.model = model
+        self.validation = validation
+        self.config = config
+        self.hardware = hardware
+        self.report = report
+        self.keep = keep
+        self.scores: EvaluationReport | None = None
+        self.step = 0
+        self.without_gain = 0
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether early stopping is on and its patience is at an end."""
+        return 0 < self.config.early_stopping <= self.without_gain
+
+    def update(self, step: int, epoch: float) -> None:
+        """Score the present weights and keep them when they are the best so far."""
+        if self.validation is None:
+            self.step = step
+            self.keep(self.model)
+            return
+        scores = self._score()
+        self.model.train()
+        # Equal macro F1 is common on small validation sets; then the surer model is the better one.
+        better = self.scores is None or (scores.macro_f1, -scores.loss) > (
+            self.scores.macro_f1,
+            -self.scores.loss,
+        )
+        self.without_gain = 0 if better else self.without_gain + 1
+        if better:
+            self.scores, self.step = scores, step
+            self.keep(self.model)
+        self.report(
+            {
+                "type": "evaluated",
+                "step": step,
+                "epoch": epoch,
+                "loss": scores.loss,
+                "accuracy": scores.accuracy,
+                "macro_f1": scores.macro_f1,
+                "best": better,
+            }
+        )
+
+    def _score(self) -> EvaluationReport:
+        probabilities = predict_probabilities(self.model, self.validation, self.hardware)
+        if not np.isfinite(probabilities).all():
+            raise _diverged("class probabilities that are no numbers", self.config)
+        names = [self.model.config.id2label[i] for i in range(self.model.config.num_labels)]
+        return evaluate(probabilities, self.validation.labels, names)
+
+
+class _Meter:
+    """Counts steps, texts and tokens, and tells the speed and the time left."""
+
+    def __init__(self, total_steps: int, total_evaluations: int) -> None:
+        self.total_steps = total_steps
+        self.total_evaluations = total_evaluations
+        self.steps = self.samples = self.tokens = self.evaluations = 0
+        self.train_seconds = self.evaluation_seconds = 0.0
+        self._reported_at = -math.inf
+        self._reported = (0, 0, 0, 0.0)
+
+    def report_due(self) -> bool:
+        return time.perf_counter() - self._reported_at >= REPORT_SECONDS
+
+    def count(self, seconds: float, samples: int, tokens: int) -> None:
+        self.steps += 1
+        self.samples += samples
+        self.tokens += tokens
+        self.train_seconds += seconds
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.evaluations += 1
+        self.evaluation_seconds += time.perf_counter() - started
+
+    def step_event(self, epoch: float, loss_sum: float, correct: float, learning_rate: float) -> Event:
+        """The means since the last event of this kind."""
+        now = (self.steps, self.samples, self.tokens, self.train_seconds)
+        steps, samples, tokens, seconds = (a - b for a, b in zip(now, self._reported, strict=True))
+        self._reported, self._reported_at = now, time.perf_counter()
+        return {
+            "type": "step",
+            "step": self.steps,
+            "epoch": epoch,
+            "loss": loss_sum / steps,
+            "accuracy": correct / samples,
+            "learning_rate": learning_rate,
+            "samples_per_second": samples / seconds,
+            "tokens_per_second": tokens / seconds,
+            "seconds_left": self._seconds_left(),
+        }
+
+    def _seconds_left(self) -> float:
+        left = (self.total_steps - self.steps) * self.train_seconds / self.steps
+        if self.evaluations:
+            left += (self.total_evaluations - self.evaluations) * self.evaluation_seconds / self.evaluations
+        return left
+
+
+def _evaluation_steps(steps_per_epoch: int, evaluations: int) -> set[int]:
+    return {math.ceil(steps_per_epoch * k / evaluations) for k in range(1, evaluations + 1)}
+
+
+def _optimizer(model: PreTrainedModel, config: TrainingConfig) -> torch.optim.AdamW:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        # Biases and layer norms, the vectors among the weights, are not pulled to zero.
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+
+
+def _class_weights(labels: np.ndarray, classes: int, config: TrainingConfig) -> torch.Tensor:
+    if not config.class_weights:
+        return torch.ones(classes)
+    counts = np.bincount(labels, minlength=classes)
+    # A class without training texts is never drawn, so its weight does not matter.
+    weights = len(labels) / (classes * np.maximum(counts, 1))
+    return torch.tensor(weights, dtype=torch.float32)
+
+
+def _smaller_parts(size: int, batch_size: int) -> Event:
+    return {
+        "type": "note",
+        "message": f"Memory ran out: each batch of {batch_size} texts is now computed in parts of {size}. "
+        "The result is the same, the training is slower.",
+    }
+
+
+def _diverged(found: str, config: TrainingConfig) -> UserError:
+    return UserError(
+        "a loss that is a finite number",
+        f"{found} (learning rate {config.learning_rate:g}, precision {config.precision})",
+        "Choose a lower learning rate, or the precision fp32, and start again.",
+    )

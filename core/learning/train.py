@@ -1,0 +1,170 @@
+"""From splits to a judged classifier: the story of one training."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.data.labels import LabeledTexts
+from core.data.splits import Splits
+from core.learning import catalogue
+from core.learning.batching import EncodedDataset, encode
+from core.learning.checkpoints import (
+    Hardware,
+    choose_hardware,
+    load_finetuned,
+    load_for_training,
+    load_tokenizer,
+    use_all_cores,
+)
+from core.learning.config import TrainingConfig, check
+from core.learning.evaluation import evaluate, predict_probabilities
+from core.learning.fit import Event, describe, fit
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a training leaves beside its weights."""
+
+    report: dict[str, Any]
+    """Scores, speed and hardware; plain values, ready for JSON."""
+    predictions: pd.DataFrame
+    """split, text, label, predicted, confidence (0 to 1): one row per held-out text."""
+    stopped: bool
+    """Ended early because a person asked for it."""
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What stays the same from the first token to the last score."""
+
+    config: TrainingConfig
+    hardware: Hardware
+    source: Path
+    tokenizer: PreTrainedTokenizerBase
+
+    def encode(self, texts: LabeledTexts) -> EncodedDataset:
+        return encode(texts.texts, texts.labels, self.tokenizer, self.config.max_length)
+
+    def facts(self) -> dict[str, str]:
+        return {
+            "device": self.hardware.device,
+            "precision": self.hardware.precision,
+            "hardware_reason": self.hardware.reason,
+        }
+
+
+def train_classifier(
+    splits: Splits,
+    config: TrainingConfig,
+    model_folder: Path,
+    report: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+) -> TrainingOutcome | None:
+    """Fine-tune a pre-trained encoder, keep its best weights in `model_folder`, and score them.
+
+    Args:
+        splits: training texts, and held-out ones to choose the weights by (validation) and to judge (test).
+        model_folder: becomes a standard Hugging Face folder; its weights file is there as soon as
+            there are weights worth keeping, and is replaced in one piece by better ones.
+        report: receives one event at a time.
+        should_stop: asked before every step.
+
+    Returns:
+        The outcome; None when it was stopped before the first step, so that there are no weights.
+
+    Raises:
+        UserError: settings out of range, no model in reach, a loss that is no number, or no memory.
+    """
+    began = time.perf_counter()
+    setting = _set_up(config)
+    train = setting.encode(splits.train)
+    validation = setting.encode(splits.validation) if len(splits.validation) else None
+    # The new classification head is drawn at random: the seed decides it.
+    torch.manual_seed(config.seed)
+    model = load_for_training(setting.source, splits.train.label2id)
+    report({"type": "started", **setting.facts(), **describe(train, config)})
+
+    def keep(model: PreTrainedModel) -> None:
+        save_model(model, setting.tokenizer, model_folder)
+
+    result = fit(model, train, validation, config, setting.hardware, report, should_stop, keep)
+    if result.best_step == 0:
+        return None
+    del model
+    scores, predictions = _judge(splits, setting, model_folder)
+    summary = {
+        **scores,
+        **setting.facts(),
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "converged": result.converged,
+        "truncated": train.truncated,
+        "train_seconds": result.train_seconds,
+        "total_seconds": time.perf_counter() - began,
+        "samples_per_second": result.samples_per_second,
+        "tokens_per_second": result.tokens_per_second,
+    }
+    return TrainingOutcome(summary, predictions, result.stopped)
+
+
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a standard Hugging Face folder, the weights last and in one piece."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        # Whoever sees the weights file sees a complete folder.
+        for file in sorted(Path(temporary).iterdir(), key=lambda path: path.name == WEIGHTS):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+            file.replace(folder / file.name)
+
+
+def _set_up(config: TrainingConfig) -> _Setting:
+    check(config)
+    catalogue.check_length(config.model, config.max_length)
+    use_all_cores()
+    source = catalogue.resolve(config.model)
+    return _Setting(config, choose_hardware(config.precision), source, load_tokenizer(source))
+
+
+def _judge(splits: Splits, setting: _Setting, model_folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    # In float32, so that the scores are those of the downloaded weights in any other program.
+    exact = replace(setting, hardware=replace(setting.hardware, precision="fp32"))
+    model = load_finetuned(model_folder).to(setting.hardware.device)
+    scores: dict[str, Any] = {"validation": None, "test": None}
+    tables = [pd.DataFrame(columns=["split", "text", "label", "predicted", "confidence"])]
+    for name in scores:
+        texts: LabeledTexts = getattr(splits, name)
+        if len(texts):
+            scores[name], table = _score_split(name, texts, model, exact)
+            tables.append(table)
+    return scores, pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def _score_split(
+    name: str, texts: LabeledTexts, model: PreTrainedModel, setting: _Setting
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    dataset = setting.encode(texts)
+    probabilities = predict_probabilities(model, dataset, setting.hardware)
+    labels = [texts.id2label[i] for i in range(len(texts.id2label))]
+    table = pd.DataFrame(
+        {
+            "split": name,
+            "text": texts.texts,
+            "label": [labels[i] for i in dataset.labels],
+            "predicted": [labels[i] for i in probabilities.argmax(axis=1)],
+            "confidence": probabilities.max(axis=1),
+        }
+    )
+    return asdict(evaluate(probabilities, dataset.labels, labels)), table

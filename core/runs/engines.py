@@ -1,0 +1,66 @@
+"""Where a run executes: a process of its own on this machine, that outlives tab and server.
+
+Another engine (a cluster, say) would start the same entry point, `python -m core.runs.trainer <folder>`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+
+from core.errors import UserError
+from core.home import home
+from core.runs.store import Run
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+# No process of ours tells anybody what it does, and none asks a hub unless a person chose a model from it.
+_ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+
+def start_worker() -> None:
+    """Start the process that drains the line of queued runs; it ends by itself when the line is empty."""
+    root = home()
+    root.mkdir(parents=True, exist_ok=True)
+    process = _spawn("core.runs.worker", log=root / "worker.log")
+    # Waited for in the background, so that an ended worker does not stay behind as a zombie.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def start_trainer(run: Run) -> subprocess.Popen[bytes]:
+    """Start the process that trains one run; what it prints goes into the run's log."""
+    return _spawn("core.runs.trainer", str(run.folder), log=run.folder / "log.txt")
+
+
+@cache
+def describe_hardware() -> dict[str, str]:
+    """device, precision and reason of a training on this machine, asked of a process that may load torch.
+
+    Raises:
+        UserError: when that process fails.
+    """
+    command = [sys.executable, "-m", "core", "device", "--json"]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    if done.returncode:
+        raise UserError(
+            "an answer about this machine's hardware",
+            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}",
+            "Check the installation with the README's test command.",
+        )
+    return json.loads(done.stdout)
+
+
+def _spawn(module: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=PROJECT,
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )

@@ -1,0 +1,335 @@
+"""Runs on disk. The folder of a run is the truth about it; everything here reads or writes such folders.
+
+<home>/runs/<id>/  config.json  dataset/  events.jsonl  run.lock  log.txt  stop  model/
+                   report.json  predictions.parquet
+"""
+
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from core.data.datasets import Dataset, copy_dataset, read_dataset
+from core.errors import UserError
+from core.home import home
+from core.learning import config as settings
+from core.learning.config import TrainingConfig
+from core.runs.events import FINAL, Event, EventLog, parse_events, read_events
+
+log = logging.getLogger(__name__)
+
+ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
+WEIGHTS = "model.safetensors"
+RESTART = "Start it again with the same settings."
+"""What to do about a run whose process was lost."""
+
+_EDGE_BYTES = 4096
+
+# Trying a lock takes it for an instant: two readers of one process must not take each other for the trainer.
+_probe = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, asked for by a person: what to do, with what, and where it is kept."""
+
+    id: str
+    folder: Path
+    number: int = 0
+    """Place in the order of submission."""
+    name: str = ""
+    """Name of the data set."""
+    dataset_id: str = ""
+    created: float = 0.0
+    """Seconds since 1970."""
+    config: TrainingConfig = TrainingConfig()
+    damage: str | None = None
+    """Why the folder cannot be read, if so; then nothing else but id and folder is known."""
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What a run does at the moment of asking."""
+
+    status: str
+    """queued, running, stopping, finished, failed, stopped, interrupted or damaged."""
+    reason: str = ""
+    remedy: str = ""
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it may still change by itself."""
+        return self.status in ("queued", "running", "stopping")
+
+    @property
+    def seconds(self) -> float | None:
+        """Time from its start to its end, or until now."""
+        if self.started is None:
+            return None
+        return (self.ended or time.time()) - self.started
+
+
+def runs_root() -> Path:
+    """The folder of all runs."""
+    return home() / "runs"
+
+
+def create_run(config: TrainingConfig, dataset: Dataset) -> Run:
+    """Write the folder of a new run, in one piece, at the end of the line.
+
+    Raises:
+        UserError: settings out of range.
+    """
+    settings.check(config)
+    root = runs_root()
+    root.mkdir(parents=True, exist_ok=True)
+    run_id = secrets.token_urlsafe(16)
+    draft = root / f".new-{run_id}"
+    draft.mkdir()
+    try:
+        copy_dataset(dataset, draft / "dataset")
+        with EventLog(draft / "events.jsonl") as events:
+            events.append({"type": "queued"})
+        # The lock makes numbers unique: the clock may jump, and two may submit at the same instant.
+        with FileLock(root / ".submit.lock"):
+            content = {
+                "number": 1 + max((run.number for run in list_runs()), default=0),
+                "name": dataset.name,
+                "dataset_id": dataset.id,
+                "created": time.time(),
+                "settings": settings.to_dict(config),
+            }
+            write_json(draft / "config.json", content)
+            draft.rename(root / run_id)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+    return _read_run(root / run_id)
+
+
+def find_run(run_id: str) -> Run:
+    """The run with this id, as it stands in a link or a command.
+
+    Raises:
+        UserError: not the form of an id, or no such run.
+    """
+    if not isinstance(run_id, str) or not ID_PATTERN.fullmatch(run_id):
+        raise UserError("the id of a run, 22 letters, digits, - or _", "something else", "Check the link.")
+    folder = runs_root() / run_id
+    if not folder.is_dir():
+        raise UserError(
+            "the id of a run that is kept here", "no such run", "It may have been deleted; see the Runs page."
+        )
+    return _read_run(folder)
+
+
+def list_runs() -> list[Run]:
+    """All runs, newest first, damaged ones among them."""
+    root = runs_root()
+    if not root.is_dir():
+        return []
+    folders = [path for path in root.iterdir() if ID_PATTERN.fullmatch(path.name) and path.is_dir()]
+    return sorted(map(_read_run, folders), key=lambda run: run.number, reverse=True)
+
+
+def state(run: Run) -> RunState:
+    """What the run does now, from the first and the last of its events and from its lock."""
+    if run.damage:
+        return RunState("damaged", run.damage, "Delete it, or restore its folder from a copy.")
+    found = _ended(run)
+    if found is None and is_alive(run):
+        started = _started(_edge_events(run))
+        return RunState("stopping" if stop_asked(run) else "running", started=started)
+    # Asked again: it may have ended between the two looks.
+    return found or _ended(run) or _unattended(run)
+
+
+def waiting_runs() -> list[Run]:
+    """The line of queued runs, first in, first out."""
+    return [run for run in reversed(list_runs()) if state(run).status == "queued"]
+
+
+def waits(run: Run) -> bool:
+    """Whether no process has begun with the run yet. For whoever holds the run's lock."""
+    return _ended(run) is None and _unattended(run).status == "queued"
+
+
+def has_ended(run: Run) -> bool:
+    """Whether the run said its last word: finished, failed or stopped."""
+    return _ended(run) is not None
+
+
+def is_alive(run: Run) -> bool:
+    """Whether a process is at work on the run: it holds the run's lock for as long as it lives."""
+    return is_held(run.folder / "run.lock")
+
+
+def is_held(lock: Path) -> bool:
+    """Whether another process, or another part of this one, holds the lock."""
+    if not lock.exists():
+        return False
+    with _probe:
+        try:
+            with FileLock(lock, blocking=False):
+                return False
+        except Timeout:
+            return True
+
+
+def events_of(run: Run) -> list[Event]:
+    """Everything that happened in the run so far."""
+    return read_events(run.folder / "events.jsonl")
+
+
+def ask_to_stop(run: Run) -> None:
+    """Leave word that the run should stop at its next step."""
+    (run.folder / "stop").touch()
+
+
+def stop_asked(run: Run) -> bool:
+    """Whether somebody asked the run to stop."""
+    return (run.folder / "stop").exists()
+
+
+def model_folder(run: Run) -> Path | None:
+    """The run's best weights so far, as a Hugging Face folder; None while there are none."""
+    folder = run.folder / "model"
+    return folder if (folder / WEIGHTS).is_file() else None
+
+
+def report_of(run: Run) -> dict[str, Any] | None:
+    """The run's scores, speed and hardware; None while there are none, or when the file is damaged."""
+    try:
+        return json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError):
+        log.warning("the report of run %s cannot be read", run.id)
+        return None
+
+
+def predictions_of(run: Run) -> pd.DataFrame | None:
+    """split, text, label, predicted and confidence of each held-out text; None while there are none."""
+    path = run.folder / "predictions.parquet"
+    return pd.read_parquet(path) if path.is_file() else None
+
+
+def log_of(run: Run, characters: int = 20_000) -> str:
+    """The end of what the training process printed."""
+    try:
+        content = (run.folder / "log.txt").read_bytes()
+    except FileNotFoundError:
+        return ""
+    return content.decode("utf-8", errors="replace")[-characters:]
+
+
+def own_dataset(run: Run) -> Dataset:
+    """The run's own copy of its data, which stays when the saved data set is deleted."""
+    return read_dataset(run.folder / "dataset")
+
+
+def delete_run(run_id: str) -> int:
+    """Delete a run that no process works on.
+
+    Returns:
+        Bytes freed.
+
+    Raises:
+        UserError: no such run, or it is being trained.
+    """
+    run = find_run(run_id)
+    try:
+        with FileLock(run.folder / "run.lock", timeout=1):
+            size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+            # Out of sight in one move; what a crash leaves behind is no half of a run.
+            grave = run.folder.with_name(f".deleted-{run.id}")
+            run.folder.rename(grave)
+    except Timeout as error:
+        raise UserError(
+            "a run that has ended", "a run that is being trained", "Stop it first, then delete it."
+        ) from error
+    shutil.rmtree(grave)
+    return size
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON so that the file is there whole or not at all."""
+    draft = path.with_name(f".{path.name}.new")
+    with draft.open("w", encoding="utf-8") as file:
+        json.dump(content, file, ensure_ascii=False, indent=2, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def _read_run(folder: Path) -> Run:
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return Run(
+            id=folder.name,
+            folder=folder,
+            number=int(content["number"]),
+            name=str(content["name"]),
+            dataset_id=str(content["dataset_id"]),
+            created=float(content["created"]),
+            config=settings.from_dict(content["settings"]),
+        )
+    except UserError as error:
+        return Run(folder.name, folder, damage=f"Its settings are not those of this version: {error.reason}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Run(folder.name, folder, damage=f"Its config.json cannot be read ({type(error).__name__}).")
+
+
+def _ended(run: Run) -> RunState | None:
+    events = _edge_events(run)
+    last = next((event for event in reversed(events) if event["type"] in FINAL), None)
+    if last is None:
+        return None
+    return RunState(
+        last["type"], last.get("reason", ""), last.get("remedy", ""), _started(events), last["time"]
+    )
+
+
+def _unattended(run: Run) -> RunState:
+    """The state of a run without an end on which no process works: it waits, or its process was lost."""
+    events = _edge_events(run)
+    started = _started(events)
+    lost = next((event for event in reversed(events) if event["type"] == "interrupted"), None)
+    if lost is not None:
+        return RunState("interrupted", lost["reason"], lost["remedy"], started, lost["time"])
+    if started is not None:
+        reason = "The training process ended without a word."
+        return RunState("interrupted", reason, RESTART, started, events[-1]["time"])
+    return RunState("queued")
+
+
+def _started(events: list[Event]) -> float | None:
+    return next((event["time"] for event in events if event["type"] == "started"), None)
+
+
+def _edge_events(run: Run) -> list[Event]:
+    """The events at both ends of the file: enough for the state, however long the run."""
+    path = run.folder / "events.jsonl"
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return []
+    if size <= 4 * _EDGE_BYTES:
+        return read_events(path)
+    with path.open("rb") as file:
+        head = file.read(_EDGE_BYTES)
+        file.seek(-_EDGE_BYTES, os.SEEK_END)
+        tail = file.read()
+    return parse_events(head) + parse_events(tail)

@@ -1,0 +1,102 @@
+"""Numbers, times, states and other people's text, made ready to be read on a page."""
+
+import re
+from dataclasses import dataclass
+
+from core.errors import UserError
+
+WORD_JOINER = "\u2060"
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a run's status is shown: its words, an icon and a colour of the page kit."""
+
+    words: str
+    icon: str
+    colour: str
+
+
+STATUS = {
+    "queued": Status("waiting in line", ":material/hourglass_empty:", "gray"),
+    "running": Status("running", ":material/play_circle:", "blue"),
+    "stopping": Status("stopping", ":material/stop_circle:", "orange"),
+    "finished": Status("finished", ":material/check_circle:", "green"),
+    "stopped": Status("stopped", ":material/stop_circle:", "orange"),
+    "failed": Status("failed", ":material/error:", "red"),
+    "interrupted": Status("interrupted", ":material/power_off:", "red"),
+    "damaged": Status("damaged", ":material/broken_image:", "red"),
+}
+
+SETTINGS = {
+    "model": "Model",
+    "epochs": "Epochs",
+    "batch_size": "Batch size (texts)",
+    "learning_rate": "Learning rate",
+    "max_length": "Max length (tokens)",
+    "warmup": "Warm-up (share of steps)",
+    "weight_decay": "Weight decay",
+    "schedule": "Schedule",
+    "gradient_clipping": "Gradient clipping (norm)",
+    "seed": "Seed",
+    "precision": "Precision",
+    "class_weights": "Weigh rare classes more",
+    "early_stopping": "Early stopping (evaluations)",
+    "evaluations_per_epoch": "Evaluations per epoch",
+}
+"""What each setting of a training is called on a page, with its unit."""
+
+_MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
+# Places inside text where a renderer makes an emoji, an icon, an arrow, a dash or a link, escaped or not.
+_REPLACED = re.compile(r"(?=[:@])|(?<=[<>~=-])(?=[<>~=-])|(?<=www)(?=\.)", re.IGNORECASE)
+
+
+def escape_markdown(text: str) -> str:
+    """Text as Markdown that shows as itself, on one line.
+
+    Every punctuation mark gets a backslash (CommonMark 0.31, 2.4). An invisible word joiner breaks what
+    is still replaced after that: emoji codes, arrows, and bare links.
+    """
+    in_one_line = " ".join(text.split())
+    return _MARKDOWN.sub(r"\\\1", _REPLACED.sub(WORD_JOINER, in_one_line))
+
+
+def shorten(text: str, limit: int = 80) -> str:
+    """At most `limit` characters, the last one an ellipsis where something was cut."""
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def explain(error: UserError) -> str:
+    """An error's three parts as safe Markdown: two sentences, then what to do."""
+    return f"{escape_markdown(error.reason)}\n\n**What to do:** {escape_markdown(error.remedy)}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A counted noun: "1 row", "1,234 rows", "2 classes" for ("class", "classes")."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share of one in percent: 0.884 is "88.4%"."""
+    return f"{100 * share:.{digits}f}%"
+
+
+def duration(seconds: float) -> str:
+    """A time span in its two largest units: "8 s", "3 min 20 s", "2 h 5 min"."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(number_of_bytes: int) -> str:
+    """A file size: "512 bytes", "4.1 kB", "92.3 MB" (powers of 1,000)."""
+    if number_of_bytes < 1000:
+        return count(number_of_bytes, "byte")
+    for unit in ("kB", "MB", "GB"):
+        number_of_bytes /= 1000
+        if number_of_bytes < 1000 or unit == "GB":
+            break
+    return f"{number_of_bytes:.1f} {unit}"

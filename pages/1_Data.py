@@ -1,0 +1,570 @@
+"""Data: a file becomes a checked, split and saved data set."""
+
+from dataclasses import replace
+from pathlib import PurePath
+
+import pandas as pd
+import streamlit as st
+from core.data.sample import read_sample
+from core.serving.spreadsheets import spreadsheet_safe
+
+from core import charts
+from core.data.datasets import Dataset, delete_dataset, find_dataset, list_datasets, save_dataset
+from core.data.labels import ColumnMapping, LabeledTexts, guess_mapping, label_texts
+from core.data.quality import Finding, find_problems, length_histogram, profile_columns
+from core.data.splits import SplitPlan, Splits, split_by_column, split_by_percent, split_with_files
+from core.data.tables import RejectedRow, Table, read_table
+from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
+from core.errors import UserError
+from core.words import count, escape_markdown, explain, shorten
+
+TRAIN_PAGE = "pages/2_Train.py"
+PERCENTAGES, SPLIT_COLUMN, OWN_FILES = "Percentages", "A split column", "Own files"
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", "": "none"}
+PREVIEW_ROWS = 20
+SHOWN_REJECTED = 1000
+
+
+def main() -> None:
+    st.set_page_config(page_title="Data – Textuner", layout="wide")
+    try:
+        if "saved" in st.query_params:
+            show_saved(find_dataset(st.query_params["saved"]))
+        elif "upload" in st.query_params:
+            prepare(find_upload(st.query_params["upload"]))
+        else:
+            welcome()
+    except UserError as error:
+        st.title("Data")
+        st.error(explain(error), icon=":material/error:")
+        start_over("Start with a file")
+
+
+# The first screen
+
+
+def welcome() -> None:
+    st.title("Teach a classifier with your own examples")
+    st.write(
+        "Drop in a table of texts with a label for each; train a model on it, see how good it is, "
+        "and let it label new texts."
+    )
+    with st.container(border=True):
+        take_file(
+            "Your table",
+            "upload",
+            "A CSV file: one row per text, one column for the text, one for its label.",
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Try the sample", type="primary", icon=":material/play_arrow:"):
+                open_file("upload", keep_upload("sample.csv", read_sample()))
+            st.caption("No file at hand? The sample is 300 messages to a library, written for this project.")
+    how, table = st.columns(2, gap="large")
+    with how:
+        st.subheader("How it goes")
+        st.markdown(
+            "1. **Data**: the file is read and checked; you choose the columns.\n"
+            "2. **Train**: a pre-trained language model learns your labels.\n"
+            "3. **Runs**: scores on texts it has not seen, and its mistakes.\n"
+            "4. **Predict**: label one text or a whole file; download the model."
+        )
+        st.caption("Your texts stay on the machine that runs Textuner.")
+    with table:
+        st.subheader("What the table looks like")
+        show_example()
+    show_datasets()
+
+
+def take_file(label: str, param: str, help: str) -> None:
+    uploaded = st.file_uploader(label, help=help, key=f"uploader_{param}")
+    if uploaded is not None:
+        open_file(param, keep_upload(uploaded.name, uploaded.getvalue()))
+
+
+def open_file(param: str, upload: Upload) -> None:
+    st.query_params[param] = upload.id
+    st.rerun()
+
+
+def start_over(label: str) -> None:
+    if st.button(label, icon=":material/upload_file:"):
+        st.query_params.clear()
+        st.rerun()
+
+
+def show_example() -> None:
+    rows = {
+        "text": ["Where do I return a book?", "The new reading room is lovely.", "My card was refused."],
+        "label": ["question", "praise", "complaint"],
+    }
+    st.dataframe(rows, hide_index=True, alt="An example: a text column and a label column")
+
+
+# A file, from its bytes to the Save button
+
+
+def prepare(upload: Upload) -> None:
+    """The box with the Save button comes first on the page, and is filled in last."""
+    st.title("Data")
+    st.write("Check what was read, choose the columns and the split, then save.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(shorten(upload.name, 60))
+        start_over("Choose another file")
+    table = read(upload.id)
+    save_box, problems = st.container(border=True), st.container()
+    try:
+        mapping = choose_columns(table, upload)
+        labeled, unlabeled = read_labels(upload.id, mapping)
+        findings = check(upload.id, mapping)
+        with problems:
+            show_findings(findings)
+        splits, rejected = choose_split(upload, table, mapping, unlabeled)
+    except UserError as error:
+        problems.error(explain(error), icon=":material/error:")
+        save_box.write("Nothing can be saved yet; what is missing stands below.")
+        show_rejected(table.rejected)
+        return
+    show_shape(splits, labeled)
+    with save_box:
+        offer_save(upload, table, mapping, splits, rejected, findings)
+    show_rejected(rejected)
+
+
+@st.cache_resource(max_entries=3, scope="session", show_spinner="Reading the file")
+def read(upload_id: str) -> Table:
+    return read_table(find_upload(upload_id).path)
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Reading the labels")
+def read_labels(upload_id: str, mapping: ColumnMapping) -> tuple[LabeledTexts, list[RejectedRow]]:
+    return label_texts(read(upload_id), mapping)
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Checking the texts")
+def check(upload_id: str, mapping: ColumnMapping) -> list[Finding]:
+    labeled, rejected = read_labels(upload_id, mapping)
+    return find_problems(labeled, rejected)
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Looking at the columns")
+def profile(upload_id: str) -> pd.DataFrame:
+    return profile_columns(read(upload_id))
+
+
+# Columns
+
+
+def choose_columns(table: Table, upload: Upload) -> ColumnMapping:
+    st.subheader("Columns")
+    show_dialect(table)
+    names = list(table.frame.columns)
+    if len(names) < 2:
+        show_rows(table, upload)
+        raise UserError(
+            "two columns or more: one with the text, one with the label",
+            f"one column, {names[0]}",
+            "Check that the file separates its columns with commas, semicolons or tabs.",
+        )
+    guess = guess_mapping(table)
+    left, right = st.columns(2)
+    texts = left.multiselect(
+        "Text",
+        names,
+        default=list(guess.text) if guess else [],
+        key=f"text_{upload.id}",
+        help="What the model reads. Several columns are joined with a space, in this order.",
+    )
+    label = right.selectbox(
+        "Label",
+        names,
+        index=names.index(guess.label) if guess else None,
+        key=f"label_{upload.id}",
+        placeholder="Choose a column",
+        help="What the model learns to answer: the class of each text.",
+    )
+    show_rows(table, upload)
+    check_choice(texts, label)
+    return ColumnMapping(tuple(texts), label)
+
+
+def check_choice(texts: list[str], label: str | None) -> None:
+    if not texts or label is None:
+        missing = [name for name, chosen in (("text", texts), ("label", label)) if not chosen]
+        raise UserError(
+            "a column for the text and one for the label",
+            f"none chosen for the {' and the '.join(missing)}",
+            "Choose it under Columns.",
+        )
+    if label in texts:
+        raise UserError(
+            "different columns for text and label",
+            f"{label} as both",
+            "Choose another label column, or take it out of the text columns.",
+        )
+
+
+def show_dialect(table: Table) -> None:
+    dialect = table.dialect
+    with st.container(horizontal=True, gap="small"):
+        st.badge(count(len(table.frame), "row"), color="primary")
+        st.badge(count(len(table.frame.columns), "column"), color="primary")
+        st.badge(dialect.encoding, color="gray", help="How the letters are coded in the file.")
+        delimiter = DELIMITERS.get(dialect.delimiter, "other")
+        st.badge(f"delimiter: {delimiter}", color="gray", help="The sign that separates the columns.")
+        header = "with header" if dialect.has_header else "no header"
+        st.badge(header, color="gray", help="Whether the first line holds the names of the columns.")
+
+
+def show_rows(table: Table, upload: Upload) -> None:
+    first, columns = st.tabs(["First rows", "Columns"])
+    with first:
+        st.dataframe(
+            table.frame.head(PREVIEW_ROWS), height=240, hide_index=True, alt="The first rows of the file"
+        )
+    with columns:
+        st.dataframe(
+            profile(upload.id),
+            hide_index=True,
+            height=240,
+            alt="How full each column is and how many different values it holds",
+            column_config={
+                "column": st.column_config.TextColumn("Column"),
+                "filled": st.column_config.ProgressColumn(
+                    "Filled (%)", format="percent", min_value=0, max_value=1, help="Rows with a value here."
+                ),
+                "distinct": st.column_config.NumberColumn("Different values", format="localized"),
+                "example": st.column_config.TextColumn("Example", width="large"),
+            },
+        )
+
+
+def show_findings(findings: list[Finding]) -> None:
+    for finding in findings:
+        words = explain(UserError(finding.expected, finding.found, finding.remedy))
+        title = escape_markdown(finding.title)
+        if finding.severity == "error":
+            st.error(words, title=title, icon=":material/error:")
+            show_examples(finding)
+        else:
+            with st.expander(title, icon=":material/warning:"):
+                st.markdown(words)
+                show_examples(finding)
+
+
+def show_examples(finding: Finding) -> None:
+    if finding.examples:
+        st.dataframe(
+            {"For example": list(finding.examples)}, hide_index=True, alt="Examples of what was found"
+        )
+
+
+# Split
+
+
+def choose_split(
+    upload: Upload, table: Table, mapping: ColumnMapping, unlabeled: list[RejectedRow]
+) -> tuple[Splits, list[RejectedRow]]:
+    st.subheader("Split")
+    st.caption(
+        "The model learns from the training texts. The validation texts tell when it is at its best; "
+        "the test texts, which it never sees, tell how good it is."
+    )
+    guess = guess_mapping(table)
+    how = st.segmented_control(
+        "How to split",
+        [PERCENTAGES, SPLIT_COLUMN, OWN_FILES],
+        default=SPLIT_COLUMN if guess and guess.split else PERCENTAGES,
+        required=True,
+        key=f"how_{upload.id}",
+    )
+    if how == SPLIT_COLUMN:
+        mapping = replace(mapping, split=choose_split_column(table, mapping, guess, upload))
+        plan = choose_plan(upload, ask_test=False)
+        splits, unsplit = split_table(upload.id, mapping, plan)
+        return splits, table.rejected + unsplit
+    if how == OWN_FILES:
+        files = choose_files(mapping)
+        plan = choose_plan(upload, ask_validation="validation" not in files, ask_test="test" not in files)
+        splits, unread = split_files(upload.id, mapping, plan, tuple(files.items()))
+        return splits, table.rejected + unlabeled + unread
+    plan = choose_plan(upload)
+    return split_texts(upload.id, mapping, plan), table.rejected + unlabeled
+
+
+def choose_split_column(
+    table: Table, mapping: ColumnMapping, guess: ColumnMapping | None, upload: Upload
+) -> str:
+    others = [name for name in table.frame.columns if name != mapping.label and name not in mapping.text]
+    guessed = guess.split if guess and guess.split in others else None
+    column = st.selectbox(
+        "Split column",
+        others,
+        index=others.index(guessed) if guessed else None,
+        key=f"split_{upload.id}",
+        placeholder="Choose a column",
+        help="Its values say where a row belongs: train, validation (or valid, val, dev) or test.",
+    )
+    if column is None:
+        raise UserError("a split column", "none chosen", "Choose it under Split, or split by percentages.")
+    return column
+
+
+def choose_plan(upload: Upload, ask_validation: bool = True, ask_test: bool = True) -> SplitPlan:
+    default = SplitPlan()
+    fields = st.container(horizontal=True, vertical_alignment="bottom")
+    percents = {}
+    for name, asked in (("validation", ask_validation), ("test", ask_test)):
+        if asked:
+            percents[f"{name}_percent"] = fields.number_input(
+                f"{name.capitalize()} (%)",
+                0.0,
+                90.0,
+                float(getattr(default, f"{name}_percent")),
+                1.0,
+                format="%g",
+                width=150,
+                key=f"{name}_percent_{upload.id}",
+                help=f"Share of the rows that become {name} texts.",
+            )
+    seed = fields.number_input(
+        "Seed", 0, 2**31 - 1, default.seed, width=150, key=f"seed_{upload.id}", help="Same seed, same split."
+    )
+    stratified = fields.toggle(
+        "Same mix of classes",
+        default.stratified,
+        key=f"stratified_{upload.id}",
+        help="Every class is split in the same proportion (stratified).",
+    )
+    return SplitPlan(**percents, stratified=stratified, seed=seed)
+
+
+def choose_files(mapping: ColumnMapping) -> dict[str, str]:
+    """The chosen files by the split they make: "validation" or "test" → id of the upload."""
+    st.caption(
+        "They need the same columns as the first file. What you leave out is taken from the training texts."
+    )
+    found = {}
+    for column, split in zip(st.columns(2), ("validation", "test"), strict=True):
+        with column:
+            if split in st.query_params:
+                upload = find_upload(st.query_params[split])
+                found[split] = upload.id
+                st.text(f"{split.capitalize()}: {shorten(upload.name, 40)}")
+                if st.button("Remove", key=f"remove_{split}", icon=":material/close:"):
+                    del st.query_params[split]
+                    st.rerun()
+            else:
+                take_file(
+                    f"{split.capitalize()} file", split, "A table with the same columns as the first one."
+                )
+    return found
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Splitting")
+def split_texts(upload_id: str, mapping: ColumnMapping, plan: SplitPlan) -> Splits:
+    return split_by_percent(read_labels(upload_id, mapping)[0], plan)
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Splitting")
+def split_table(upload_id: str, mapping: ColumnMapping, plan: SplitPlan) -> tuple[Splits, list[RejectedRow]]:
+    return split_by_column(read(upload_id), mapping, plan)
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Splitting")
+def split_files(
+    upload_id: str, mapping: ColumnMapping, plan: SplitPlan, files: tuple[tuple[str, str], ...]
+) -> tuple[Splits, list[RejectedRow]]:
+    train, _ = read_labels(upload_id, mapping)
+    parts: dict[str, LabeledTexts | None] = {"validation": None, "test": None}
+    rejected: list[RejectedRow] = []
+    for split, file_id in files:
+        table = read(file_id)
+        parts[split], unlabeled = label_texts(table, mapping, train.label2id)
+        rejected += [
+            replace(row, reason=f"{split} file: {row.reason}") for row in (*table.rejected, *unlabeled)
+        ]
+    return split_with_files(train, parts["validation"], parts["test"], plan), rejected
+
+
+# What came out, and saving it
+
+
+def show_shape(splits: Splits, labeled: LabeledTexts) -> None:
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    show_counts({name: len(part) for name, part in parts.items()})
+    st.caption(escape_markdown(splits.how))
+    for what, number in splits.removed.items():
+        if number:
+            st.warning(f"Left out: {number:,} {escape_markdown(what)}.", icon=":material/content_copy:")
+    class_counts = {name: part.class_counts() for name, part in parts.items()}
+    st.subheader("Classes and lengths")
+    left, right = st.columns(2, gap="large")
+    with left:
+        words = charts.describe_balance(class_counts)
+        st.altair_chart(charts.class_balance(class_counts), alt=words)
+        st.caption(escape_markdown(words))
+    with right:
+        lengths = length_histogram(labeled.texts)
+        words = charts.describe_lengths(lengths)
+        st.altair_chart(charts.length_histogram(lengths), alt=words)
+        st.caption(escape_markdown(words))
+    with st.expander("Texts per class and split"):
+        show_class_counts(class_counts)
+
+
+def show_counts(counts: dict[str, int]) -> None:
+    with st.container(horizontal=True):
+        st.metric("Training texts", f"{counts['train']:,}", border=True, width=170)
+        st.metric("Validation texts", f"{counts['validation']:,}", border=True, width=170)
+        st.metric("Test texts", f"{counts['test']:,}", border=True, width=170)
+
+
+def show_class_counts(class_counts: dict[str, dict[str, int]]) -> None:
+    table = pd.DataFrame(
+        {charts.SPLIT_MEANING[split].capitalize(): row for split, row in class_counts.items()}
+    )
+    table.insert(0, "Class", table.index)
+    table["Total"] = table.drop(columns="Class").sum(axis=1)
+    st.dataframe(table, hide_index=True, alt="Number of texts per class and split")
+
+
+def offer_save(
+    upload: Upload,
+    table: Table,
+    mapping: ColumnMapping,
+    splits: Splits,
+    rejected: list[RejectedRow],
+    findings: list[Finding],
+) -> None:
+    total = len(splits.train) + len(splits.validation) + len(splits.test)
+    left_out = len(rejected) + sum(splits.removed.values())
+    st.markdown(
+        f"**{count(total, 'text')}** in **{count(len(splits.train.label2id), 'class', 'classes')}**, "
+        + (f"**{count(left_out, 'row')}** left out." if left_out else "no row left out.")
+    )
+    errors = [finding for finding in findings if finding.severity == "error"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input(
+            "Name of the data set", shorten(PurePath(upload.name).stem, 80), max_chars=80, width=320
+        )
+        clicked = st.button("Save", type="primary", icon=":material/save:", disabled=bool(errors))
+    if errors:
+        st.caption(f":red[{count(len(errors), 'error')} to mend first, marked red below.]")
+    if clicked:
+        source = {
+            "file": upload.name,
+            "encoding": table.dialect.encoding,
+            "delimiter": table.dialect.delimiter,
+            "text": list(mapping.text),
+            "label": mapping.label,
+        }
+        save(name or upload.name, splits, rejected, source)
+
+
+def save(name: str, splits: Splits, rejected: list[RejectedRow], source: dict[str, object]) -> None:
+    with st.spinner("Saving"):
+        dataset = save_dataset(name, splits, rejected, source)
+    for param in ("upload", "validation", "test"):
+        delete_upload(st.query_params.get(param, ""))
+    st.query_params.from_dict({"saved": dataset.id})
+    st.rerun()
+
+
+def show_rejected(rejected: list[RejectedRow]) -> None:
+    if not rejected:
+        return
+    st.subheader("Rows left out")
+    st.warning(
+        f"{count(len(rejected), 'row')} of the file could not be used. Mend them in the file and choose it "
+        "again, or go on without them.",
+        icon=":material/warning:",
+    )
+    frame = pd.DataFrame(
+        {
+            "Line": [row.line for row in rejected],
+            "Why": [row.reason for row in rejected],
+            "As in the file": [row.raw for row in rejected],
+        }
+    )
+    st.dataframe(
+        frame.head(SHOWN_REJECTED), hide_index=True, alt="Rows that were left out, with line and reason"
+    )
+    st.download_button(
+        "Download these rows (CSV)",
+        lambda: spreadsheet_safe(frame)[0].to_csv(index=False).encode("utf-8-sig"),
+        "rows-left-out.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+# Saved data sets
+
+
+def show_saved(dataset: Dataset) -> None:
+    st.title("Data")
+    st.success(f"{escape_markdown(dataset.name)} is saved.", icon=":material/check_circle:")
+    show_counts(dataset.counts)
+    with st.container(horizontal=True):
+        if st.button("Train on it", type="primary", icon=":material/model_training:"):
+            train_on(dataset)
+        start_over("Add another data set")
+    words = charts.describe_balance(dataset.class_counts)
+    st.altair_chart(charts.class_balance(dataset.class_counts), alt=words)
+    st.caption(escape_markdown(words))
+    show_datasets()
+
+
+def train_on(dataset: Dataset) -> None:
+    st.switch_page(TRAIN_PAGE, query_params={"dataset": dataset.id})
+
+
+def show_datasets() -> None:
+    datasets = list_datasets()
+    if not datasets:
+        return
+    st.subheader("Saved data sets")
+    table = pd.DataFrame(
+        {
+            "Name": [dataset.name for dataset in datasets],
+            "Texts": [sum(dataset.counts.values()) for dataset in datasets],
+            "Classes": [len(dataset.label2id) for dataset in datasets],
+            "Saved": pd.to_datetime([dataset.created for dataset in datasets], unit="s", utc=True),
+        }
+    )
+    chosen = st.dataframe(
+        table,
+        hide_index=True,
+        key="datasets",
+        on_select="rerun",
+        selection_mode="single-row",
+        alt="Saved data sets, newest first",
+        column_config={
+            "Texts": st.column_config.NumberColumn(format="localized"),
+            "Saved": st.column_config.DatetimeColumn(format="distance"),
+        },
+    ).selection.rows
+    if not chosen or chosen[0] >= len(datasets):
+        st.caption("Select a row to train on it or to delete it.")
+        return
+    dataset = datasets[chosen[0]]
+    with st.container(horizontal=True):
+        if st.button("Train on the selected one", icon=":material/model_training:"):
+            train_on(dataset)
+        if st.button("Delete", icon=":material/delete:"):
+            ask_to_delete(dataset)
+
+
+@st.dialog("Delete this data set?", icon=":material/delete:")
+def ask_to_delete(dataset: Dataset) -> None:
+    st.text(dataset.name)
+    st.write("It cannot be brought back. Runs that were trained on it keep their own copy.")
+    if st.button("Delete it", type="primary"):
+        delete_dataset(dataset.id)
+        if st.query_params.get("saved") == dataset.id:
+            st.query_params.clear()
+        st.rerun()
+
+
+main()

@@ -1,0 +1,496 @@
+"""Train: choose the settings, start, and watch the model learn."""
+
+from typing import Any
+
+import streamlit as st
+
+from core import charts
+from core.data.datasets import Dataset, list_datasets
+from core.errors import UserError
+from core.learning import catalogue
+from core.learning import config as settings
+from core.learning.config import CHOICES, TUTORIAL, TrainingConfig
+from core.runs import engines, queue, store
+from core.runs.events import Event
+from core.runs.store import Run, RunState
+from core.words import SETTINGS, STATUS, count, duration, escape_markdown, explain, percent
+
+DATA_PAGE, RUNS_PAGE, PREDICT_PAGE = "pages/1_Data.py", "pages/3_Runs.py", "pages/4_Predict.py"
+LOOK_EVERY_SECONDS = 1.0
+DEFAULTS = TrainingConfig()
+
+BASIC = (("epochs", "batch_size"), ("learning_rate",))
+ADVANCED = (
+    ("max_length", "seed"),
+    ("warmup", "weight_decay"),
+    ("gradient_clipping", "early_stopping"),
+    ("evaluations_per_epoch",),
+)
+STEP = {
+    "learning_rate": 1e-5,
+    "max_length": 8,
+    "warmup": 0.05,
+    "weight_decay": 0.01,
+    "gradient_clipping": 0.5,
+}
+HELP = {
+    "epochs": "How often the model sees every training text.",
+    "batch_size": "Texts per step. More is faster and needs more memory.",
+    "learning_rate": (
+        "The size of each step. Too large and the loss jumps; too small and little is learned. "
+        "Usual values are 1e-5 to 2e-4."
+    ),
+    "max_length": "Longer texts are cut. A token is a short word or a part of a long one.",
+    "warmup": "In this first share of all steps the learning rate rises from zero. 0.1 is a tenth.",
+    "weight_decay": "Pulls the weights towards zero, which works against learning by heart.",
+    "schedule": "How the learning rate goes on after the warm-up: falls to zero (linear, cosine) or stays.",
+    "gradient_clipping": "Cuts steps that are too large. 0 switches it off.",
+    "seed": "Same seed, data and settings on the same machine: same result.",
+    "precision": "Number format of the calculation. auto takes the fastest one that this machine is built for.",
+    "class_weights": "A text of a rare class counts more, so that small classes are not passed over.",
+    "early_stopping": "Ends after this many evaluations without a better macro F1. 0 switches it off.",
+    "evaluations_per_epoch": "How often per epoch the validation texts are scored.",
+}
+
+
+def main() -> None:
+    run, problem = chosen_run()
+    # On a telephone the settings are the first thing to see, and afterwards the run.
+    sidebar = "auto" if run or problem else "expanded"
+    st.set_page_config(page_title="Train – Textuner", layout="wide", initial_sidebar_state=sidebar)
+    queue.ensure_worker()
+    datasets = list_datasets()
+    if datasets:
+        with st.sidebar:
+            choose_and_start(datasets, run)
+    st.title("Train")
+    if problem:
+        st.error(explain(problem), icon=":material/error:")
+    if run:
+        show_run(run)
+    elif datasets:
+        teach()
+    else:
+        send_to_data()
+    show_line(run)
+
+
+def chosen_run() -> tuple[Run | None, UserError | None]:
+    """The run of the link; without a link, the newest that is at work."""
+    if "run" not in st.query_params:
+        return next((run for run in store.list_runs() if store.state(run).live), None), None
+    try:
+        return store.find_run(st.query_params["run"]), None
+    except UserError as error:
+        return None, error
+
+
+# The settings
+
+
+def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
+    dataset = choose_dataset(datasets, run)
+    model = choose_model()
+    values = {name: value for row in BASIC for name, value in ask_numbers(row).items()}
+    start_place = st.container()
+    with st.expander("Advanced"):
+        values |= ask_advanced()
+    with st.container(horizontal=True):
+        st.button(
+            "As in the tutorial", type="tertiary", on_click=fill_in, args=(TUTORIAL,), help=TUTORIAL_HELP
+        )
+        st.button("Defaults", type="tertiary", on_click=fill_in, args=(DEFAULTS,))
+    with start_place:
+        offer_start(dataset, TrainingConfig(model=model, **values), run)
+        show_device()
+
+
+TUTORIAL_HELP = "The classic recipe: AdamW at 2e-5, batches of 2, 5 epochs. For very few texts."
+
+
+def choose_dataset(datasets: list[Dataset], run: Run | None) -> Dataset:
+    by_id = {dataset.id: dataset for dataset in datasets}
+    wanted = st.query_params.get("dataset") or (run.dataset_id if run else None)
+    chosen = st.selectbox(
+        "Data set",
+        list(by_id),
+        index=list(by_id).index(wanted) if wanted in by_id else 0,
+        format_func=lambda id: f"{by_id[id].name} ({sum(by_id[id].counts.values()):,} texts)",
+        help="Saved on the Data page; the newest comes first.",
+    )
+    return by_id[chosen]
+
+
+def choose_model() -> str:
+    models = {checkpoint.name: checkpoint for checkpoint in catalogue.available()}
+    remember("model")
+    name = st.selectbox(
+        "Model",
+        list(models),
+        format_func=lambda name: models[name].title,
+        key=key("model"),
+        persist_state="session",
+        help="The pre-trained language model to start from.",
+    )
+    st.caption(escape_markdown(models[name].note))
+    return name
+
+
+def ask_advanced() -> dict[str, Any]:
+    values = {name: value for row in ADVANCED for name, value in ask_numbers(row).items()}
+    for name in ("schedule", "precision"):
+        remember(name)
+        values[name] = st.selectbox(
+            SETTINGS[name], CHOICES[name], key=key(name), help=HELP[name], persist_state="session"
+        )
+    remember("class_weights")
+    values["class_weights"] = st.toggle(
+        SETTINGS["class_weights"],
+        key=key("class_weights"),
+        help=HELP["class_weights"],
+        persist_state="session",
+    )
+    return values
+
+
+def ask_numbers(names: tuple[str, ...]) -> dict[str, Any]:
+    """Number fields side by side. They have no bounds of their own: all problems are shown at once instead."""
+    values = {}
+    for column, name in zip(st.columns(len(names)), names, strict=True):
+        remember(name)
+        whole = isinstance(getattr(DEFAULTS, name), int)
+        values[name] = column.number_input(
+            SETTINGS[name],
+            step=STEP.get(name, 1 if whole else 0.01),
+            format="%d" if whole else "%g",
+            key=key(name),
+            help=HELP[name],
+            persist_state="session",
+        )
+    return values
+
+
+def key(name: str) -> str:
+    return f"setting_{name}"
+
+
+def remember(name: str) -> None:
+    st.session_state.setdefault(key(name), getattr(DEFAULTS, name))
+
+
+def fill_in(config: TrainingConfig) -> None:
+    for name, value in settings.to_dict(config).items():
+        if name != "model":
+            st.session_state[key(name)] = value
+
+
+def offer_start(dataset: Dataset, config: TrainingConfig, run: Run | None) -> None:
+    try:
+        settings.check(config)
+        catalogue.check_length(config.model, config.max_length)
+    except UserError as error:
+        st.button("Start", type="primary", icon=":material/play_arrow:", disabled=True, width="stretch")
+        st.error(explain(error))
+        return
+    if st.button(
+        "Start another run" if run else "Start",
+        type="secondary" if run else "primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+    ):
+        start(dataset, config)
+
+
+def start(dataset: Dataset, config: TrainingConfig) -> None:
+    try:
+        run = queue.submit(config, dataset)
+    except UserError as error:
+        st.error(explain(error))
+        return
+    open_run(run)
+
+
+def open_run(run: Run) -> None:
+    st.query_params.from_dict({"run": run.id})
+    st.rerun()
+
+
+@st.fragment(parallel=True)
+def show_device() -> None:
+    waiting = st.skeleton(height=40)
+    try:
+        hardware = engines.describe_hardware()
+    except UserError as error:
+        waiting.caption(explain(error))
+        return
+    waiting.caption(
+        f":material/memory: Trains on **{escape_markdown(hardware['device'])}** in "
+        f"**{escape_markdown(hardware['precision'])}**: {escape_markdown(hardware['reason'])}"
+    )
+
+
+# No run yet
+
+
+def teach() -> None:
+    st.write(
+        "Choose a data set on the left and press **Start**; the other settings suit most data as they are."
+    )
+    with st.container(border=True):
+        st.subheader("What happens then")
+        st.markdown(
+            "- The model reads the training texts batch by batch and corrects itself after each.\n"
+            "- Now and then it is scored on the validation texts; the best weights are kept.\n"
+            "- At the end it is judged on the test texts, which it has never seen.\n"
+            "- It goes on when you close this tab. Come back with the link, or find it under Runs."
+        )
+
+
+def send_to_data() -> None:
+    st.write("A training needs a data set: a table of texts and their labels.")
+    if st.button("Go to Data", type="primary", icon=":material/table_view:"):
+        st.switch_page(DATA_PAGE)
+
+
+# The run
+
+
+def show_run(run: Run) -> None:
+    show_heading(run)
+    live = store.state(run).live
+    # Redrawn by itself while the run may change; the rest of the page stands still.
+    st.fragment(watch, run_every=LOOK_EVERY_SECONDS if live else None)(run.id, live, baseline(run))
+    if not run.damage:
+        show_log(run)
+
+
+def show_heading(run: Run) -> None:
+    if run.damage:
+        return
+    model = next((known.title for known in catalogue.available() if known.name == run.config.model), "")
+    st.text(run.name)
+    st.caption(
+        f"{escape_markdown(model or run.config.model)} · {count(run.config.epochs, 'epoch')} · "
+        f"batches of {run.config.batch_size} · learning rate {run.config.learning_rate:g}"
+    )
+
+
+def baseline(run: Run) -> float | None:
+    """What always naming the most common class would score on the validation texts."""
+    try:
+        counts = store.own_dataset(run).class_counts["validation"].values()
+    except (UserError, KeyError):
+        return None
+    return max(counts) / sum(counts) if sum(counts) else None
+
+
+def watch(run_id: str, was_live: bool, baseline: float | None) -> None:
+    try:
+        run = store.find_run(run_id)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    state = store.state(run)
+    if was_live and not state.live:
+        # It has just ended: the whole page is drawn once more, and then no longer by itself.
+        st.rerun()
+    events = store.events_of(run)
+    show_state(run, state, events)
+    show_notes(events)
+    show_curves(events, baseline)
+
+
+def show_state(run: Run, state: RunState, events: list[Event]) -> None:
+    status = STATUS[state.status]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(status.words, icon=status.icon, color=status.colour)
+        if state.seconds is not None:
+            st.caption(f"{duration(state.seconds)} {'so far' if state.live else 'in all'}", width="content")
+        if state.live:
+            offer_stop(run, state)
+            share(run)
+    if state.status == "queued":
+        place = queue.position(run) or 1
+        st.info(
+            f"Place {place} in line. It starts by itself; you can close this tab.",
+            icon=":material/hourglass_empty:",
+        )
+    elif state.live:
+        show_progress(state, events)
+    elif state.status == "finished" or store.model_folder(run):
+        show_result(run, state)
+    else:
+        show_failure(run, state)
+
+
+def offer_stop(run: Run, state: RunState) -> None:
+    waits = state.status == "queued"
+    if st.button(
+        "Take out of the line" if waits else "Stop",
+        icon=":material/stop:",
+        disabled=state.status == "stopping",
+        help=None if waits else "Ends at the next step and keeps the best weights so far.",
+    ):
+        queue.cancel(run)
+        st.rerun(scope="fragment")
+
+
+def share(run: Run) -> None:
+    with st.popover("Share", icon=":material/link:", help="A link to this run"):
+        st.write("Whoever can reach this server can follow the run under this link:")
+        st.code(run_link(run), language=None, wrap_lines=True)
+
+
+def run_link(run: Run) -> str:
+    address = (st.context.url or "").split("?")[0].removesuffix("/").removesuffix("/Train")
+    return f"{address}/?run={run.id}"
+
+
+def show_progress(state: RunState, events: list[Event]) -> None:
+    started = last_event(events, "started")
+    step = last_event(events, "step")
+    if started is None:
+        st.progress(0.0, "Loading the model")
+        return
+    total = started["total_steps"]
+    if step is None:
+        st.progress(0.0, f"Step 0 of {total:,}")
+        return
+    if step["step"] >= total:
+        st.progress(1.0, "Scoring the model on the validation and test texts")
+    else:
+        st.progress(
+            step["step"] / total,
+            f"Step {step['step']:,} of {total:,} · epoch {step['epoch']:.1f} of {started['epochs']} · "
+            f"{duration(step['seconds_left'])} left · {step['samples_per_second']:,.0f} texts per second",
+        )
+    show_live_numbers(step, last_event(events, "evaluated"))
+
+
+def last_event(events: list[Event], kind: str) -> Event | None:
+    return next((event for event in reversed(events) if event["type"] == kind), None)
+
+
+def show_live_numbers(step: Event, evaluated: Event | None) -> None:
+    with st.container(horizontal=True):
+        st.metric("Training loss", f"{step['loss']:.3f}", border=True, width=170, help=LOSS_HELP)
+        if evaluated:
+            st.metric("Validation loss", f"{evaluated['loss']:.3f}", border=True, width=170, help=LOSS_HELP)
+            show_scores("Validation", evaluated)
+
+
+LOSS_HELP = (
+    "How far the model's probabilities are from the true labels (cross-entropy, in nats). Lower is better."
+)
+ACCURACY_HELP = "Share of the texts that get the right label."
+F1_HELP = (
+    "The mean over all classes of F1, which is high only where a class is both found and not named wrongly. "
+    "Every class counts the same, however small."
+)
+
+
+def show_scores(name: str, scores: dict[str, Any]) -> None:
+    st.metric(f"{name} accuracy", percent(scores["accuracy"]), border=True, width=170, help=ACCURACY_HELP)
+    st.metric(f"{name} macro F1", percent(scores["macro_f1"]), border=True, width=170, help=F1_HELP)
+
+
+def show_result(run: Run, state: RunState) -> None:
+    if state.status != "finished":
+        st.warning(say(state), icon=STATUS[state.status].icon)
+    report = store.report_of(run) or {}
+    with st.container(horizontal=True):
+        for name in ("test", "validation"):
+            if report.get(name):
+                show_scores(name.capitalize(), report[name])
+        if report.get("samples_per_second"):
+            st.metric("Texts per second", f"{report['samples_per_second']:,.0f}", border=True, width=170)
+    with st.container(horizontal=True):
+        if report and st.button("Judge it", type="primary", icon=":material/insights:"):
+            st.switch_page(RUNS_PAGE, query_params={"run": run.id})
+        if store.model_folder(run) and st.button("Try it", icon=":material/label:"):
+            st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+        if state.status != "finished":
+            offer_again(run)
+        share(run)
+
+
+def show_failure(run: Run, state: RunState) -> None:
+    box = st.warning if state.status in ("stopped", "interrupted") else st.error
+    box(say(state), icon=STATUS[state.status].icon)
+    if state.status != "damaged":
+        offer_again(run, primary=True)
+
+
+def say(state: RunState) -> str:
+    words = escape_markdown(state.reason)
+    return f"{words}\n\n**What to do:** {escape_markdown(state.remedy)}" if state.remedy else words
+
+
+def offer_again(run: Run, primary: bool = False) -> None:
+    if st.button(
+        "Start again with these settings",
+        type="primary" if primary else "secondary",
+        icon=":material/replay:",
+    ):
+        try:
+            again = queue.submit_again(run)
+        except UserError as error:
+            st.error(explain(error))
+            return
+        st.query_params.from_dict({"run": again.id})
+        st.rerun()
+
+
+def show_notes(events: list[Event]) -> None:
+    for event in events:
+        if event["type"] == "note":
+            st.info(escape_markdown(event["message"]), icon=":material/info:")
+    started = last_event(events, "started")
+    if started and started["truncated"]:
+        st.caption(
+            f"{count(started['truncated'], 'training text')} of {started['train_texts']:,} "
+            "are longer than the max length and were cut."
+        )
+
+
+def show_curves(events: list[Event], baseline: float | None) -> None:
+    losses, scores = charts.loss_table(events), charts.score_table(events)
+    if losses.empty:
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.altair_chart(charts.loss_curves(losses), key="loss", alt=charts.describe_losses(losses))
+    if not scores.empty:
+        with right:
+            words = charts.describe_scores(scores, baseline)
+            st.altair_chart(charts.score_curves(scores, baseline), key="scores", alt=words)
+
+
+def show_log(run: Run) -> None:
+    opened = st.expander("Log", icon=":material/article:", key="log", on_change="rerun")
+    if opened.open:
+        with opened:
+            st.fragment(follow_log, run_every=2.0 if store.state(run).live else None)(run)
+
+
+def follow_log(run: Run) -> None:
+    st.code(store.log_of(run) or "Nothing printed yet.", language=None, height=300, wrap_lines=True)
+
+
+# The line
+
+
+def show_line(shown: Run | None) -> None:
+    others = [run for run in store.waiting_runs() if not shown or run.id != shown.id]
+    if not others:
+        return
+    st.subheader("Waiting in line")
+    for run in others:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.badge(f"place {queue.position(run)}", color="gray")
+            st.text(run.name)
+            if st.button("Show", key=f"show_{run.id}", type="tertiary"):
+                open_run(run)
+
+
+main()
