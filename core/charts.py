@@ -197,10 +197,9 @@ def describe_lengths(lengths: pd.DataFrame) -> str:
     if filled.empty:
         return "No texts."
     most = filled.loc[filled["texts"].idxmax()]
-    return (
-        f"Texts by length: {filled['words_from'].min():,.0f} to {filled['words_to'].max():,.0f} words; "
-        f"most often {most['words_from']:,.0f} to {most['words_to']:,.0f} ({most['texts']:,.0f} texts)."
-    )
+    whole = _range(filled["words_from"].min(), filled["words_to"].max())
+    often = _range(most["words_from"], most["words_to"])
+    return f"Texts by length: {whole} words; most often {often} ({count(int(most['texts']), 'text')})."
 
 
 def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> alt.LayerChart:
@@ -380,6 +379,10 @@ def _baseline_rule(baseline: float) -> list[alt.Chart]:
         base.mark_rule(strokeDash=[2, 3], strokeWidth=1.5),
         words.encode(x=alt.value("width"), text="words:N"),
     ]
+
+
+def _range(first: float, last: float) -> str:
+    return f"{first:,.0f}" if first == last else f"{first:,.0f} to {last:,.0f}"
 
 
 def _first_and_last(values: pd.Series, form: str) -> str:

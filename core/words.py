@@ -100,3 +100,9 @@ def size(number_of_bytes: int) -> str:
         if number_of_bytes < 1000 or unit == "GB":
             break
     return f"{number_of_bytes:.1f} {unit}"
+
+
+def run_link(address: str | None, run_id: str) -> str:
+    """The link to share a run by, from the address of any page of the app."""
+    root = re.sub(r"(/(Data|Train|Runs|Predict))?/*$", "", (address or "").split("?")[0])
+    return f"{root}/?run={run_id}"

@@ -13,7 +13,7 @@ from core.learning.config import CHOICES, TUTORIAL, TrainingConfig
 from core.runs import engines, queue, store
 from core.runs.events import Event
 from core.runs.store import Run, RunState
-from core.words import SETTINGS, STATUS, count, duration, escape_markdown, explain, percent
+from core.words import SETTINGS, STATUS, count, duration, escape_markdown, explain, percent, run_link
 
 DATA_PAGE, RUNS_PAGE, PREDICT_PAGE = "pages/1_Data.py", "pages/3_Runs.py", "pages/4_Predict.py"
 LOOK_EVERY_SECONDS = 1.0
@@ -46,7 +46,7 @@ HELP = {
     "schedule": "How the learning rate goes on after the warm-up: falls to zero (linear, cosine) or stays.",
     "gradient_clipping": "Cuts steps that are too large. 0 switches it off.",
     "seed": "Same seed, data and settings on the same machine: same result.",
-    "precision": "Number format of the calculation. auto takes the fastest one that this machine is built for.",
+    "precision": "Number format of the calculation. auto takes the fastest that this machine is built for.",
     "class_weights": "A text of a rare class counts more, so that small classes are not passed over.",
     "early_stopping": "Ends after this many evaluations without a better macro F1. 0 switches it off.",
     "evaluations_per_epoch": "How often per epoch the validation texts are scored.",
@@ -154,7 +154,7 @@ def ask_advanced() -> dict[str, Any]:
 
 
 def ask_numbers(names: tuple[str, ...]) -> dict[str, Any]:
-    """Number fields side by side. They have no bounds of their own: all problems are shown at once instead."""
+    """Number fields side by side, without bounds: what is out of range is shown for all of them at once."""
     values = {}
     for column, name in zip(st.columns(len(names)), names, strict=True):
         remember(name)
@@ -338,12 +338,7 @@ def offer_stop(run: Run, state: RunState) -> None:
 def share(run: Run) -> None:
     with st.popover("Share", icon=":material/link:", help="A link to this run"):
         st.write("Whoever can reach this server can follow the run under this link:")
-        st.code(run_link(run), language=None, wrap_lines=True)
-
-
-def run_link(run: Run) -> str:
-    address = (st.context.url or "").split("?")[0].removesuffix("/").removesuffix("/Train")
-    return f"{address}/?run={run.id}"
+        st.code(run_link(st.context.url, run.id), language=None, wrap_lines=True)
 
 
 def show_progress(state: RunState, events: list[Event]) -> None:

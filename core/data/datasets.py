@@ -1,4 +1,9 @@
-"""Data sets on disk: one folder each, written whole or not at all."""
+"""Data sets on disk: a folder each, there as a whole or not at all.
+
+<home>/datasets/<id>/   splits.parquet   columns split, text, label
+                        rejected.jsonl   a row of the file that was set aside per line
+                        dataset.json     everything else; written last
+"""
 
 import hashlib
 import json
@@ -8,12 +13,14 @@ import re
 import secrets
 import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.data.decoding import LONE_SURROGATE
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.data.tables import RejectedRow
@@ -24,12 +31,17 @@ logger = logging.getLogger(__name__)
 
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
 PARTS = ("train", "validation", "test")
+FACTS, TEXTS, REJECTED = "dataset.json", "splits.parquet", "rejected.jsonl"
 NAME_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A saved data set: what is in its folder, without the texts."""
+    """What is known about a saved data set, without its texts.
+
+    `created` is in seconds since 1970; `counts` and `class_counts` are by part (train, validation, test);
+    `sha256` is that of the texts and labels; `source` says which file they came from and how it was read.
+    """
 
     id: str
     name: str
@@ -46,69 +58,199 @@ class Dataset:
 
 
 def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source: dict) -> Dataset:
-    """Write a data set into a folder of its own under `<home>/datasets` and return it."""
-    id = secrets.token_urlsafe(16)
+    """Write a data set into a folder of its own: first into a hidden one, which is renamed once it is whole.
+
+    Lone surrogates, which no file can hold, are replaced by U+FFFD.
+    """
     root = _root()
     root.mkdir(parents=True, exist_ok=True)
-    parts = {part: getattr(splits, part) for part in PARTS}
+    id = secrets.token_urlsafe(16)
+    parts = {part: _storable(getattr(splits, part)) for part in PARTS}
     dataset = Dataset(
         id=id,
-        name=name.strip()[:NAME_CHARACTERS] or "Data set",
+        name=_storable_text(" ".join(name.split()))[:NAME_CHARACTERS] or "Data set",
         created=time.time(),
         folder=root / id,
-        label2id=splits.train.label2id,
+        label2id=parts["train"].label2id,
         counts={part: len(texts) for part, texts in parts.items()},
         class_counts={part: texts.class_counts() for part, texts in parts.items()},
         how=splits.how,
-        removed=splits.removed,
+        removed=dict(splits.removed),
         rejected=len(rejected),
-        sha256=_sha256(splits),
+        sha256=_sha256(parts),
         source=source,
     )
-    temporary = root / f".{id}"
-    temporary.mkdir()
+    hidden = root / f".{id}"
+    hidden.mkdir()
     try:
-        _write(temporary, dataset, splits, rejected)
-        temporary.rename(dataset.folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+        _write(hidden, dataset, parts, rejected)
+        hidden.rename(dataset.folder)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+    _fsync(root)
     return dataset
+
+
+def read_dataset(folder: Path) -> Dataset:
+    """What the folder of a data set says about it.
+
+    Raises:
+        UserError: the folder is damaged or not that of a data set.
+    """
+    try:
+        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        dataset = Dataset(folder=folder, **facts)
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(folder, error) from error
+    if not _is_sound(dataset):
+        raise _damaged(folder, f"{FACTS} does not hold what it should")
+    return dataset
+
+
+def load_splits(folder: Path) -> Splits:
+    """The texts and labels of a saved data set, checked against their sha256.
+
+    Raises:
+        UserError: the folder is damaged or not that of a data set.
+    """
+    dataset = read_dataset(folder)
+    try:
+        table = pq.read_table(folder / TEXTS, columns=["split", "text", "label"])
+        parts = {part: LabeledTexts([], [], dataset.label2id) for part in PARTS}
+        for split, text, label in zip(*(column.to_pylist() for column in table.columns), strict=True):
+            parts[split].texts.append(text)
+            parts[split].labels.append(dataset.label2id[label])
+        if _sha256(parts) != dataset.sha256:
+            raise ValueError(f"{TEXTS} is not as it was saved")
+    except (OSError, ValueError, KeyError, AttributeError, pa.ArrowException) as error:
+        raise _damaged(folder, error) from error
+    return Splits(**parts, how=dataset.how, removed=dataset.removed)
+
+
+def list_datasets() -> list[Dataset]:
+    """All saved data sets, newest first; damaged folders are skipped with a logged warning."""
+    found = []
+    for folder in _root().glob("*"):
+        if ID.fullmatch(folder.name) and folder.is_dir():
+            try:
+                found.append(read_dataset(folder))
+            except UserError as error:
+                logger.warning("Skipped a data set: %s", error.reason)
+    return sorted(found, key=lambda dataset: (dataset.created, dataset.id), reverse=True)
+
+
+def find_dataset(id: str) -> Dataset:
+    """The data set with this id.
+
+    Raises:
+        UserError: the id is malformed, or there is no sound data set of this id.
+    """
+    return read_dataset(_folder(id))
+
+
+def delete_dataset(id: str) -> None:
+    """Delete the data set of this id, damaged or not.
+
+    Raises:
+        UserError: the id is malformed, or there is no data set of this id.
+    """
+    folder = _folder(id)
+    # Out of the list at once, whatever happens while the files go.
+    hidden = folder.with_name(f".{folder.name}")
+    folder.rename(hidden)
+    shutil.rmtree(hidden)
+
+
+def copy_dataset(dataset: Dataset, to: Path) -> None:
+    """Copy the files of a data set into the folder `to`, which is made if it is not there.
+
+    Raises:
+        UserError: the data set has been deleted meanwhile, or is damaged.
+    """
+    to.mkdir(parents=True, exist_ok=True)
+    try:
+        # The facts last, as when they were written.
+        for name in (TEXTS, REJECTED, FACTS):
+            shutil.copyfile(dataset.folder / name, to / name)
+            _fsync(to / name)
+    except FileNotFoundError as error:
+        raise _damaged(dataset.folder, error) from error
+    _fsync(to)
 
 
 def _root() -> Path:
     return home() / "datasets"
 
 
-def _rows(splits: Splits) -> list[tuple[str, str, str]]:
-    rows = []
+def _folder(id: str) -> Path:
+    folder = _root() / id if isinstance(id, str) and ID.fullmatch(id) else None
+    if folder is None or not folder.is_dir() or folder.resolve().parent != _root().resolve():
+        raise UserError(
+            "a saved data set",
+            "none under this link",
+            "Choose one from the list of data sets, or save the file again.",
+        )
+    return folder
+
+
+def _damaged(folder: Path, reason: object) -> UserError:
+    return UserError(
+        "a whole data set",
+        f"a damaged one, {folder.name} ({reason})",
+        "Delete it, and save the data set from its file again.",
+    )
+
+
+def _is_sound(dataset: Dataset) -> bool:
+    """Whether the facts have the types that others rely on."""
+    dicts = (dataset.label2id, dataset.counts, dataset.class_counts, dataset.removed, dataset.source)
+    texts = (dataset.id, dataset.name, dataset.how, dataset.sha256)
+    return (
+        all(isinstance(value, dict) for value in dicts)
+        and all(isinstance(value, str) for value in texts)
+        and isinstance(dataset.created, float)
+        and isinstance(dataset.rejected, int)
+        and set(dataset.counts) == set(dataset.class_counts) == set(PARTS)
+    )
+
+
+def _storable_text(text: str) -> str:
+    return text if text.isascii() else LONE_SURROGATE.sub("\ufffd", text)
+
+
+def _storable(labeled: LabeledTexts) -> LabeledTexts:
+    label2id = {_storable_text(label): number for label, number in labeled.label2id.items()}
+    return LabeledTexts([_storable_text(text) for text in labeled.texts], labeled.labels, label2id)
+
+
+def _rows(parts: dict[str, LabeledTexts]) -> Iterator[tuple[str, str, str]]:
+    """Part, text and label of every row."""
     for part in PARTS:
-        texts = getattr(splits, part)
-        names = texts.id2label
-        rows += [(part, text, names[label]) for text, label in zip(texts.texts, texts.labels, strict=True)]
-    return rows
+        names = parts[part].id2label
+        for text, label in zip(parts[part].texts, parts[part].labels, strict=True):
+            yield part, text, names[label]
 
 
-def _sha256(splits: Splits) -> str:
+def _sha256(parts: dict[str, LabeledTexts]) -> str:
+    """The hash of all rows; each value goes in with its length before it, so that none runs into the next."""
     digest = hashlib.sha256()
-    for row in _rows(splits):
-        for value in row:
-            data = value.encode("utf-8", "surrogatepass")
-            digest.update(len(data).to_bytes(8, "big") + data)
+    for row in _rows(parts):
+        values = [value.encode() for value in row]
+        digest.update(b"".join(len(value).to_bytes(8, "big") + value for value in values))
     return digest.hexdigest()
 
 
-def _write(folder: Path, dataset: Dataset, splits: Splits, rejected: list[RejectedRow]) -> None:
-    columns = list(zip(*_rows(splits), strict=True))
-    table = pa.table(
-        {n: pa.array(c, pa.large_string()) for n, c in zip(("split", "text", "label"), columns, strict=True)}
-    )
-    pq.write_table(table, folder / "splits.parquet")
-    lines = "".join(json.dumps(asdict(row)) + "\n" for row in rejected)
-    (folder / "rejected.jsonl").write_text(lines, encoding="utf-8")
-    facts = asdict(dataset)
-    del facts["folder"]
-    (folder / "dataset.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
+def _write(
+    folder: Path, dataset: Dataset, parts: dict[str, LabeledTexts], rejected: list[RejectedRow]
+) -> None:
+    columns = zip(("split", "text", "label"), zip(*_rows(parts), strict=True), strict=True)
+    table = pa.table({name: pa.array(values, pa.large_string()) for name, values in columns})
+    pq.write_table(table, folder / TEXTS)
+    lines = (json.dumps(asdict(row)) + "\n" for row in rejected)
+    (folder / REJECTED).write_text("".join(lines), encoding="utf-8")
+    # asdict() would copy every dictionary; the folder is where the file lies, not a fact about the data.
+    facts = {field.name: getattr(dataset, field.name) for field in fields(dataset) if field.name != "folder"}
+    (folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
     for path in (*folder.iterdir(), folder):
         _fsync(path)
 
@@ -119,58 +261,3 @@ def _fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def read_dataset(folder: Path) -> Dataset:
-    """What `dataset.json` in this folder says."""
-    try:
-        facts = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
-        return Dataset(folder=folder, **facts)
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            "a saved data set", f"a folder that cannot be read ({error})", "Save it again."
-        ) from error
-
-
-def load_splits(folder: Path) -> Splits:
-    """The texts and labels of a saved data set."""
-    dataset = read_dataset(folder)
-    table = pq.read_table(folder / "splits.parquet")
-    splits, texts, labels = (table[name].to_pylist() for name in ("split", "text", "label"))
-    parts = {part: LabeledTexts([], [], dataset.label2id) for part in PARTS}
-    for split, text, label in zip(splits, texts, labels, strict=True):
-        parts[split].texts.append(text)
-        parts[split].labels.append(dataset.label2id[label])
-    return Splits(**parts, how=dataset.how, removed=dataset.removed)
-
-
-def list_datasets() -> list[Dataset]:
-    """All saved data sets, newest first; damaged folders are skipped with a logged warning."""
-    found = []
-    for folder in _root().glob("*"):
-        if not ID.fullmatch(folder.name):
-            continue
-        try:
-            found.append(read_dataset(folder))
-        except UserError as error:
-            logger.warning("Skipped %s: %s", folder, error)
-    return sorted(found, key=lambda dataset: dataset.created, reverse=True)
-
-
-def find_dataset(id: str) -> Dataset:
-    """The data set with this id."""
-    if not isinstance(id, str) or not ID.fullmatch(id) or not (_root() / id).is_dir():
-        raise UserError(
-            "the id of a saved data set", "one that is not there", "Choose a data set from the list."
-        )
-    return read_dataset(_root() / id)
-
-
-def delete_dataset(id: str) -> None:
-    """Delete a data set and its folder."""
-    shutil.rmtree(find_dataset(id).folder)
-
-
-def copy_dataset(dataset: Dataset, to: Path) -> None:
-    """Copy the folder of a data set to `to`."""
-    shutil.copytree(dataset.folder, to, dirs_exist_ok=True)

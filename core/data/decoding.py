@@ -48,7 +48,8 @@ BYTE_ORDER_MARKS = (
 def decode_lines(content: bytes) -> tuple[str, list[str], set[int]]:
     """The encoding of a text file, its physical lines, and which of these (from 0) hold broken bytes.
 
-    Line ends are kept; only CR, LF and CRLF end a line. Bytes that are not in the encoding become lone surrogates.
+    Line ends are kept; only CR, LF and CRLF end a line. Bytes that are not in the encoding become lone
+    surrogates.
 
     Raises:
         UserError: the bytes are a document, picture, archive or database, or JSON, HTML or XML.

@@ -1,37 +1,20 @@
 """A Table and a ColumnMapping become LabeledTexts."""
 
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from core.data.names import LABEL_NAMES, SPLIT_NAMES, SPLIT_VALUES, TEXT_NAMES, TRAIN, folded
 from core.data.tables import RAW_CHARACTERS, RejectedRow, Table
 from core.errors import UserError
 
 SAMPLE_ROWS = 2_000
-
-# In the order in which they are preferred.
-TEXT_NAMES = (
-    "text texts sentence review reviewtext comment message tweet content body document utterance question query "
-    "description headline input post sms email abstract feedback title texte phrase avis commentaire "
-    "kommentar satz bewertung nachricht frage texto frase comentario mensaje reseña testo commento recensione "
-    "tekst zin bericht opinia текст отзыв комментарий сообщение 文本 内容 评论 句子 テキスト 本文 レビュー 텍스트 문장 리뷰 نص النص"
-).split()
-LABEL_NAMES = (
-    "label labels class category sentiment target intent topic tag emotion polarity rating stars score type y "
-    "klasse kategorie etikett stimmung étiquette classe catégorie etiqueta clase categoría sentimiento etichetta "
-    "categoria sentimento etykieta kategoria метка класс категория 标签 类别 分类 情感 ラベル カテゴリ 레이블 라벨 분류 تصنيف الفئة"
-).split()
-SPLIT_NAMES = ("split", "subset", "partition", "set", "fold", "dataset")
-TRAIN, VALIDATION, TEST = "train", "validation", "test"
-SPLIT_VALUES = {
-    **dict.fromkeys(("train", "training", "trn", "tr"), TRAIN),
-    **dict.fromkeys(("validation", "valid", "val", "dev", "development", "eval", "evaluation"), VALIDATION),
-    **dict.fromkeys(("test", "testing", "tst", "te", "holdout"), TEST),
-}
+# The names that mean a text or a label whatever the column holds; the others have to look like it too.
+PLAIN_NAMES = 6
+NUMBER = re.compile(r"\s*[-+]?[0-9]+([.,][0-9]+)?\s*")
 
 
 @dataclass(frozen=True)
@@ -45,7 +28,7 @@ class ColumnMapping:
 
 @dataclass(frozen=True)
 class LabeledTexts:
-    """Texts and the number of each one's label; `label2id` gives every label its number from 0."""
+    """Texts and the number of each one's label; `label2id` gives every label its number, from 0."""
 
     texts: list[str]
     labels: list[int]
@@ -60,28 +43,106 @@ class LabeledTexts:
         return len(self.texts)
 
     def take(self, indices: Iterable[int]) -> "LabeledTexts":
-        """The texts at these positions, with the same `label2id`."""
+        """The texts at these positions, in this order, with the same `label2id`."""
         chosen = list(indices)
         return LabeledTexts([self.texts[i] for i in chosen], [self.labels[i] for i in chosen], self.label2id)
 
     def class_counts(self) -> dict[str, int]:
-        """Number of texts per label, labels without texts included."""
+        """The number of texts of every label, those without any included."""
         counts = Counter(self.labels)
         return {label: counts[number] for label, number in self.label2id.items()}
 
 
+def normal_text(text: str) -> str:
+    """The text as duplicates are told by: neither case nor the amount of white space counts."""
+    return " ".join(text.split()).casefold()
+
+
+# Columns
+
+
+@dataclass(frozen=True)
+class _Column:
+    """What a column holds, by a sample of its filled rows spread over the table."""
+
+    name: str
+    rows: int
+    values: list[str]
+
+    @property
+    def distinct(self) -> int:
+        return len(set(self.values))
+
+    @property
+    def characters(self) -> float:
+        return sum(map(len, self.values)) / max(len(self.values), 1)
+
+    @property
+    def is_number(self) -> bool:
+        return sum(bool(NUMBER.fullmatch(value[:40])) for value in self.values) > 0.9 * len(self.values)
+
+    @property
+    def may_be_text(self) -> bool:
+        """Mostly different values, long enough to say something."""
+        varied = self.distinct > 0.3 * len(self.values)
+        return bool(self.values) and varied and not self.is_number and self.characters >= 8
+
+    @property
+    def may_be_label(self) -> bool:
+        """Two or more short values that come back, on at least half of the rows."""
+        enough = 2 <= self.distinct <= max(2, 0.5 * len(self.values)) and len(self.values) >= 0.5 * self.rows
+        return enough and self.characters <= 60
+
+    @property
+    def may_be_split(self) -> bool:
+        """Nothing but names of splits, training among them."""
+        parts = {SPLIT_VALUES.get(folded(value)) for value in self.values}
+        return TRAIN in parts and None not in parts and (len(parts) > 1 or folded(self.name) in SPLIT_NAMES)
+
+
 def guess_mapping(table: Table) -> ColumnMapping | None:
-    """Guess the text, label and split columns from their names and from what they hold; None if unclear."""
-    names = list(table.frame.columns)
-    if len(names) < 2:
+    """Guess the text, label and split columns by their names and by what they hold.
+
+    Returns None where no two columns look like text and label.
+    """
+    columns = _sampled(table)
+    split = next((column for column in columns if column.may_be_split), None)
+    columns = [column for column in columns if column is not split]
+    label = _choose(columns, LABEL_NAMES, lambda c: c.may_be_label, lambda c: (c.distinct, c.characters))
+    columns = [column for column in columns if column is not label]
+    text = _choose(columns, TEXT_NAMES, lambda c: c.may_be_text, lambda c: -c.characters * c.distinct)
+    if text is None or label is None:
         return None
-    texts = [n for n in names if _normal(n) in TEXT_NAMES] or names[:1]
-    labels = [n for n in names if _normal(n) in LABEL_NAMES] or names[-1:]
-    return ColumnMapping((texts[0],), labels[0])
+    return ColumnMapping((text.name,), label.name, split.name if split else None)
 
 
-def _normal(name: str) -> str:
-    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
+def _sampled(table: Table) -> list[_Column]:
+    rows = np.unique(np.linspace(0, len(table.frame) - 1, SAMPLE_ROWS).astype(int))
+    sample = table.frame.iloc[rows]
+    return [
+        _Column(name, len(rows), [value for value in sample[name].tolist() if value.strip()])
+        for name in sample.columns
+    ]
+
+
+def _choose(
+    columns: list[_Column],
+    names: Sequence[str],
+    looks_right: Callable[[_Column], bool],
+    order: Callable[[_Column], object],
+) -> _Column | None:
+    """A column with the name and the look, else the plainest of names, else the look, else any name."""
+    places = {name: i for i, name in enumerate(names)}
+    named = sorted(
+        (column for column in columns if folded(column.name) in places),
+        key=lambda column: (not column.values, places[folded(column.name)]),
+    )
+    plain = [column for column in named if places[folded(column.name)] < PLAIN_NAMES]
+    look = sorted(filter(looks_right, columns), key=order)
+    return next(iter([*filter(looks_right, named), *plain, *look, *named]), None)
+
+
+# Rows
 
 
 def label_texts(
@@ -89,8 +150,8 @@ def label_texts(
 ) -> tuple[LabeledTexts, list[RejectedRow]]:
     """Take the texts and labels out of a table, exactly as they stand in it.
 
-    Several text columns are joined by a space. Rows with an empty text, an empty label or, where `label2id` is
-    given, a label that is not in it, are rejected with their line.
+    Several text columns are joined by a space, blank ones left out. Rows with an empty text, an empty label
+    or, where `label2id` is given, a label that it does not hold, are rejected with their line.
 
     Raises:
         UserError: a column is not in the table, or no row is left.
@@ -98,40 +159,46 @@ def label_texts(
     check_columns(table, mapping)
     texts = _joined(table, mapping.text)
     labels = table.frame[mapping.label].tolist()
-    reasons = [_fault(text, label, label2id) for text, label in zip(texts, labels, strict=True)]
-    rejected = [_reject(table, i, reason) for i, reason in enumerate(reasons) if reason]
-    kept = [i for i, reason in enumerate(reasons) if not reason]
+    reasons = _reasons(texts, labels, mapping, label2id)
+    kept = [i for i in range(len(texts)) if i not in reasons]
     if not kept:
-        raise UserError(
-            "at least one row with a text and a label",
-            f"none among {len(texts):,} rows ({rejected[0].reason})" if rejected else "none",
-            "Choose the columns that hold the texts and the labels.",
-        )
+        raise _nothing_left(reasons, mapping)
     if label2id is None:
         label2id = number_labels(labels[i] for i in kept)
-    return LabeledTexts([texts[i] for i in kept], [label2id[labels[i]] for i in kept], label2id), rejected
+    labeled = LabeledTexts([texts[i] for i in kept], [label2id[labels[i]] for i in kept], label2id)
+    return labeled, reject_rows(table, reasons)
 
 
 def check_columns(table: Table, mapping: ColumnMapping) -> None:
-    """Raise UserError if the mapping names no text column or a column that the table does not have."""
-    wanted = [*mapping.text, mapping.label, *([mapping.split] if mapping.split else [])]
-    missing = [name for name in wanted if name not in table.frame.columns]
+    """Check that the mapping can be used with this table.
+
+    Raises:
+        UserError: it has no text column, one that the table does not have, or one column in two roles.
+    """
+    present = list(table.frame.columns)
+    wanted = [*mapping.text, mapping.label, *([mapping.split] if mapping.split is not None else [])]
+    missing = [name for name in dict.fromkeys(wanted) if name not in present]
     if missing or not mapping.text:
         raise UserError(
-            f"the column {', '.join(missing)}",
-            f"the columns {', '.join(table.frame.columns)}",
-            "Choose among the columns of the file.",
+            f"the column {', '.join(map(repr, missing))}" if missing else "at least one text column",
+            f"the columns {', '.join(map(repr, present[:20]))}{' …' if len(present) > 20 else ''}",
+            "Choose among the columns of the file; capital letters and spaces count.",
+        )
+    twice = [name for name, times in Counter(wanted).items() if times > 1]
+    if twice:
+        raise UserError(
+            "different columns for text, label and split",
+            f"{', '.join(map(repr, twice))} chosen twice",
+            "Choose each column once: a model that reads the answer learns nothing.",
         )
 
 
 def number_labels(labels: Iterable[str]) -> dict[str, int]:
-    """Number the distinct labels from 0, sorted by value where all are numbers, else by name."""
-    distinct = set(labels)
-    try:
-        ordered = sorted(distinct, key=lambda label: (float(label), label))
-    except ValueError:
-        ordered = sorted(distinct)
-    return {label: number for number, label in enumerate(ordered)}
+    """Number the distinct labels from 0: sorted by value if all are numbers, else by name."""
+    distinct = sorted(set(labels))
+    if all(NUMBER.fullmatch(label) for label in distinct):
+        distinct.sort(key=lambda label: float(label.replace(",", ".")))
+    return {label: number for number, label in enumerate(distinct)}
 
 
 def _joined(table: Table, columns: Sequence[str]) -> list[str]:
@@ -141,16 +208,37 @@ def _joined(table: Table, columns: Sequence[str]) -> list[str]:
     return [" ".join(part for part in row if part.strip()) for row in zip(*parts, strict=True)]
 
 
-def _fault(text: str, label: str, label2id: dict[str, int] | None) -> str:
-    if not text.strip():
-        return "the text is empty"
-    if not label.strip():
-        return "the label is empty"
-    if label2id is not None and label not in label2id:
-        return f"the label {label!r} is not among the labels of the training rows"
-    return ""
+def _reasons(
+    texts: list[str], labels: list[str], mapping: ColumnMapping, label2id: dict[str, int] | None
+) -> dict[int, str]:
+    """Why a row cannot be used, by its position."""
+    reasons = {}
+    for i, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        if not text or text.isspace():
+            reasons[i] = f"the text is empty ({', '.join(mapping.text)})"
+        elif not label or label.isspace():
+            reasons[i] = f"the label is empty ({mapping.label})"
+        elif label2id is not None and label not in label2id:
+            reasons[i] = f"the label {label[:80]!r} is not among the labels to learn"
+    return reasons
 
 
-def _reject(table: Table, index: int, reason: str) -> RejectedRow:
-    raw = (table.dialect.delimiter or " ").join(table.frame.iloc[index])
-    return RejectedRow(int(np.asarray(table.lines)[index]), reason, raw[:RAW_CHARACTERS])
+def _nothing_left(reasons: dict[int, str], mapping: ColumnMapping) -> UserError:
+    counts = Counter(reasons.values()).most_common(3)
+    return UserError(
+        "at least one row with a text and a label",
+        "; ".join(f"{reason} in {count:,} of {len(reasons):,} rows" for reason, count in counts) or "no rows",
+        f"Check that {', '.join(mapping.text)} holds the texts and {mapping.label} the labels.",
+    )
+
+
+def reject_rows(table: Table, reasons: dict[int, str]) -> list[RejectedRow]:
+    """The rows at these positions as rejected ones, each with its reason."""
+    positions = list(reasons)
+    rows = table.frame.iloc[positions]
+    raw = zip(*(rows[name].tolist() for name in rows.columns), strict=True)
+    between = table.dialect.delimiter or " "
+    return [
+        RejectedRow(int(line), reason, between.join(fields)[:RAW_CHARACTERS])
+        for line, reason, fields in zip(table.lines[positions], reasons.values(), raw, strict=True)
+    ]

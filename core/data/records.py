@@ -1,8 +1,8 @@
 """Lines become records: delimiter, quotation marks, header, and each record either whole or set aside.
 
-The records are cut by Python's own `csv` module in strict mode (RFC 4180: quotation marks are doubled inside of a
-quoted field). Strict mode turns a quotation mark that is never closed into an error instead of a field that
-swallows the rest of the file; that one physical line is then set aside, and reading goes on with the next.
+The records are cut by Python's own `csv` module in strict mode (RFC 4180: quotation marks are doubled inside
+of a quoted field). Strict mode turns a quotation mark that is never closed into an error instead of a field
+that swallows the rest of the file; that one physical line is set aside, and reading goes on with the next.
 """
 
 import csv
@@ -14,6 +14,7 @@ from itertools import islice
 
 from core.data.decoding import LONE_SURROGATE
 from core.data.names import KNOWN_NAMES, folded
+from core.words import count
 
 RAW_CHARACTERS = 500
 SAMPLE_RECORDS = 2_000
@@ -22,6 +23,8 @@ BATCH_LINES = 128
 DELIMITERS = ("\t", "|", ";", ",")
 # Stands for "a line is one field": a character that text does not hold.
 NO_DELIMITER = "\x1f"
+# A first record with more fields than this is not looked at for names.
+NAMED_COLUMNS = 2_000
 NUMBER = re.compile(r"[-+]?[\d.,:/ %€$£-]*\d[\d.,:/ %€$£-]*")
 NEVER_CLOSED = "a quotation mark opens a field and is never closed"
 NOT_DOUBLED = "a quotation mark inside a quoted field is not doubled"
@@ -64,7 +67,12 @@ class Form:
 
     def fits_alone(self, line: str) -> bool:
         """Whether this one line, its quotation marks taken as plain text, is as wide as a record."""
-        return len(next(self.unquoted().reader([line]), [])) == self.width
+        return len(self.split_plainly(line)) == self.width
+
+    def split_plainly(self, line: str) -> list[str]:
+        """The fields of one line, its quotation marks taken as plain text."""
+        line = line.rstrip("\r\n")
+        return line.split(self.delimiter) if self.delimiter else [line]
 
 
 @dataclass
@@ -103,7 +111,7 @@ def raw_text(lines: list[str]) -> str:
     return LONE_SURROGATE.sub("\ufffd", "".join(lines).rstrip("\r\n")[:RAW_CHARACTERS])
 
 
-# -- how the records are written ---------------------------------------------------------------------------------
+# How the records are written
 
 
 def choose_form(lines: list[str]) -> Form:
@@ -134,7 +142,7 @@ def _completed(form: Form, rows: list[list[str]]) -> Form:
 
 
 def _quotechar(lines: list[str], delimiter: str) -> str:
-    """A single quotation mark only where most lines hold a field wrapped in it, and none one in double marks."""
+    """The single mark only where most lines hold a field wrapped in it, and none one in double marks."""
     single, double = (
         sum(mark in line and bool(_wrapped(mark, delimiter).search(line)) for line in lines) for mark in "'\""
     )
@@ -152,8 +160,7 @@ def _share_like_first(rows: list[list[str]]) -> float:
     if width < 2:
         return 0.0
     share = sum(len(row) == width for row in rows) / len(rows)
-    known = any(folded(name) in KNOWN_NAMES for name in rows[0])
-    return share if share >= 0.5 or known else 0.0
+    return share if share >= 0.5 or _is_known(rows[0]) else 0.0
 
 
 def _one_column(lines: list[str]) -> tuple[Form, list[list[str]]]:
@@ -165,10 +172,16 @@ def _one_column(lines: list[str]) -> tuple[Form, list[list[str]]]:
     return plain, _sample(lines, plain)
 
 
+def _is_known(row: list[str]) -> bool:
+    return any(folded(name) in KNOWN_NAMES for name in row[:NAMED_COLUMNS])
+
+
 def _has_header(rows: list[list[str]]) -> bool:
     """Whether the first record names the columns rather than being a row."""
     first, rest = rows[0], rows[1:]
-    known = any(folded(name) in KNOWN_NAMES for name in first)
+    if len(first) > NAMED_COLUMNS:
+        return True
+    known = _is_known(first)
     if known and first in rest:
         return True
     repeats = (sum(row[i : i + 1] == [name] for row in rest) for i, name in enumerate(first) if name)
@@ -195,7 +208,7 @@ def _may_be_name(name: str, columns: int) -> bool:
     return columns > 1 or (len(name.split()) <= 4 and not name.endswith("?"))
 
 
-# -- the records themselves --------------------------------------------------------------------------------------
+# The records themselves
 
 
 @dataclass
@@ -238,7 +251,7 @@ class _Cutter:
         return len(self.lines) if self.wasted <= 2 * len(self.lines) + 1_000 else position + 1
 
     def _is_chance(self, start: int, end: int, row: list[str]) -> bool:
-        """Whether a record of several lines only came about because another's quotation mark closed its own."""
+        """Whether a record has several lines only because another's quotation mark closed its own."""
         if start in self.alone:
             return True
         misfit = self.form.width > 0 and len(row) != self.form.width
@@ -281,7 +294,7 @@ def _read_slowly(cutter: _Cutter, first: int, last: int, records: Records) -> in
             if end - start > 1:
                 records.ends[start] = end
         else:
-            reason = reason or f"expected {count_fields(width)}, found {len(row)}"
+            reason = reason or f"expected {count(width, 'field')}, found {len(row)}"
             records.rejected.append(RejectedRow(start + 1, reason, raw_text(cutter.lines[start:end])))
     _add(rows, records)
     return max(last, end)
@@ -294,16 +307,11 @@ def _add(rows: list[list[str]], records: Records) -> None:
         column.extend(values)
 
 
-def count_fields(number: int) -> str:
-    """The number with its noun."""
-    return "1 field" if number == 1 else f"{number:,} fields"
-
-
 def _swallowed(lines: list[str], form: Form, records: Records) -> set[int]:
     """First lines of records in which a quotation mark that was not closed took in whole other records.
 
-    Each line of such a record is as wide as a record by itself, and in one column all of them hold values that
-    other rows hold too: their labels.
+    Each line of such a record is as wide as a record by itself, and in one column all of them hold values
+    that other rows hold too: their labels.
     """
     suspects = {
         start: lines[start:end]
@@ -312,17 +320,17 @@ def _swallowed(lines: list[str], form: Form, records: Records) -> set[int]:
     }
     if not suspects:
         return set()
-    values = [set(column) for column in records.columns]
+    values = [set(filter(str.strip, column)) for column in records.columns]
     return {start for start, span in suspects.items() if _share_a_value(span, form, values)}
 
 
 def _share_a_value(lines: list[str], form: Form, values: list[set[str]]) -> bool:
-    rows = [next(form.unquoted().reader([line])) for line in lines]
+    rows = [form.split_plainly(line) for line in lines]
     return any(all(row[i].strip(form.quotechar) in values[i] for row in rows) for i in range(form.width))
 
 
 def _may_be_unquoted(lines: list[str], form: Form, records: Records) -> bool:
-    """Whether a reading with quotation marks as plain text is worth a try: not in CSV, where they are the rule."""
+    """Whether to try quotation marks as plain text: not in CSV, where they are the rule."""
     if not form.quotechar or (form.width > 1 and form.delimiter in ",;"):
         return False
     if records.rejected or form.width == 1:

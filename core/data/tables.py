@@ -78,7 +78,7 @@ def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Table:
     encoding, lines, broken = decode_lines(_load(source, limits))
     if len(lines) > LINES_PER_ROW * limits.rows + 1:
         raise _too_many_rows(f"{len(lines):,} lines", limits)
-    # The module's own cap is 131,072 characters; longer fields are set aside below, one by one, with a reason.
+    # The module's own cap is 131,072 characters; fields over ours are set aside below, each with a reason.
     csv.field_size_limit(max(csv.field_size_limit(), limits.bytes))
     form = choose_form(lines)
     if form.width > limits.columns:
@@ -201,5 +201,5 @@ def _check_rows(records: Records, limits: Limits) -> None:
     raise UserError(
         "at least one row that can be read",
         f"{len(records.rejected):,} that cannot; the first, line {rejected.line}: {rejected.reason}",
-        "Check how the file was saved: every row needs as many fields as the first line.",
+        "Mend the rows in the file, or save it again as CSV (UTF-8).",
     )

@@ -1,5 +1,6 @@
 """Uploaded files, copied out of the server's memory until they are saved as a data set."""
 
+import hashlib
 import json
 import re
 import secrets
@@ -52,6 +53,12 @@ def delete_upload(id: str) -> None:
     """Remove an upload; one that is gone already is fine."""
     if _ID.fullmatch(id):
         shutil.rmtree(_root() / id, ignore_errors=True)
+
+
+def result_path(upload: Upload, *made_with: str) -> Path:
+    """Where to keep what was made of an upload, and whether it was made: the same words, the same file."""
+    name = hashlib.sha256("\0".join(made_with).encode("utf-8", "surrogatepass")).hexdigest()
+    return upload.path.with_name(f"{name}.parquet")
 
 
 def _root() -> Path:

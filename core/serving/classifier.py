@@ -1,0 +1,95 @@
+"""A fine-tuned model folder answers for new texts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from core.errors import UserError
+from core.learning.batching import encode
+from core.learning.checkpoints import (
+    Hardware,
+    choose_hardware,
+    load_finetuned,
+    load_tokenizer,
+    use_all_cores,
+)
+from core.learning.evaluation import SCORING_BATCH, predict_probabilities
+
+SLICE = 64 * SCORING_BATCH
+"""Texts that are tokenised and sorted by length together; memory does not grow beyond them."""
+
+FOLDER_FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One answer per text, in the order of the texts."""
+
+    labels: list[str]
+    probabilities: np.ndarray
+    """float64 [texts, classes]; rows add up to 1."""
+    names: list[str]
+    """Class names in the order of the columns of `probabilities`."""
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """float64 [texts]: probability of the label given, 0 to 1."""
+        return self.probabilities.max(axis=1)
+
+
+class Classifier:
+    """A fine-tuned classifier, ready to answer; in float32, so that any other program gives the same."""
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        hardware: Hardware,
+    ) -> None:
+        self.model = model.to(hardware.device)
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.hardware = hardware
+        self.names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Classifier":
+        """Load a Hugging Face folder with safetensors weights. No code of the folder runs.
+
+        Raises:
+            UserError: when the folder lacks a file.
+        """
+        missing = [name for name in FOLDER_FILES if not (folder / name).is_file()]
+        if missing:
+            raise UserError(
+                f"a model folder with {', '.join(FOLDER_FILES)}",
+                f"no {', '.join(missing)} in {folder.name}",
+                "Choose a run that has weights, or a folder exported from one.",
+            )
+        use_all_cores()
+        tokenizer = load_tokenizer(folder)
+        # The trainer stores there how many tokens of a text the model was trained on.
+        return cls(load_finetuned(folder), tokenizer, tokenizer.model_max_length, choose_hardware("fp32"))
+
+    def predict(
+        self, texts: Sequence[str], progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> Predictions:
+        """Label texts.
+
+        Args:
+            texts: any number; longer ones are cut as in training.
+            progress: told (texts done, texts in all) after each slice.
+        """
+        parts = []
+        for start in range(0, len(texts), SLICE):
+            part = list(texts[start : start + SLICE])
+            dataset = encode(part, [0] * len(part), self.tokenizer, self.max_length)
+            parts.append(predict_probabilities(self.model, dataset, self.hardware))
+            progress(start + len(part), len(texts))
+        probabilities = np.concatenate(parts) if parts else np.empty((0, len(self.names)))
+        labels = [self.names[i] for i in probabilities.argmax(axis=1)] if parts else []
+        return Predictions(labels, probabilities, self.names)

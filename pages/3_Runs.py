@@ -1,0 +1,441 @@
+"""Runs: every training so far, and for one of them how good it is and where it goes wrong."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.data.datasets import Dataset
+from core.errors import UserError
+from core.learning import catalogue
+from core.learning import config as settings
+from core.runs import store
+from core.runs.store import Run, RunState
+from core.serving.spreadsheets import spreadsheet_safe
+from core.words import (
+    SETTINGS,
+    STATUS,
+    count,
+    duration,
+    escape_markdown,
+    explain,
+    percent,
+    run_link,
+    shorten,
+    size,
+)
+
+TRAIN_PAGE, PREDICT_PAGE = "pages/2_Train.py", "pages/4_Predict.py"
+REPORT, MISTAKES, CURVES, ABOUT = "Report", "Mistakes", "Curves", "Settings"
+SHOWN_MISTAKES = 1000
+FEW_CLASSES = charts.CELLS_WITH_NUMBERS
+
+
+def main() -> None:
+    st.set_page_config(page_title="Runs – Textuner", layout="wide")
+    st.title("Runs")
+    show_freed()
+    runs = store.list_runs()
+    if not runs:
+        teach()
+        return
+    st.write("Every training so far. Select one to see how good it is and where it goes wrong.")
+    run = choose_run(runs)
+    if run:
+        show_run(run)
+
+
+def teach() -> None:
+    st.write(
+        "Each training leaves a run here: its scores on texts it has never seen, the texts it got wrong, "
+        "its settings, and the model itself. There is none yet."
+    )
+    if st.button("Train a model", type="primary", icon=":material/model_training:"):
+        st.switch_page(TRAIN_PAGE)
+
+
+# The table of runs
+
+
+def choose_run(runs: list[Run]) -> Run | None:
+    """The run of the link, or the one whose row is selected; the link follows the selection."""
+    ids = [run.id for run in runs]
+    linked = st.query_params.get("run")
+    if linked is not None and linked not in ids:
+        try:
+            store.find_run(linked)
+        except UserError as error:
+            st.error(explain(error), icon=":material/error:")
+    chosen = st.dataframe(
+        runs_table(runs),
+        hide_index=True,
+        # Another key when the list changes: a selected row number would mean another run.
+        key=f"runs_{len(ids)}_{ids[0]}",
+        on_select="rerun",
+        selection_mode="single-row",
+        selection_default={"selection": {"rows": [ids.index(linked)] if linked in ids else []}},
+        alt="All runs, newest first",
+        placeholder="",
+        column_config=COLUMNS,
+    ).selection.rows
+    selected = ids[chosen[0]] if chosen and chosen[0] < len(ids) else None
+    if selected != linked:
+        follow(selected)
+    return runs[ids.index(selected)] if selected else None
+
+
+def follow(selected: str | None) -> None:
+    if selected:
+        st.query_params["run"] = selected
+    elif "run" in st.query_params:
+        del st.query_params["run"]
+
+
+def runs_table(runs: list[Run]) -> pd.DataFrame:
+    table = pd.DataFrame([row_of(run) for run in runs])
+    table["Started"] = pd.to_datetime(table["Started"], unit="s", utc=True)
+    return table
+
+
+def row_of(run: Run) -> dict[str, Any]:
+    state = store.state(run)
+    row: dict[str, Any] = {"Status": STATUS[state.status].words, "Data set": run.name or "(cannot be read)"}
+    if not run.damage:
+        scores = (store.report_of(run) or {}).get("test") or {}
+        row |= {
+            "Test accuracy": scores.get("accuracy"),
+            "Macro F1": scores.get("macro_f1"),
+            "Model": model_title(run),
+            "Epochs": run.config.epochs,
+            "Batch": run.config.batch_size,
+            "Learning rate": f"{run.config.learning_rate:g}",
+            "Duration": duration(state.seconds) if state.seconds is not None else None,
+        }
+    return row | {"Started": state.started or run.created or None}
+
+
+def model_title(run: Run) -> str:
+    titles = {known.name: known.title for known in catalogue.available()}
+    return titles.get(run.config.model, run.config.model)
+
+
+SCORE = {"format": "percent", "min_value": 0, "max_value": 1, "width": "small"}
+COLUMNS = {
+    "Status": st.column_config.TextColumn(width="small"),
+    "Data set": st.column_config.TextColumn(width="medium"),
+    "Test accuracy": st.column_config.ProgressColumn(
+        **SCORE, help="Share of the test texts that got the right label."
+    ),
+    "Macro F1": st.column_config.ProgressColumn(
+        **SCORE, help="Mean F1 of all classes on the test texts; every class counts the same."
+    ),
+    "Epochs": st.column_config.NumberColumn(width="small", help="Passes over the training texts."),
+    "Batch": st.column_config.NumberColumn(width="small", help="Texts per step."),
+    "Learning rate": st.column_config.TextColumn(width="small"),
+    "Duration": st.column_config.TextColumn(width="small"),
+    "Started": st.column_config.DatetimeColumn(format="distance"),
+}
+
+
+# One run
+
+
+def show_run(run: Run) -> None:
+    state = store.state(run)
+    report = store.report_of(run)
+    show_heading(run, state)
+    if state.reason:
+        box = st.error if state.status in ("failed", "damaged") else st.warning
+        box(say(state), icon=STATUS[state.status].icon)
+    if run.damage:
+        return
+    views = st.tabs([REPORT, MISTAKES, CURVES, ABOUT], key="view", on_change="rerun")
+    for view, show in zip(views, (show_report, show_mistakes, show_curves, show_settings), strict=True):
+        if view.open:
+            with view:
+                show(run, report)
+
+
+def show_heading(run: Run, state: RunState) -> None:
+    status = STATUS[state.status]
+    st.subheader(escape_markdown(shorten(run.name or "A run that cannot be read", 80)))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(status.words, icon=status.icon, color=status.colour)
+        if state.live and st.button("Watch it", type="primary", icon=":material/visibility:"):
+            st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
+        if (
+            not state.live
+            and store.model_folder(run)
+            and st.button("Try it", type="primary", icon=":material/label:")
+        ):
+            st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+        with st.popover("Share", icon=":material/link:", help="A link to this run"):
+            st.write("Whoever can reach this server can see the run under this link:")
+            st.code(run_link(st.context.url, run.id), language=None, wrap_lines=True)
+        if not state.live and st.button("Delete", icon=":material/delete:"):
+            ask_to_delete(run)
+
+
+def say(state: RunState) -> str:
+    words = escape_markdown(state.reason)
+    return f"{words}\n\n**What to do:** {escape_markdown(state.remedy)}" if state.remedy else words
+
+
+# How good it is
+
+
+def show_report(run: Run, report: dict[str, Any] | None) -> None:
+    judged = [name for name in ("test", "validation") if report and report.get(name)]
+    if not judged:
+        st.info("No scores yet: they are made when a training ends.", icon=":material/info:")
+        return
+    name = judged[0]
+    if len(judged) > 1:
+        name = st.segmented_control(
+            "Judged on",
+            judged,
+            default="test",
+            required=True,
+            format_func=lambda split: f"{split.capitalize()} texts",
+            key="judged",
+        )
+    if name == "validation":
+        st.caption("The best weights were chosen by these texts, so these scores are a little too good.")
+    scores = report[name]
+    show_scores(scores)
+    labels = [row["label"] for row in scores["per_class"]]
+    wide = len(labels) > FEW_CLASSES
+    left, right = (st.container(), st.container()) if wide else st.columns(2, gap="large")
+    with left:
+        show_confusion(labels, scores["confusion"])
+    with right:
+        show_classes(scores["per_class"])
+
+
+def show_scores(scores: dict[str, Any]) -> None:
+    with st.container(horizontal=True):
+        st.metric(
+            "Accuracy",
+            percent(scores["accuracy"]),
+            border=True,
+            width=170,
+            help="Share of the texts that got the right label.",
+        )
+        st.metric(
+            "Macro F1",
+            percent(scores["macro_f1"]),
+            border=True,
+            width=170,
+            help="Mean over all classes of F1 (the balance of precision and recall); each counts the same.",
+        )
+        st.metric(
+            "Baseline accuracy",
+            percent(scores["majority_accuracy"]),
+            border=True,
+            width=170,
+            help="What always naming the most common class would score.",
+        )
+        st.metric(
+            "Loss",
+            f"{scores['loss']:.3f}",
+            border=True,
+            width=170,
+            help="How far the probabilities are from the true labels (cross-entropy, nats). Lower is better.",
+        )
+        st.metric("Texts", f"{scores['texts']:,}", border=True, width=170)
+
+
+def show_confusion(labels: list[str], matrix: list[list[int]]) -> None:
+    st.markdown("##### Confusion matrix", help="A row per true label, a column per answer of the model.")
+    words = charts.describe_confusion(labels, matrix)
+    st.altair_chart(charts.confusion_heatmap(labels, matrix), alt=words, key="confusion")
+    st.caption(escape_markdown(words))
+    mistakes = charts.mistakes_table(labels, matrix)
+    if mistakes.empty:
+        return
+    with st.expander("What is taken for what"):
+        st.dataframe(
+            mistakes,
+            hide_index=True,
+            alt="Pairs of labels that are confused, the most frequent first",
+            column_config={
+                "true": "True label",
+                "predicted": "Taken for",
+                "texts": st.column_config.NumberColumn("Texts", format="localized"),
+                "share": st.column_config.NumberColumn("Share of the true label", format="percent"),
+            },
+        )
+
+
+def show_classes(per_class: list[dict[str, Any]]) -> None:
+    st.markdown("##### Classes")
+    bar = {"format": "percent", "min_value": 0, "max_value": 1}
+    st.dataframe(
+        pd.DataFrame(per_class),
+        hide_index=True,
+        alt="Precision, recall and F1 of each class",
+        column_config={
+            "label": "Class",
+            "precision": st.column_config.ProgressColumn(
+                "Precision", **bar, help="Of the texts that were given this label, how many are of the class."
+            ),
+            "recall": st.column_config.ProgressColumn(
+                "Recall", **bar, help="Of the texts of this class, how many were given the label."
+            ),
+            "f1": st.column_config.ProgressColumn(
+                "F1", **bar, help="The balance of precision and recall (their harmonic mean)."
+            ),
+            "support": st.column_config.NumberColumn("Texts", format="localized"),
+        },
+    )
+
+
+# Where it goes wrong
+
+
+def show_mistakes(run: Run, report: dict[str, Any] | None) -> None:
+    predictions = store.predictions_of(run)
+    if predictions is None or predictions.empty:
+        st.info("No answers yet: they are made when a training ends.", icon=":material/info:")
+        return
+    split = "test" if (predictions["split"] == "test").any() else "validation"
+    answers = predictions[predictions["split"] == split]
+    wrong = answers[answers["label"] != answers["predicted"]].sort_values("confidence", ascending=False)
+    st.write(
+        f"{count(len(wrong), 'text')} of {len(answers):,} {split} texts got a wrong label. "
+        "The model was surest of the first."
+    )
+    if wrong.empty:
+        return
+    shown = filter_mistakes(wrong)
+    st.dataframe(
+        shown[["text", "label", "predicted", "confidence"]].head(SHOWN_MISTAKES),
+        hide_index=True,
+        height=420,
+        alt="Texts with a wrong label, the surest mistake first",
+        column_config={
+            "text": st.column_config.TextColumn("Text", width="large"),
+            "label": "True label",
+            "predicted": "Answer",
+            "confidence": st.column_config.ProgressColumn(
+                "Confidence",
+                format="percent",
+                min_value=0,
+                max_value=1,
+                help="The probability of the answer.",
+            ),
+        },
+    )
+    st.download_button(
+        "Download these (CSV)",
+        lambda: spreadsheet_safe(shown.drop(columns="split"))[0].to_csv(index=False).encode("utf-8-sig"),
+        "mistakes.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+        help="Cells that a spreadsheet would run as a formula are quoted.",
+    )
+
+
+def filter_mistakes(wrong: pd.DataFrame) -> pd.DataFrame:
+    left, right = st.columns(2)
+    true = left.multiselect("True label", sorted(wrong["label"].unique()), placeholder="All", key="true")
+    taken = right.multiselect("Answer", sorted(wrong["predicted"].unique()), placeholder="All", key="taken")
+    if true:
+        wrong = wrong[wrong["label"].isin(true)]
+    if taken:
+        wrong = wrong[wrong["predicted"].isin(taken)]
+    return wrong
+
+
+# How it learned, and with what
+
+
+def show_curves(run: Run, report: dict[str, Any] | None) -> None:
+    events = store.events_of(run)
+    losses, scores = charts.loss_table(events), charts.score_table(events)
+    if losses.empty:
+        st.info("No step yet.", icon=":material/info:")
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        words = charts.describe_losses(losses)
+        st.altair_chart(charts.loss_curves(losses), alt=words, key="loss")
+        st.caption(words)
+    if scores.empty:
+        return
+    with right:
+        validation = (report or {}).get("validation") or {}
+        baseline = validation.get("majority_accuracy")
+        words = charts.describe_scores(scores, baseline)
+        st.altair_chart(charts.score_curves(scores, baseline), alt=words, key="scores")
+        st.caption(words)
+
+
+def show_settings(run: Run, report: dict[str, Any] | None) -> None:
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("##### Settings")
+        values = settings.to_dict(run.config) | {"model": model_title(run)}
+        show_pairs({SETTINGS[name]: value for name, value in values.items()}, "Settings of this run")
+    with right:
+        st.markdown("##### Data and machine")
+        show_pairs(facts_of(run, report or {}), "Data and machine of this run")
+
+
+def facts_of(run: Run, report: dict[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"Data set": run.name}
+    try:
+        facts |= facts_of_data(store.own_dataset(run))
+    except UserError as error:
+        facts["Data"] = error.reason
+    names = {"device": "Device", "precision": "Precision", "hardware_reason": "Why so"}
+    facts |= {words: report[name] for name, words in names.items() if name in report}
+    if "train_seconds" in report:
+        facts["Training steps took"] = duration(report["train_seconds"])
+        facts["Texts per second"] = f"{report['samples_per_second']:,.0f}"
+        facts["Tokens per second"] = f"{report['tokens_per_second']:,.0f}"
+    return facts | {"Run": run.id}
+
+
+def facts_of_data(dataset: Dataset) -> dict[str, str]:
+    parts = [f"{number:,} {charts.SPLIT_MEANING[split]}" for split, number in dataset.counts.items()]
+    return {
+        "Texts": ", ".join(parts),
+        "Classes": f"{len(dataset.label2id):,}",
+        "Split": dataset.how,
+        "Content (sha256)": dataset.sha256,
+    }
+
+
+def show_pairs(pairs: dict[str, Any], alt: str) -> None:
+    table = pd.DataFrame({"Name": list(pairs), "Value": [str(value) for value in pairs.values()]})
+    st.dataframe(table, hide_index=True, height="content", alt=alt)
+
+
+# Deleting
+
+
+@st.dialog("Delete this run?", icon=":material/delete:")
+def ask_to_delete(run: Run) -> None:
+    st.text(run.name)
+    st.write("Its model, scores and log are removed and cannot be brought back. The data set stays.")
+    if not st.button("Delete it", type="primary"):
+        return
+    try:
+        st.session_state["freed_bytes"] = store.delete_run(run.id)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    st.query_params.clear()
+    st.rerun()
+
+
+def show_freed() -> None:
+    freed = st.session_state.pop("freed_bytes", None)
+    if freed is not None:
+        st.success(f"Deleted; {size(freed)} freed.", icon=":material/check_circle:")
+
+
+main()

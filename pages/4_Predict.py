@@ -1,0 +1,366 @@
+"""Predict: label one text or a whole file with a trained model, and take the model away."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.data.labels import guess_mapping, join_text
+from core.data.tables import Table, read_table
+from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, result_path
+from core.errors import UserError
+from core.runs import store
+from core.runs.store import Run
+from core.serving.spreadsheets import spreadsheet_safe
+from core.words import count, escape_markdown, explain, percent, shorten
+
+if TYPE_CHECKING:
+    from core.serving.classifier import Classifier
+
+TRAIN_PAGE, RUNS_PAGE = "pages/2_Train.py", "pages/3_Runs.py"
+ONE_TEXT, FILE, DOWNLOADS = "One text", "A file", "Downloads"
+FEW_BARS = 10
+PREVIEW_ROWS = 20
+LONGEST_TEXT = 20_000
+NEW_COLUMNS = ("predicted_label", "confidence")
+ENDED_WELL = ("finished", "stopped")
+
+SNIPPET = """import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+folder = "textuner-model"  # the unpacked zip
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+batch = tokenizer(["A text to label"], truncation=True, padding=True, return_tensors="pt")
+with torch.inference_mode():
+    probabilities = model(**batch).logits.softmax(dim=-1)[0]
+print(model.config.id2label[int(probabilities.argmax())], float(probabilities.max()))
+"""
+
+
+def main() -> None:
+    st.set_page_config(page_title="Predict – Textuner", layout="wide")
+    st.title("Predict")
+    runs = usable_runs()
+    if not runs:
+        teach()
+        return
+    st.write("Let a trained model label new texts, or take it away.")
+    run = choose_run(runs)
+    views = st.tabs([ONE_TEXT, FILE, DOWNLOADS], key="view", on_change="rerun")
+    for view, show in zip(views, (label_one, label_a_file, offer_downloads), strict=True):
+        if view.open:
+            with view:
+                try:
+                    show(run)
+                except UserError as error:
+                    st.error(explain(error), icon=":material/error:")
+
+
+def usable_runs() -> list[Run]:
+    """Runs that have ended and left a model, newest first."""
+    with_model = [run for run in store.list_runs() if store.model_folder(run)]
+    return [run for run in with_model if store.state(run).status in ENDED_WELL]
+
+
+def teach() -> None:
+    st.write(
+        "Here a trained model labels a text that you type, or every row of a file, and can be downloaded. "
+        "No training has finished yet."
+    )
+    if st.button("Train a model", type="primary", icon=":material/model_training:"):
+        st.switch_page(TRAIN_PAGE)
+
+
+def choose_run(runs: list[Run]) -> Run:
+    by_id = {run.id: run for run in runs}
+    linked = st.query_params.get("run")
+    if linked is not None and linked not in by_id:
+        st.warning(
+            "The run of this link has no model to use, or is not kept here. Choose another one.",
+            icon=":material/link_off:",
+        )
+    chosen = st.selectbox(
+        "Model",
+        list(by_id),
+        index=list(by_id).index(linked) if linked in by_id else 0,
+        format_func=lambda id: name_of(by_id[id]),
+        key="run_choice",
+        on_change=follow_choice,
+        help="The runs that ended with a model; the newest comes first.",
+    )
+    return by_id[chosen]
+
+
+def follow_choice() -> None:
+    st.query_params["run"] = st.session_state["run_choice"]
+
+
+def name_of(run: Run) -> str:
+    scores = (store.report_of(run) or {}).get("test") or {}
+    accuracy = f", {percent(scores['accuracy'])} test accuracy" if scores else ""
+    return f"{run.name} – run {run.number}{accuracy}"
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model")
+def load(run_id: str) -> "Classifier":
+    # Imported here: torch takes seconds and 200 MB, which nobody should pay for looking at the page.
+    from core.serving.classifier import Classifier
+
+    return Classifier.load(store.model_folder(store.find_run(run_id)))
+
+
+# One text
+
+
+def label_one(run: Run) -> None:
+    text = st.text_area(
+        "Text", height=120, max_chars=LONGEST_TEXT, key="text", placeholder="Type or paste a text to label"
+    )
+    st.button("Label it", type="primary", icon=":material/label:")
+    if not text or not text.strip():
+        return
+    answer = load(run.id).predict([text])
+    table = charts.probability_table(answer.names, answer.probabilities[0])
+    with st.container(border=True):
+        st.caption("Label")
+        st.subheader(escape_markdown(shorten(answer.labels[0], 200)), anchor=False)
+        st.caption(f"with a probability of {percent(table['probability'].iloc[0])}")
+    show_bars(table)
+
+
+def show_bars(table: pd.DataFrame) -> None:
+    shown = table
+    if len(table) > FEW_BARS:
+        every = st.toggle(f"Show all {len(table)} classes", key="every_class")
+        shown = table if every else table.head(FEW_BARS)
+    st.altair_chart(charts.probability_bars(shown), alt=charts.describe_probabilities(table), key="bars")
+
+
+# A file
+
+
+def label_a_file(run: Run) -> None:
+    if "file" not in st.query_params:
+        st.write("Every row gets two more columns: `predicted_label` and `confidence` (0 to 1).")
+        uploaded = st.file_uploader("Table with a text column", help="A CSV file.", key="file_uploader")
+        if uploaded is not None:
+            st.query_params["file"] = keep_upload(uploaded.name, uploaded.getvalue()).id
+            st.rerun()
+        return
+    try:
+        upload = find_upload(st.query_params["file"])
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.text(shorten(upload.name, 60))
+            offer_other_file(upload.id)
+        table = read(upload.id)
+    except UserError:
+        offer_other_file("")
+        raise
+    show_table(table)
+    columns = choose_text(table, upload)
+    if columns:
+        label_rows(run, upload, table, columns)
+
+
+def offer_other_file(upload_id: str) -> None:
+    if st.button("Choose another file", icon=":material/upload_file:", key=f"other_{upload_id}"):
+        delete_upload(upload_id)
+        del st.query_params["file"]
+        st.rerun()
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Reading the file")
+def read(upload_id: str) -> Table:
+    return read_table(find_upload(upload_id).path)
+
+
+def show_table(table: Table) -> None:
+    st.caption(f"{count(len(table.frame), 'row')}, {count(len(table.frame.columns), 'column')}")
+    if table.rejected:
+        st.warning(
+            f"{count(len(table.rejected), 'row')} could not be read and will be missing from the result.",
+            icon=":material/warning:",
+        )
+        with st.expander("Which ones, and why"):
+            st.dataframe(
+                {
+                    "Line": [row.line for row in table.rejected],
+                    "Why": [row.reason for row in table.rejected],
+                    "As in the file": [row.raw for row in table.rejected],
+                },
+                hide_index=True,
+                alt="Rows that could not be read, with line and reason",
+            )
+
+
+def choose_text(table: Table, upload: Upload) -> list[str]:
+    names = list(table.frame.columns)
+    guess = guess_mapping(table)
+    default = list(guess.text) if guess else names[:1]
+    columns = st.multiselect(
+        "Text", names, default=default, key=f"columns_{upload.id}", help="Several are joined with a space."
+    )
+    if not columns:
+        st.info("Choose the column that holds the text.", icon=":material/info:")
+    return columns
+
+
+def label_rows(run: Run, upload: Upload, table: Table, columns: list[str]) -> None:
+    """Offer to label the file; once done, the result lies on disk beside the upload."""
+    result = result_path(upload, run.id, *columns)
+    if not result.is_file():
+        clicked = st.button(
+            f"Label {count(len(table.frame), 'row')}", type="primary", icon=":material/label:"
+        )
+        if not clicked:
+            return
+        add_answers(run, table, columns).to_parquet(result, index=False)
+        st.rerun()
+    show_result(result, upload, table, columns)
+
+
+def add_answers(run: Run, table: Table, columns: list[str]) -> pd.DataFrame:
+    bar = st.progress(0.0, "Loading the model")
+    classifier = load(run.id)
+    # Imported after the model, whose libraries it needs.
+    from core.serving.tables import predict_table
+
+    bar.progress(0.0, f"0 of {count(len(table.frame), 'text')}")
+
+    def progress(done: int, total: int) -> None:
+        bar.progress(done / total, f"{done:,} of {count(total, 'text')}")
+
+    return predict_table(classifier, table, columns, progress)
+
+
+def show_result(result: Path, upload: Upload, table: Table, columns: list[str]) -> None:
+    labeled = pd.read_parquet(result)
+    label_column, confidence_column = labeled.columns[-2:]
+    st.success(f"{count(len(labeled), 'row')} labelled.", icon=":material/check_circle:")
+    if (label_column, confidence_column) != NEW_COLUMNS:
+        st.info(
+            "The file has such columns already, so the new ones are called "
+            f"`{label_column}` and `{confidence_column}`.",
+            icon=":material/info:",
+        )
+    without = sum(not text.strip() for text in join_text(table, tuple(columns)))
+    if without:
+        st.warning(
+            f"{count(without, 'row')} without text: what stands there as label means nothing.",
+            icon=":material/warning:",
+        )
+    offer_csv(result, upload)
+    st.dataframe(
+        labeled.head(PREVIEW_ROWS)[[label_column, confidence_column, *table.frame.columns]],
+        hide_index=True,
+        alt="The first rows with their labels",
+        column_config={
+            confidence_column: st.column_config.ProgressColumn(
+                format="percent", min_value=0, max_value=1, help="The probability of the label."
+            )
+        },
+    )
+    st.caption(f"At most {PREVIEW_ROWS} rows are shown. In the file the new columns come last.")
+
+
+def offer_csv(result: Path, upload: Upload) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        place = st.container(width="content")
+        safe = st.toggle(
+            "Safe for spreadsheets",
+            value=True,
+            key="safe",
+            help="A cell that a spreadsheet would run as a formula (it begins with = + - @, tab or return) "
+            "gets a quotation mark in front.",
+        )
+        if safe:
+            changed = count_changes(str(result))
+            st.caption(f"{count(changed, 'cell')} changed" if changed else "no cell had to be changed")
+    place.download_button(
+        "Download CSV",
+        lambda: to_csv(result, safe),
+        f"{PurePath(upload.name).stem[:80]}-labelled.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+        type="primary",
+    )
+
+
+@st.cache_data(max_entries=4, show_spinner="Looking for formulas")
+def count_changes(result: str) -> int:
+    return spreadsheet_safe(pd.read_parquet(result))[1]
+
+
+def to_csv(result: Path, safe: bool) -> bytes:
+    labeled = pd.read_parquet(result)
+    if not safe:
+        return labeled.to_csv(index=False).encode("utf-8", "surrogatepass")
+    # The mark at the beginning tells spreadsheets that this is UTF-8.
+    return spreadsheet_safe(labeled)[0].to_csv(index=False).encode("utf-8-sig", "surrogatepass")
+
+
+# The model to take away
+
+
+def offer_downloads(run: Run) -> None:
+    left, right = st.columns(2, gap="large")
+    with left, st.container(border=True):
+        st.subheader("Hugging Face folder (.zip)")
+        st.write(
+            "Everything in the usual form: configuration with the labels, `model.safetensors`, tokenizer, "
+            "and a model card with scores, settings and an example."
+        )
+        st.download_button(
+            "Download the folder",
+            lambda: made_file(export_folder, run),
+            "textuner-model.zip",
+            "application/zip",
+            on_click="ignore",
+            icon=":material/folder_zip:",
+            type="primary",
+        )
+    with right, st.container(border=True):
+        st.subheader("State dict (.pth)")
+        st.write(
+            "The weights alone. Load them with `torch.load(file, weights_only=True)` and "
+            "`load_state_dict` into a model of the same configuration."
+        )
+        st.download_button(
+            "Download the weights",
+            lambda: made_file(export_weights, run),
+            "textuner-model.pth",
+            "application/octet-stream",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+    st.subheader("How to use the folder")
+    st.code(SNIPPET, language="python")
+
+
+def made_file(export: Callable[[Run, Path], None], run: Run) -> bytes:
+    """What an export writes, made at the click and not kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        export(run, out)
+        return out.read_bytes()
+
+
+def export_folder(run: Run, out: Path) -> None:
+    from core.serving.export import export_huggingface
+
+    export_huggingface(run, out)
+
+
+def export_weights(run: Run, out: Path) -> None:
+    from core.serving.export import export_state_dict
+
+    export_state_dict(store.model_folder(run), out)
+
+
+main()

@@ -1,0 +1,59 @@
+import json
+
+import pytest
+
+from core.data.decoding import decode_lines
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        (
+            "cp1250",
+            "Zażółć gęślą jaźń, rzekł Święty Mikołaj. Źdźbło trawy drży na wietrze; łódź płynie wśród mgły. ",
+        ),
+        ("cp1251", "Поезд опоздал на час, и никто не сказал почему. Вечером пошёл дождь. "),
+        ("shift_jis", "今日はとても良い天気ですね。明日は雨が降るかもしれません。図書館で本を読みました。"),
+        ("gb18030", "今天天气很好，我们一起去图书馆看书。明天可能会下雨，请带上雨伞。"),
+    ],
+)
+def test_other_scripts_and_alphabets_are_recognised(encoding, text):
+    content = "".join(f"{text}\n" for _ in range(20)).encode(encoding)
+    _, lines, broken = decode_lines(content)
+    assert lines[0].strip() == text.strip()
+    assert not broken
+
+
+def test_a_few_accents_mean_cp1252_and_not_a_rarer_encoding():
+    encoding, lines, _ = decode_lines("plain\ncaf\xe9 \x96 na\xefve\x85\nplain\n".encode("latin-1"))
+    assert encoding == "cp1252"
+    assert lines[1] == "café – naïve…\n"
+
+
+def test_bytes_that_cp1252_lacks_are_still_read():
+    encoding, lines, _ = decode_lines(b"plain text\nodd \x81 byte\n")
+    assert encoding == "latin-1"
+    assert lines[1] == "odd \x81 byte\n"
+
+
+def test_a_file_cut_off_within_a_character_has_one_broken_line():
+    encoding, lines, broken = decode_lines("äöü äöü äöü\näöü äöü\n".encode()[:-2])
+    assert encoding == "utf-8"
+    assert broken == {1}
+    assert len(lines) == 2
+
+
+def test_utf16_cut_off_within_a_character_is_read_up_to_there():
+    _, lines, broken = decode_lines("text,label\ngood,x\n".encode("utf-16")[:-1])
+    assert lines[0] == "text,label\n"
+    assert broken == {1}
+
+
+def test_encodings_of_another_test_suite(shared):
+    for entry in json.loads(shared("messy/expected.json").read_text(encoding="utf-8")):
+        expected = entry["expected"] or {}
+        if "language" in expected:
+            content = shared(f"messy/{entry['file']}").read_bytes()
+            _, lines, broken = decode_lines(content)
+            text = content.decode(expected["encoding"]).removeprefix("\ufeff")
+            assert ("".join(lines), broken) == (text, set()), entry["file"]
