@@ -157,7 +157,7 @@ def label_texts(
         UserError: a column is not in the table, or no row is left.
     """
     check_columns(table, mapping)
-    texts = _joined(table, mapping.text)
+    texts = join_text(table, mapping.text)
     labels = table.frame[mapping.label].tolist()
     reasons = _reasons(texts, labels, mapping, label2id)
     kept = [i for i in range(len(texts)) if i not in reasons]
@@ -201,7 +201,19 @@ def number_labels(labels: Iterable[str]) -> dict[str, int]:
     return {label: number for number, label in enumerate(distinct)}
 
 
-def _joined(table: Table, columns: Sequence[str]) -> list[str]:
+def join_text(table: Table, columns: Sequence[str]) -> list[str]:
+    """The text of every row: its text columns joined by a space, blank ones left out.
+
+    Raises:
+        UserError: no column given, or one that is not in the table.
+    """
+    missing = [name for name in columns if name not in table.frame.columns]
+    if missing or not columns:
+        raise UserError(
+            f"the column {', '.join(map(repr, missing))}" if missing else "at least one text column",
+            f"the columns {', '.join(map(repr, list(table.frame.columns)[:20]))}",
+            "Choose among the columns of the file; capital letters and spaces count.",
+        )
     parts = [table.frame[column].tolist() for column in columns]
     if len(parts) == 1:
         return parts[0]

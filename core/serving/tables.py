@@ -22,7 +22,7 @@ def predict_table(
     Raises:
         UserError: when a text column is not in the table.
     """
-    texts = join_text(table, tuple(text_columns))
+    texts = join_text(table, text_columns)
     predictions = classifier.predict(texts, progress)
     labelled = table.frame.copy()
     labelled[free_name("predicted_label", labelled.columns)] = predictions.labels

@@ -1,0 +1,319 @@
+"""python -m core: train, use and list classifiers without a browser; the same engine and the same runs."""
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from core.data.datasets import save_dataset
+from core.data.labels import ColumnMapping, LabeledTexts, label_texts
+from core.data.quality import find_problems
+from core.data.splits import SplitPlan, split_with_files
+from core.data.tables import Limits, RejectedRow, Table, read_table
+from core.errors import UserError
+from core.learning.config import BOUNDS, CHOICES, TrainingConfig
+from core.runs import bundle, queue, store
+from core.runs.store import Run
+
+FILE_LIMITS = Limits(bytes=2 * 1024**3, rows=10_000_000)
+"""Files named on the command line are the owner's own: larger ones than an upload are read."""
+
+SHOWN_ROWS = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0 on success alone."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        return options.command(options)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def train(options: argparse.Namespace) -> int:
+    """Read files, submit a run, follow it to its end."""
+    mapping = ColumnMapping(tuple(options.text), options.label)
+    labeled, rejected = label_texts(_read(options.data), mapping)
+    parts: dict[str, LabeledTexts | None] = {}
+    for name in ("validation", "test"):
+        path = getattr(options, name)
+        parts[name] = None
+        if path:
+            parts[name], more = label_texts(_read(path), mapping, labeled.label2id)
+            rejected += more
+    _tell_rejected(rejected)
+    for problem in find_problems(labeled, rejected):
+        if problem.severity == "error":
+            raise UserError(problem.expected, problem.found, problem.remedy)
+        print(f"warning: {problem.title}: {problem.found}", file=sys.stderr)
+    splits = split_with_files(labeled, parts["validation"], parts["test"], SplitPlan(seed=options.seed))
+    source = {"file": options.data.name, "text": list(options.text), "label": options.label}
+    dataset = save_dataset(options.data.stem, splits, rejected, source)
+    run = queue.submit(_config(options), dataset)
+    print(f"run {run.id} in {run.folder}", file=sys.stderr)
+    _follow(run)
+    return _tell_result(run, options.json)
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Label every row of a file."""
+    from core.serving.classifier import Classifier
+    from core.serving.spreadsheets import spreadsheet_safe
+    from core.serving.tables import predict_table
+
+    table = _read(options.input)
+    classifier = Classifier.load(_model_folder(options.model))
+    with tqdm(total=len(table.frame), unit=" texts", file=sys.stderr) as bar:
+        labelled = predict_table(classifier, table, options.text, lambda done, _: bar.update(done - bar.n))
+    if options.spreadsheet_safe:
+        labelled, changed = spreadsheet_safe(labelled)
+        print(f"{changed} cells made safe for spreadsheets", file=sys.stderr)
+    draft = options.out.with_name(f".{options.out.name}.part")
+    labelled.to_csv(draft, index=False, encoding="utf-8")
+    draft.replace(options.out)
+    print(f"{len(labelled)} rows written to {options.out}", file=sys.stderr)
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Score a classifier on a file with true labels."""
+    from dataclasses import asdict
+
+    import numpy as np
+
+    from core.learning.evaluation import evaluate as score
+    from core.serving.classifier import Classifier
+
+    table = _read(options.data)
+    classifier = Classifier.load(_model_folder(options.model))
+    label2id = {name: number for number, name in enumerate(classifier.names)}
+    labeled, rejected = label_texts(table, ColumnMapping(tuple(options.text), options.label), label2id)
+    _tell_rejected(rejected)
+    with tqdm(total=len(labeled), unit=" texts", file=sys.stderr) as bar:
+        predictions = classifier.predict(labeled.texts, lambda done, _: bar.update(done - bar.n))
+    report = asdict(score(predictions.probabilities, np.array(labeled.labels), classifier.names))
+    rejected_rows = len(rejected) + len(table.rejected)
+    if options.json:
+        print(json.dumps({**report, "rejected": rejected_rows}))
+    else:
+        print(f"accuracy {report['accuracy']:.4f}, macro F1 {report['macro_f1']:.4f} on {len(labeled)} texts")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a run's weights as a file."""
+    run = store.find_run(options.run)
+    bundle.export_run(run, options.format, options.out)
+    print(f"written to {options.out}", file=sys.stderr)
+    return 0
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List all runs, newest first."""
+    rows = [_row(run) for run in store.list_runs()]
+    if options.json:
+        print(json.dumps(rows))
+        return 0
+    for row in rows:
+        accuracy = f"{row['accuracy']:.3f}" if row["accuracy"] is not None else "-"
+        print(f"{row['id']}  {row['status']:<11}  {accuracy:>5}  {row['model'] or '-'}  {row['name'] or '-'}")
+    return 0
+
+
+def device(options: argparse.Namespace) -> int:
+    """Say where trainings run on this machine, and why."""
+    from dataclasses import asdict
+
+    from core.learning.checkpoints import choose_hardware, use_all_cores
+
+    use_all_cores()
+    hardware = asdict(choose_hardware())
+    print(json.dumps(hardware) if options.json else f"{hardware['device']}: {hardware['reason']}")
+    return 0
+
+
+def _read(path: Path) -> Table:
+    table = read_table(path, FILE_LIMITS)
+    _tell_rejected(table.rejected, path.name)
+    return table
+
+
+def _tell_rejected(rejected: Sequence[RejectedRow], where: str = "the files") -> None:
+    if rejected:
+        shown = "; ".join(f"line {row.line}: {row.reason}" for row in rejected[:SHOWN_ROWS])
+        more = " …" if len(rejected) > SHOWN_ROWS else ""
+        print(f"warning: {len(rejected)} rows of {where} cannot be used: {shown}{more}", file=sys.stderr)
+
+
+def _config(options: argparse.Namespace) -> TrainingConfig:
+    given = {field.name: getattr(options, field.name) for field in fields(TrainingConfig)}
+    return replace(TrainingConfig(), **{name: value for name, value in given.items() if value is not None})
+
+
+def _follow(run: Run) -> None:
+    """Show the run's progress until it ends; Ctrl-C asks it to stop and goes on watching."""
+
+    def ask(*_: object) -> None:
+        print("stopping at the next step; the best weights so far are kept", file=sys.stderr)
+        queue.cancel(run)
+
+    previous = signal.signal(signal.SIGINT, ask)
+    try:
+        with tqdm(unit=" steps", file=sys.stderr) as bar:
+            while store.state(run).live:
+                # Should the worker have been lost, the next look starts another.
+                queue.ensure_worker()
+                _show_progress(bar, run)
+                time.sleep(0.5)
+            _show_progress(bar, run)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _show_progress(bar: tqdm, run: Run) -> None:
+    for event in store.events_of(run):
+        if event["type"] == "started":
+            bar.total = event["total_steps"]
+        elif event["type"] == "step":
+            bar.n = event["step"]
+            bar.set_postfix_str(f"loss {event['loss']:.3f}", refresh=False)
+    bar.refresh()
+
+
+def _tell_result(run: Run, as_json: bool) -> int:
+    state, report = store.state(run), store.report_of(run)
+    if state.status != "finished" or report is None:
+        print(f"error: the run is {state.status}: {state.reason} {state.remedy}".rstrip(), file=sys.stderr)
+        return 1
+    if as_json:
+        print(json.dumps({"run": run.id, "folder": str(run.folder), **report}))
+        return 0
+    scores = report["test"] or report["validation"]
+    if scores:
+        split = "test" if report["test"] else "validation"
+        print(f"{split} accuracy {scores['accuracy']:.4f}, macro F1 {scores['macro_f1']:.4f}")
+    print(f"run {run.id} in {run.folder}")
+    return 0
+
+
+def _row(run: Run) -> dict[str, Any]:
+    state, report = store.state(run), store.report_of(run) or {}
+    scores = report.get("test") or report.get("validation") or {}
+    return {
+        "id": run.id,
+        "status": state.status,
+        "reason": state.reason,
+        "folder": str(run.folder),
+        "name": run.name,
+        "model": "" if run.damage else run.config.model,
+        "created": run.created,
+        "seconds": state.seconds,
+        "position": queue.position(run) if state.status == "queued" else None,
+        "accuracy": scores.get("accuracy"),
+        "macro_f1": scores.get("macro_f1"),
+    }
+
+
+def _model_folder(name: str) -> Path:
+    """The model folder that a run's id, a run's folder or a Hugging Face folder stands for."""
+    path = Path(name)
+    if path.is_dir():
+        return path / "model" if (path / "model").is_dir() else path
+    return bundle.weights_of(store.find_run(name))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m core", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    command = _command(commands, "train", train)
+    command.add_argument("data", type=Path, metavar="DATA.csv", help="training texts and labels")
+    _add_columns(command)
+    for name, words in (("test", "to judge the result"), ("validation", "to choose the best weights by")):
+        words += "; without it, 10 % of DATA.csv are held out"
+        command.add_argument(f"--{name}", type=Path, metavar="FILE.csv", help=f"texts and labels {words}")
+    _add_settings(command)
+    command.add_argument("--json", action="store_true", help="last line of output: one JSON object")
+
+    command = _command(commands, "predict", predict)
+    command.add_argument("model", metavar="RUN_OR_FOLDER")
+    command.add_argument("input", type=Path, metavar="INPUT.csv")
+    _add_columns(command, label=False)
+    command.add_argument("--out", type=Path, required=True, metavar="OUT.csv")
+    command.add_argument(
+        "--spreadsheet-safe", action="store_true", help="quote cells that a spreadsheet takes for formulas"
+    )
+
+    command = _command(commands, "evaluate", evaluate)
+    command.add_argument("model", metavar="RUN_OR_FOLDER")
+    command.add_argument("data", type=Path, metavar="TEST.csv")
+    _add_columns(command)
+    command.add_argument("--json", action="store_true")
+
+    command = _command(commands, "export", export)
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("--format", choices=bundle.FORMATS, required=True)
+    command.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+    _command(commands, "runs", runs).add_argument("--json", action="store_true")
+    _command(commands, "device", device).add_argument("--json", action="store_true")
+    return parser
+
+
+def _command(commands: Any, name: str, function: Any) -> argparse.ArgumentParser:  # noqa: ANN401 - argparse's own types are private
+    words = function.__doc__.rstrip(".")
+    command = commands.add_parser(name, help=words, description=function.__doc__)
+    command.set_defaults(command=function)
+    return command
+
+
+def _add_columns(command: argparse.ArgumentParser, *, label: bool = True) -> None:
+    command.add_argument(
+        "--text",
+        required=True,
+        action="append",
+        metavar="COL",
+        help="text column; may be given several times",
+    )
+    if label:
+        command.add_argument("--label", required=True, metavar="COL", help="label column")
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    """One option per setting, so that nothing can be set on the page alone."""
+    for field in fields(TrainingConfig):
+        default = field.default
+        words: dict[str, Any] = {"help": f"default {default}"}
+        if isinstance(default, bool):
+            words["action"] = "store_true"
+        else:
+            words["type"] = type(default)
+            words["metavar"] = "N" if field.name in BOUNDS else "NAME"
+        if field.name in CHOICES:
+            words["choices"] = CHOICES[field.name]
+            del words["metavar"]
+        if field.name == "seed":
+            words["default"] = default
+        command.add_argument(f"--{field.name.replace('_', '-')}", **words)
+
+
+if __name__ == "__main__":
+    # A closed pipe (`| head`) ends the program quietly, as other tools do.
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""A fine-tuned model folder as files that other programs read."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from core.errors import UserError
+
+WEIGHTS = "model.safetensors"
+
+
+def export_state_dict(folder: Path, out: Path) -> None:
+    """Write the weights as a PyTorch state dict.
+
+    The file loads with `torch.load(weights_only=True)` into the transformers class that the folder's
+    config.json names under `architectures`.
+
+    Raises:
+        UserError: the folder has no weights.
+    """
+    _check(folder)
+    torch.save(load_file(folder / WEIGHTS), _draft(out))
+    _draft(out).replace(out)
+
+
+def export_huggingface(folder: Path, card: str, out: Path) -> None:
+    """Write a zip of a Hugging Face folder: configuration, weights, tokenizer, and the card as README.md.
+
+    Raises:
+        UserError: the folder has no weights.
+    """
+    _check(folder)
+    # Weights are noise to a compressor: storing them is many times faster and hardly larger.
+    with zipfile.ZipFile(_draft(out), "w", zipfile.ZIP_STORED) as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+        archive.writestr("README.md", card)
+    _draft(out).replace(out)
+
+
+def _check(folder: Path) -> None:
+    if not (folder / WEIGHTS).is_file():
+        raise UserError(
+            f"a model folder with {WEIGHTS}", "no weights in it", "Choose a run that has been trained."
+        )
+
+
+def _draft(out: Path) -> Path:
+    # Unique per process and target; what a broken export leaves is never taken for the whole file.
+    return out.with_name(f".{out.name}.{os.getpid()}.part")

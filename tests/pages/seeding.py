@@ -1,0 +1,184 @@
+"""Data sets and runs in every state, written into TEXTUNER_HOME for page tests and screenshots."""
+
+import json
+import math
+import random
+from contextlib import ExitStack
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+
+from core.data.datasets import Dataset, save_dataset
+from core.data.labels import LabeledTexts
+from core.data.splits import SplitPlan, split_by_percent
+from core.learning.config import TrainingConfig
+from core.runs import store
+from core.runs.events import EventLog
+from core.runs.store import Run
+
+LABELS = ("complaint", "praise", "question")
+STATUSES = ("queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged")
+STEPS = 60
+
+
+def make_dataset(name: str = "Messages", labels: tuple[str, ...] = LABELS, per_class: int = 20) -> Dataset:
+    texts = [f"{label} number {i}" for i in range(per_class) for label in labels]
+    numbers = [i % len(labels) for i in range(len(texts))]
+    labeled = LabeledTexts(texts, numbers, {label: i for i, label in enumerate(labels)})
+    splits = split_by_percent(labeled, SplitPlan(20, 20))
+    return save_dataset(name, splits, [], {"file": "made.csv", "text": ["text"], "label": "label"})
+
+
+def make_run(
+    status: str,
+    dataset: Dataset,
+    held: ExitStack,
+    config: TrainingConfig | None = None,
+    labels: tuple[str, ...] = LABELS,
+    log: str = "",
+) -> Run:
+    """A run in this state. A lock that keeps it "running" is held until `held` is closed."""
+    run = store.create_run(config or TrainingConfig(), dataset)
+    if status == "queued":
+        return run
+    if status == "damaged":
+        (run.folder / "config.json").write_text("{ torn")
+        return store.find_run(run.id)
+    steps = STEPS // 2 if status in ("running", "stopping", "failed", "interrupted") else STEPS
+    with EventLog(run.folder / "events.jsonl") as events:
+        for event in training_events(steps):
+            events.append(event)
+        for event in ENDINGS.get(status, []):
+            events.append(event)
+    (run.folder / "log.txt").write_text(log or "step 1\nstep 2\n")
+    if status in ("running", "stopping"):
+        held.enter_context(FileLock(run.folder / "run.lock"))
+    if status == "stopping":
+        store.ask_to_stop(run)
+    if status in ("finished", "stopped"):
+        write_result(run, labels)
+    return run
+
+
+ENDINGS = {
+    "finished": [{"type": "finished"}],
+    "stopped": [{"type": "stopped", "reason": "Stopped on request; the best weights so far are kept."}],
+    "failed": [
+        {
+            "type": "failed",
+            "reason": "Expected a finite loss; found nan at step 30.",
+            "remedy": "Choose a smaller learning rate.",
+        }
+    ],
+    "interrupted": [
+        {"type": "interrupted", "reason": "The process was ended (SIGKILL).", "remedy": store.RESTART}
+    ],
+}
+
+
+def training_events(steps: int) -> list[dict]:
+    rng = random.Random(1)
+    events: list[dict] = [
+        {
+            "type": "started",
+            "device": "cpu",
+            "precision": "bf16",
+            "hardware_reason": "the processor has bf16 in hardware",
+            "total_steps": STEPS,
+            "steps_per_epoch": STEPS // 3,
+            "epochs": 3,
+            "train_texts": 320,
+            "truncated": 4,
+            "padding": 0.1,
+        }
+    ]
+    for step in range(1, steps + 1):
+        epoch = step * 3 / STEPS
+        loss = 1.1 * math.exp(-step / 25) + rng.random() * 0.08
+        events.append(
+            {
+                "type": "step",
+                "step": step,
+                "epoch": epoch,
+                "loss": loss,
+                "accuracy": 1 - loss / 2,
+                "learning_rate": 1e-4,
+                "samples_per_second": 84.0,
+                "tokens_per_second": 1900.0,
+                "seconds_left": (STEPS - step) * 1.3,
+            }
+        )
+        if step % 10 == 0:
+            share = 0.9 - 0.6 * math.exp(-step / 18)
+            events.append(
+                {
+                    "type": "evaluated",
+                    "step": step,
+                    "epoch": epoch,
+                    "loss": 1.1 * math.exp(-step / 30) + 0.1,
+                    "accuracy": share,
+                    "macro_f1": share - 0.03,
+                    "best": True,
+                }
+            )
+    return events
+
+
+def write_result(run: Run, labels: tuple[str, ...] = LABELS, per_class: int = 30) -> None:
+    """A model folder (its files are not weights), a report and predictions, made up but consistent."""
+    (run.folder / "model").mkdir()
+    id2label = {str(i): label for i, label in enumerate(labels)}
+    (run.folder / "model" / "config.json").write_text(json.dumps({"id2label": id2label}))
+    (run.folder / "model" / "model.safetensors").write_bytes(b"not weights")
+    predictions = make_predictions(labels, per_class)
+    scores = {split: make_scores(part, labels) for split, part in predictions.groupby("split")}
+    facts = {
+        "device": "cpu",
+        "precision": "bf16",
+        "hardware_reason": "the processor has bf16 in hardware",
+        "train_seconds": 41.0,
+        "total_seconds": 47.0,
+        "samples_per_second": 84.0,
+        "tokens_per_second": 1900.0,
+    }
+    store.write_json(run.folder / "report.json", scores | facts)
+    predictions.to_parquet(run.folder / "predictions.parquet", index=False)
+
+
+def make_predictions(labels: tuple[str, ...], per_class: int) -> pd.DataFrame:
+    rng = np.random.default_rng(3)
+    rows = []
+    for split in ("validation", "test"):
+        for number, label in enumerate(labels):
+            for i in range(per_class):
+                wrong = rng.random() < 0.15
+                predicted = labels[(number + 1 + rng.integers(2)) % len(labels)] if wrong else label
+                rows.append([split, f"{split} text {i} about {label}", label, predicted, rng.uniform(0.4, 1)])
+    return pd.DataFrame(rows, columns=["split", "text", "label", "predicted", "confidence"])
+
+
+def make_scores(answers: pd.DataFrame, labels: tuple[str, ...]) -> dict:
+    matrix = pd.crosstab(answers["label"], answers["predicted"])
+    matrix = matrix.reindex(index=labels, columns=labels, fill_value=0).to_numpy()
+    right = np.diag(matrix)
+    precision, recall = right / np.maximum(matrix.sum(0), 1), right / np.maximum(matrix.sum(1), 1)
+    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
+    return {
+        "texts": len(answers),
+        "accuracy": float(right.sum() / matrix.sum()),
+        "macro_f1": float(f1.mean()),
+        "loss": 0.41,
+        "majority_accuracy": float(matrix.sum(1).max() / matrix.sum()),
+        "per_class": [
+            {
+                "label": label,
+                "precision": float(precision[i]),
+                "recall": float(recall[i]),
+                "f1": float(f1[i]),
+                "support": int(matrix[i].sum()),
+            }
+            for i, label in enumerate(labels)
+        ],
+        "confusion": matrix.tolist(),
+    }

@@ -1,0 +1,231 @@
+"""Take pictures of every page: python tests/screenshots.py FOLDER [--readme] [--only WORD].
+
+Starts the app on a port of its own with a home of its own, fills that home with data sets and runs in every
+state, and photographs each page at 1280 and 420 pixels, light and dark. One real training (of the sample,
+with the embedded model) is among the runs, so that the Predict page can answer.
+"""
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT))
+
+from filelock import FileLock  # noqa: E402
+
+from core.data.datasets import Dataset, save_dataset  # noqa: E402
+from core.data.labels import guess_mapping, label_texts  # noqa: E402
+from core.data.sample import read_sample  # noqa: E402
+from core.data.splits import SplitPlan, split_by_percent  # noqa: E402
+from core.data.tables import read_table  # noqa: E402
+from core.data.uploads import keep_upload  # noqa: E402
+from core.home import home  # noqa: E402
+from core.learning.config import TrainingConfig  # noqa: E402
+from core.runs import queue, store  # noqa: E402
+from core.runs.store import Run  # noqa: E402
+from tests.pages.seeding import make_dataset, make_run  # noqa: E402
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+README_PICTURE = PROJECT / ".github" / "screenshot.png"
+WIDTHS = (1280, 420)
+SCHEMES = ("light", "dark")
+MANY = tuple(f"{kind}_{thing}" for kind in ("lost", "late", "wrong", "new", "old", "my", "any") for thing in (
+    "card", "book", "fee", "desk", "film", "room", "map", "bill", "key", "form", "shelf"
+))  # fmt: skip
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "[x](javascript:alert(1)) :red[x] $\\alpha$",
+    "مرحبا ![](http://a.example)",
+)
+BAD_TABLE = (
+    b"id,text,label\n" + b"".join(b"%d,the same words,%d.5\n" % (i, i) for i in range(60)) + b"broken\n"
+)
+
+
+def main() -> None:
+    arguments = parse()
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as held, sync_playwright() as playwright:
+        os.environ["TEXTUNER_HOME"] = folder
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        with serve() as address:
+            if arguments.readme:
+                take_readme_picture(browser, address)
+                return
+            out = Path(arguments.folder)
+            out.mkdir(parents=True, exist_ok=True)
+            camera = Camera(browser, address, out, arguments.only)
+            for name, path in (
+                ("data", "/"),
+                ("train", "/Train"),
+                ("runs", "/Runs"),
+                ("predict", "/Predict"),
+            ):
+                camera.take(f"{name}-empty", path)
+            for name, path, click in seed(held):
+                camera.take(name, path, click)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", default="screenshots")
+    parser.add_argument("--readme", action="store_true", help="only the README's picture")
+    parser.add_argument("--only", default="", help="only pictures whose name contains this")
+    return parser.parse_args()
+
+
+class Camera:
+    """Photographs one address after the other, in every width and colour scheme."""
+
+    def __init__(self, browser: Browser, address: str, out: Path, only: str) -> None:
+        self.browser = browser
+        self.address = address
+        self.out = out
+        self.only = only
+
+    def take(self, name: str, path: str, click: str | None = None) -> None:
+        if self.only not in name:
+            return
+        for width in WIDTHS:
+            for scheme in SCHEMES:
+                with open_page(self.browser, self.address + path, width, scheme) as page:
+                    if click:
+                        use(page, click)
+                    photograph(page, self.out / f"{name}-{width}-{scheme}.png", width)
+
+
+def use(page: Page, what: str) -> None:
+    """Click the tab or button of this name, or type "text: ..." into the text field."""
+    if what.startswith("text: "):
+        page.get_by_label("Text", exact=True).fill(what.removeprefix("text: "))
+        page.get_by_role("button", name="Label it").click()
+        page.get_by_text("with a probability of").wait_for(timeout=60_000)
+    elif page.get_by_role("tab", name=what).count():
+        page.get_by_role("tab", name=what).click()
+    else:
+        page.get_by_role("button", name=what).first.click()
+    settle(page)
+
+
+@contextmanager
+def open_page(browser: Browser, url: str, width: int, scheme: str) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto(url)
+    page.locator("h1").first.wait_for(timeout=30_000)
+    settle(page)
+    yield page
+    context.close()
+
+
+def settle(page: Page) -> None:
+    # A live page never stops running; a second without change in size is still enough for a picture.
+    page.wait_for_timeout(1500)
+    page.locator("[data-testid=stSkeleton]").first.wait_for(state="detached", timeout=20_000)
+
+
+def photograph(page: Page, path: Path, width: int, most: int = 5000) -> None:
+    height = page.locator("[data-testid=stMainBlockContainer]").evaluate("e => e.scrollHeight")
+    page.set_viewport_size({"width": width, "height": max(900, min(height + 80, most))})
+    page.wait_for_timeout(1200)
+    page.screenshot(path=path)
+    print(path)
+
+
+def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
+    """Fill the home step by step; after each, what to photograph: name, path, click."""
+    sample = save_sample()
+    yield "train-ready", f"/Train?dataset={sample.id}", None
+    yield "data-columns", f"/?upload={keep_upload('sample.csv', read_sample()).id}", None
+    yield "data-bad", f"/?upload={keep_upload('bad.csv', BAD_TABLE).id}", None
+    yield "data-refused", f"/?upload={keep_upload('notes.pdf', b'%PDF-1.7 x').id}", None
+    yield "data-saved", f"/?saved={sample.id}", None
+    real = train(sample)
+    held.enter_context(FileLock(home() / "worker.lock"))
+    yield "train-finished", f"/Train?run={real.id}", None
+    yield "runs-report", f"/Runs?run={real.id}", None
+    yield "runs-mistakes", f"/Runs?run={real.id}", "Mistakes"
+    yield "runs-settings", f"/Runs?run={real.id}", "Settings"
+    yield "predict-text", f"/Predict?run={real.id}", "text: When does the reading room open on Sundays?"
+    table = keep_upload(
+        "letters.csv", b"id,text,confidence\n1,Where is my book?,=1+1\n2,Thank you so much!,high\n3,,x\n"
+    )
+    yield "predict-file", f"/Predict?run={real.id}&file={table.id}&view=A+file", "A file"
+    yield "predict-downloads", f"/Predict?run={real.id}", "Downloads"
+    messages = make_dataset("Messages")
+    for status in ("failed", "interrupted", "stopped", "damaged", "running", "queued"):
+        run = make_run(status, messages, held)
+        yield f"train-{status}", f"/Train?run={run.id}", None
+    many = make_run("finished", make_dataset("77 intents", MANY, 3), held, labels=MANY)
+    yield "runs-many", f"/Runs?run={many.id}", None
+    hostile = make_dataset("**Bold** <b>name</b> :red[x]", HOSTILE)
+    attacked = make_run("finished", hostile, held, labels=HOSTILE)
+    yield "runs-hostile", f"/Runs?run={attacked.id}", None
+    yield "data-hostile", f"/?saved={hostile.id}", None
+    yield "runs-full", "/Runs", None
+    yield "data-full", "/", None
+
+
+def save_sample() -> Dataset:
+    table = read_table(read_sample())
+    labeled, rejected = label_texts(table, guess_mapping(table))
+    return save_dataset(
+        "Library messages", split_by_percent(labeled, SplitPlan()), rejected, {"file": "sample.csv"}
+    )
+
+
+def train(dataset: Dataset) -> Run:
+    run = queue.submit(replace(TrainingConfig(), epochs=3), dataset)
+    while store.state(run).live:
+        time.sleep(0.5)
+    return run
+
+
+def take_readme_picture(browser: Browser, address: str) -> None:
+    run = train(save_sample())
+    README_PICTURE.parent.mkdir(exist_ok=True)
+    with open_page(browser, f"{address}/Train?run={run.id}", 1280, "light") as page:
+        page.screenshot(path=README_PICTURE)
+    print(README_PICTURE)
+
+
+@contextmanager
+def serve() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless", "true"]
+    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    server = subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def wait_for(port: int, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.3)
+    raise TimeoutError(f"no answer on port {port} within {seconds:g} s")
+
+
+if __name__ == "__main__":
+    main()
