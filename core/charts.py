@@ -163,11 +163,13 @@ def describe_balance(class_counts: dict[str, dict[str, int]]) -> str:
     totals = _totals(class_counts)
     if not totals:
         return "No classes."
-    large, small = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
     shown = "" if len(totals) <= MOST_BARS else f", the largest {MOST_BARS} shown"
+    large, small = max(totals, key=totals.__getitem__), min(totals, key=totals.__getitem__)
+    classes = f"Texts per class, {count(len(totals), 'class', 'classes')}{shown}"
+    if totals[large] == totals[small]:
+        return f"{classes}. All have {totals[large]:,}."
     return (
-        f"Texts per class, {count(len(totals), 'class', 'classes')}{shown}. "
-        f"Largest: {shorten(large, 40)} with {totals[large]:,}. "
+        f"{classes}. Largest: {shorten(large, 40)} with {totals[large]:,}. "
         f"Smallest: {shorten(small, 40)} with {totals[small]:,}."
     )
 
@@ -178,7 +180,12 @@ def length_histogram(lengths: pd.DataFrame) -> alt.Chart:
         alt.Chart(lengths.assign(end=lengths["words_to"] + 1))
         .mark_bar()
         .encode(
-            x=alt.X("words_from:Q", title="Length (words)", bin="binned", axis=alt.Axis(format=",.0f")),
+            x=alt.X(
+                "words_from:Q",
+                title="Length (words)",
+                bin="binned",
+                axis=alt.Axis(format=",.0f", tickMinStep=1),
+            ),
             x2="end:Q",
             y=alt.Y("texts:Q", title="Texts", axis=alt.Axis(format=",.0f", tickMinStep=1)),
             tooltip=[

@@ -5,17 +5,17 @@ from pathlib import PurePath
 
 import pandas as pd
 import streamlit as st
-from core.data.sample import read_sample
-from core.serving.spreadsheets import spreadsheet_safe
 
 from core import charts
 from core.data.datasets import Dataset, delete_dataset, find_dataset, list_datasets, save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, guess_mapping, label_texts
 from core.data.quality import Finding, find_problems, length_histogram, profile_columns
+from core.data.sample import read_sample
 from core.data.splits import SplitPlan, Splits, split_by_column, split_by_percent, split_with_files
 from core.data.tables import RejectedRow, Table, read_table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
+from core.serving.spreadsheets import spreadsheet_safe
 from core.words import count, escape_markdown, explain, shorten
 
 TRAIN_PAGE = "pages/2_Train.py"
@@ -110,7 +110,11 @@ def prepare(upload: Upload) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(shorten(upload.name, 60))
         start_over("Choose another file")
-    table = read(upload.id)
+    try:
+        table = read(upload.id)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
     save_box, problems = st.container(border=True), st.container()
     try:
         mapping = choose_columns(table, upload)
@@ -206,8 +210,8 @@ def check_choice(texts: list[str], label: str | None) -> None:
 def show_dialect(table: Table) -> None:
     dialect = table.dialect
     with st.container(horizontal=True, gap="small"):
-        st.badge(count(len(table.frame), "row"), color="primary")
-        st.badge(count(len(table.frame.columns), "column"), color="primary")
+        st.badge(count(len(table.frame), "row"))
+        st.badge(count(len(table.frame.columns), "column"))
         st.badge(dialect.encoding, color="gray", help="How the letters are coded in the file.")
         delimiter = DELIMITERS.get(dialect.delimiter, "other")
         st.badge(f"delimiter: {delimiter}", color="gray", help="The sign that separates the columns.")
@@ -218,8 +222,14 @@ def show_dialect(table: Table) -> None:
 def show_rows(table: Table, upload: Upload) -> None:
     first, columns = st.tabs(["First rows", "Columns"])
     with first:
+        rows = table.frame.head(PREVIEW_ROWS)
         st.dataframe(
-            table.frame.head(PREVIEW_ROWS), height=240, hide_index=True, alt="The first rows of the file"
+            rows,
+            height=240,
+            hide_index=True,
+            alt="The first rows of the file",
+            # No column grows as wide as its longest text and pushes the others off a small screen.
+            column_config={name: st.column_config.TextColumn(width="medium") for name in rows.columns},
         )
     with columns:
         st.dataframe(
@@ -244,7 +254,9 @@ def show_findings(findings: list[Finding]) -> None:
         title = escape_markdown(finding.title)
         if finding.severity == "error":
             st.error(words, title=title, icon=":material/error:")
-            show_examples(finding)
+            if finding.examples:
+                with st.expander("Examples"):
+                    show_examples(finding)
         else:
             with st.expander(title, icon=":material/warning:"):
                 st.markdown(words)
@@ -449,7 +461,7 @@ def offer_save(
         )
         clicked = st.button("Save", type="primary", icon=":material/save:", disabled=bool(errors))
     if errors:
-        st.caption(f":red[{count(len(errors), 'error')} to mend first, marked red below.]")
+        st.markdown(f":red[{count(len(errors), 'error')} to mend first, marked red below.]")
     if clicked:
         source = {
             "file": upload.name,

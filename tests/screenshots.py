@@ -158,9 +158,7 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield "runs-mistakes", f"/Runs?run={real.id}", "Mistakes"
     yield "runs-settings", f"/Runs?run={real.id}", "Settings"
     yield "predict-text", f"/Predict?run={real.id}", "text: When does the reading room open on Sundays?"
-    table = keep_upload(
-        "letters.csv", b"id,text,confidence\n1,Where is my book?,=1+1\n2,Thank you so much!,high\n3,,x\n"
-    )
+    table = keep_upload("letters.csv", LETTERS)
     yield "predict-file", f"/Predict?run={real.id}&file={table.id}&view=A+file", "A file"
     yield "predict-downloads", f"/Predict?run={real.id}", "Downloads"
     messages = make_dataset("Messages")

@@ -1,244 +1,173 @@
-"""A Table and a ColumnMapping become LabeledTexts."""
+"""From splits to a judged classifier: the story of one training."""
 
-import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
-import numpy as np
+import pandas as pd
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from core.data.names import LABEL_NAMES, SPLIT_NAMES, SPLIT_VALUES, TEXT_NAMES, TRAIN, folded
-from core.data.tables import RAW_CHARACTERS, RejectedRow, Table
-from core.errors import UserError
+from core.data.labels import LabeledTexts
+from core.data.splits import Splits
+from core.learning import catalogue
+from core.learning.batching import EncodedDataset, encode
+from core.learning.checkpoints import (
+    Hardware,
+    choose_hardware,
+    load_finetuned,
+    load_for_training,
+    load_tokenizer,
+    use_all_cores,
+)
+from core.learning.config import TrainingConfig, check
+from core.learning.evaluation import evaluate, predict_probabilities
+from core.learning.fit import Event, describe, fit
 
-SAMPLE_ROWS = 2_000
-# The names that mean a text or a label whatever the column holds; the others have to look like it too.
-PLAIN_NAMES = 6
-NUMBER = re.compile(r"\s*[-+]?[0-9]+([.,][0-9]+)?\s*")
-
-
-@dataclass(frozen=True)
-class ColumnMapping:
-    """Which columns hold the text (one or more, joined by a space), the label and, if any, the split."""
-
-    text: tuple[str, ...]
-    label: str
-    split: str | None = None
-
-
-@dataclass(frozen=True)
-class LabeledTexts:
-    """Texts and the number of each one's label; `label2id` gives every label its number, from 0."""
-
-    texts: list[str]
-    labels: list[int]
-    label2id: dict[str, int]
-
-    @property
-    def id2label(self) -> dict[int, str]:
-        """The label of every number."""
-        return {number: label for label, number in self.label2id.items()}
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def take(self, indices: Iterable[int]) -> "LabeledTexts":
-        """The texts at these positions, in this order, with the same `label2id`."""
-        chosen = list(indices)
-        return LabeledTexts([self.texts[i] for i in chosen], [self.labels[i] for i in chosen], self.label2id)
-
-    def class_counts(self) -> dict[str, int]:
-        """The number of texts of every label, those without any included."""
-        counts = Counter(self.labels)
-        return {label: counts[number] for label, number in self.label2id.items()}
-
-
-def normal_text(text: str) -> str:
-    """The text as duplicates are told by: neither case nor the amount of white space counts."""
-    return " ".join(text.split()).casefold()
-
-
-# Columns
+WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
-class _Column:
-    """What a column holds, by a sample of its filled rows spread over the table."""
+class TrainingOutcome:
+    """What a training leaves beside its weights."""
 
-    name: str
-    rows: int
-    values: list[str]
-
-    @property
-    def distinct(self) -> int:
-        return len(set(self.values))
-
-    @property
-    def characters(self) -> float:
-        return sum(map(len, self.values)) / max(len(self.values), 1)
-
-    @property
-    def is_number(self) -> bool:
-        return sum(bool(NUMBER.fullmatch(value[:40])) for value in self.values) > 0.9 * len(self.values)
-
-    @property
-    def may_be_text(self) -> bool:
-        """Mostly different values, long enough to say something."""
-        varied = self.distinct > 0.3 * len(self.values)
-        return bool(self.values) and varied and not self.is_number and self.characters >= 8
-
-    @property
-    def may_be_label(self) -> bool:
-        """Two or more short values that come back, on at least half of the rows."""
-        enough = 2 <= self.distinct <= max(2, 0.5 * len(self.values)) and len(self.values) >= 0.5 * self.rows
-        return enough and self.characters <= 60
-
-    @property
-    def may_be_split(self) -> bool:
-        """Nothing but names of splits, training among them."""
-        parts = {SPLIT_VALUES.get(folded(value)) for value in self.values}
-        return TRAIN in parts and None not in parts and (len(parts) > 1 or folded(self.name) in SPLIT_NAMES)
+    report: dict[str, Any]
+    """Scores, speed and hardware; plain values, ready for JSON."""
+    predictions: pd.DataFrame
+    """split, text, label, predicted, confidence (0 to 1): one row per held-out text."""
+    stopped: bool
+    """Ended early because a person asked for it."""
 
 
-def guess_mapping(table: Table) -> ColumnMapping | None:
-    """Guess the text, label and split columns by their names and by what they hold.
+@dataclass(frozen=True)
+class _Setting:
+    """What stays the same from the first token to the last score."""
 
-    Returns None where no two columns look like text and label.
+    config: TrainingConfig
+    hardware: Hardware
+    source: Path
+    tokenizer: PreTrainedTokenizerBase
+
+    def encode(self, texts: LabeledTexts) -> EncodedDataset:
+        return encode(texts.texts, texts.labels, self.tokenizer, self.config.max_length)
+
+    def facts(self) -> dict[str, str]:
+        return {
+            "device": self.hardware.device,
+            "precision": self.hardware.precision,
+            "hardware_reason": self.hardware.reason,
+        }
+
+
+def train_classifier(
+    splits: Splits,
+    config: TrainingConfig,
+    model_folder: Path,
+    report: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+) -> TrainingOutcome | None:
+    """Fine-tune a pre-trained encoder, keep its best weights in `model_folder`, and score them.
+
+    Args:
+        splits: training texts, and held-out ones to choose the weights by (validation) and to judge (test).
+        model_folder: becomes a standard Hugging Face folder; its weights file is there as soon as
+            there are weights worth keeping, and is replaced in one piece by better ones.
+        report: receives one event at a time.
+        should_stop: asked before every step.
+
+    Returns:
+        The outcome; None when it was stopped before the first step, so that there are no weights.
+
+    Raises:
+        UserError: settings out of range, no model in reach, a loss that is no number, or no memory.
     """
-    columns = _sampled(table)
-    split = next((column for column in columns if column.may_be_split), None)
-    columns = [column for column in columns if column is not split]
-    label = _choose(columns, LABEL_NAMES, lambda c: c.may_be_label, lambda c: (c.distinct, c.characters))
-    columns = [column for column in columns if column is not label]
-    text = _choose(columns, TEXT_NAMES, lambda c: c.may_be_text, lambda c: -c.characters * c.distinct)
-    if text is None or label is None:
+    began = time.perf_counter()
+    setting = _set_up(config)
+    train = setting.encode(splits.train)
+    validation = setting.encode(splits.validation) if len(splits.validation) else None
+    # The new classification head is drawn at random: the seed decides it.
+    torch.manual_seed(config.seed)
+    model = load_for_training(setting.source, splits.train.label2id)
+    report({"type": "started", **setting.facts(), **describe(train, config)})
+
+    def keep(model: PreTrainedModel) -> None:
+        save_model(model, setting.tokenizer, model_folder)
+
+    result = fit(model, train, validation, config, setting.hardware, report, should_stop, keep)
+    if result.best_step == 0:
         return None
-    return ColumnMapping((text.name,), label.name, split.name if split else None)
+    del model
+    scores, predictions = _judge(splits, setting, model_folder)
+    summary = {
+        **scores,
+        **setting.facts(),
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "converged": result.converged,
+        "truncated": train.truncated,
+        "train_seconds": result.train_seconds,
+        "total_seconds": time.perf_counter() - began,
+        "samples_per_second": result.samples_per_second,
+        "tokens_per_second": result.tokens_per_second,
+    }
+    return TrainingOutcome(summary, predictions, result.stopped)
 
 
-def _sampled(table: Table) -> list[_Column]:
-    rows = np.unique(np.linspace(0, len(table.frame) - 1, SAMPLE_ROWS).astype(int))
-    sample = table.frame.iloc[rows]
-    return [
-        _Column(name, len(rows), [value for value in sample[name].tolist() if value.strip()])
-        for name in sample.columns
-    ]
+def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a standard Hugging Face folder, the weights last and in one piece."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        # Whoever sees the weights file sees a complete folder.
+        for file in sorted(Path(temporary).iterdir(), key=lambda path: path.name == WEIGHTS):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+            file.replace(folder / file.name)
 
 
-def _choose(
-    columns: list[_Column],
-    names: Sequence[str],
-    looks_right: Callable[[_Column], bool],
-    order: Callable[[_Column], object],
-) -> _Column | None:
-    """A column with the name and the look, else the plainest of names, else the look, else any name."""
-    places = {name: i for i, name in enumerate(names)}
-    named = sorted(
-        (column for column in columns if folded(column.name) in places),
-        key=lambda column: (not column.values, places[folded(column.name)]),
+def _set_up(config: TrainingConfig) -> _Setting:
+    check(config)
+    catalogue.check_length(config.model, config.max_length)
+    use_all_cores()
+    source = catalogue.resolve(config.model)
+    tokenizer = load_tokenizer(source)
+    # Saved with the model, so that whoever loads the folder cuts texts where training did.
+    tokenizer.model_max_length = config.max_length
+    return _Setting(config, choose_hardware(config.precision), source, tokenizer)
+
+
+def _judge(splits: Splits, setting: _Setting, model_folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    # In float32, so that the scores are those of the downloaded weights in any other program.
+    exact = replace(setting, hardware=replace(setting.hardware, precision="fp32"))
+    model = load_finetuned(model_folder).to(setting.hardware.device)
+    scores: dict[str, Any] = {"validation": None, "test": None}
+    tables = [pd.DataFrame(columns=["split", "text", "label", "predicted", "confidence"])]
+    for name in scores:
+        texts: LabeledTexts = getattr(splits, name)
+        if len(texts):
+            scores[name], table = _score_split(name, texts, model, exact)
+            tables.append(table)
+    return scores, pd.concat(tables[1:] or tables, ignore_index=True)
+
+
+def _score_split(
+    name: str, texts: LabeledTexts, model: PreTrainedModel, setting: _Setting
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    dataset = setting.encode(texts)
+    probabilities = predict_probabilities(model, dataset, setting.hardware)
+    labels = [texts.id2label[i] for i in range(len(texts.id2label))]
+    table = pd.DataFrame(
+        {
+            "split": name,
+            "text": texts.texts,
+            "label": [labels[i] for i in dataset.labels],
+            "predicted": [labels[i] for i in probabilities.argmax(axis=1)],
+            "confidence": probabilities.max(axis=1),
+        }
     )
-    plain = [column for column in named if places[folded(column.name)] < PLAIN_NAMES]
-    look = sorted(filter(looks_right, columns), key=order)
-    return next(iter([*filter(looks_right, named), *plain, *look, *named]), None)
-
-
-# Rows
-
-
-def label_texts(
-    table: Table, mapping: ColumnMapping, label2id: dict[str, int] | None = None
-) -> tuple[LabeledTexts, list[RejectedRow]]:
-    """Take the texts and labels out of a table, exactly as they stand in it.
-
-    Several text columns are joined by a space, blank ones left out. Rows with an empty text, an empty label
-    or, where `label2id` is given, a label that it does not hold, are rejected with their line.
-
-    Raises:
-        UserError: a column is not in the table, or no row is left.
-    """
-    check_columns(table, mapping)
-    texts = join_texts(table, mapping.text)
-    labels = table.frame[mapping.label].tolist()
-    reasons = _reasons(texts, labels, mapping, label2id)
-    kept = [i for i in range(len(texts)) if i not in reasons]
-    if not kept:
-        raise _nothing_left(reasons, mapping)
-    if label2id is None:
-        label2id = number_labels(labels[i] for i in kept)
-    labeled = LabeledTexts([texts[i] for i in kept], [label2id[labels[i]] for i in kept], label2id)
-    return labeled, reject_rows(table, reasons)
-
-
-def check_columns(table: Table, mapping: ColumnMapping) -> None:
-    """Check that the mapping can be used with this table.
-
-    Raises:
-        UserError: it has no text column, one that the table does not have, or one column in two roles.
-    """
-    present = list(table.frame.columns)
-    wanted = [*mapping.text, mapping.label, *([mapping.split] if mapping.split is not None else [])]
-    missing = [name for name in dict.fromkeys(wanted) if name not in present]
-    if missing or not mapping.text:
-        raise UserError(
-            f"the column {', '.join(map(repr, missing))}" if missing else "at least one text column",
-            f"the columns {', '.join(map(repr, present[:20]))}{' …' if len(present) > 20 else ''}",
-            "Choose among the columns of the file; capital letters and spaces count.",
-        )
-    twice = [name for name, times in Counter(wanted).items() if times > 1]
-    if twice:
-        raise UserError(
-            "different columns for text, label and split",
-            f"{', '.join(map(repr, twice))} chosen twice",
-            "Choose each column once: a model that reads the answer learns nothing.",
-        )
-
-
-def number_labels(labels: Iterable[str]) -> dict[str, int]:
-    """Number the distinct labels from 0: sorted by value if all are numbers, else by name."""
-    distinct = sorted(set(labels))
-    if all(NUMBER.fullmatch(label) for label in distinct):
-        distinct.sort(key=lambda label: float(label.replace(",", ".")))
-    return {label: number for number, label in enumerate(distinct)}
-
-
-def join_texts(table: Table, columns: Sequence[str]) -> list[str]:
-    parts = [table.frame[column].tolist() for column in columns]
-    if len(parts) == 1:
-        return parts[0]
-    return [" ".join(part for part in row if part.strip()) for row in zip(*parts, strict=True)]
-
-
-def _reasons(
-    texts: list[str], labels: list[str], mapping: ColumnMapping, label2id: dict[str, int] | None
-) -> dict[int, str]:
-    """Why a row cannot be used, by its position."""
-    reasons = {}
-    for i, (text, label) in enumerate(zip(texts, labels, strict=True)):
-        if not text or text.isspace():
-            reasons[i] = f"the text is empty ({', '.join(mapping.text)})"
-        elif not label or label.isspace():
-            reasons[i] = f"the label is empty ({mapping.label})"
-        elif label2id is not None and label not in label2id:
-            reasons[i] = f"the label {label[:80]!r} is not among the labels to learn"
-    return reasons
-
-
-def _nothing_left(reasons: dict[int, str], mapping: ColumnMapping) -> UserError:
-    counts = Counter(reasons.values()).most_common(3)
-    return UserError(
-        "at least one row with a text and a label",
-        "; ".join(f"{reason} in {count:,} of {len(reasons):,} rows" for reason, count in counts) or "no rows",
-        f"Check that {', '.join(mapping.text)} holds the texts and {mapping.label} the labels.",
-    )
-
-
-def reject_rows(table: Table, reasons: dict[int, str]) -> list[RejectedRow]:
-    """The rows at these positions as rejected ones, each with its reason."""
-    positions = list(reasons)
-    rows = table.frame.iloc[positions]
-    raw = zip(*(rows[name].tolist() for name in rows.columns), strict=True)
-    between = table.dialect.delimiter or " "
-    return [
-        RejectedRow(int(line), reason, between.join(fields)[:RAW_CHARACTERS])
-        for line, reason, fields in zip(table.lines[positions], reasons.values(), raw, strict=True)
-    ]
+    return asdict(evaluate(probabilities, dataset.labels, labels)), table
