@@ -49,9 +49,10 @@ HOSTILE = (
     "[x](javascript:alert(1)) :red[x] $\\alpha$",
     "مرحبا ![](http://a.example)",
 )
-BAD_TABLE = (
-    b"id,text,label\n" + b"".join(b"%d,the same words,%d.5\n" % (i, i) for i in range(60)) + b"broken\n"
-)
+BAD_ROWS = b"".join(b"%d,the same words,%d.5\n" % (i, i) for i in range(60))
+BAD_TABLE = b"id,text,label\n" + BAD_ROWS + b"broken\n"
+LETTERS = b"id,text,confidence\n1,Where is my book?,=1+1\n2,Thank you so much!,high\n3,,x\n"
+PAGES = {"data": "/", "train": "/Train", "runs": "/Runs", "predict": "/Predict"}
 
 
 def main() -> None:

@@ -125,8 +125,8 @@ def _legacy_encoding(content: bytes) -> str:
     A few accents and dashes in Latin text look equally well in many encodings, and cp1252 is by far the most
     common of these. Only another script, or an alphabet that fits better, is left to charset-normalizer.
     """
-    foreign_lines = re.findall(rb"[^\r\n]*[\x80-\xff][^\r\n]*", content[: 16 * SAMPLE_BYTES])
-    sample = b"\n".join(foreign_lines)[:SAMPLE_BYTES]
+    lines = content.replace(b"\r", b"\n").split(b"\n")
+    sample = b"\n".join(line for line in lines if not line.isascii())[:SAMPLE_BYTES]
     matches = {match.encoding: match for match in from_bytes(sample)}
     best, usual = next(iter(matches.values()), None), matches.get("cp1252")
     letters = len(re.findall(rb"[A-Za-z\x80-\xff]", sample))

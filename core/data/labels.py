@@ -83,9 +83,11 @@ class _Column:
 
     @property
     def may_be_text(self) -> bool:
-        """Mostly different values, long enough to say something."""
+        """Mostly different values, long enough to say something, and no addresses or codes."""
         varied = self.distinct > 0.3 * len(self.values)
-        return bool(self.values) and varied and not self.is_number and self.characters >= 8
+        # Chinese and Japanese are written without spaces, but never in ASCII.
+        words = sum(" " in value.strip() or not value.isascii() for value in self.values)
+        return varied and 2 * words >= len(self.values) and not self.is_number and self.characters >= 8
 
     @property
     def may_be_label(self) -> bool:

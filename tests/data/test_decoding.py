@@ -30,6 +30,13 @@ def test_a_few_accents_mean_cp1252_and_not_a_rarer_encoding():
     assert lines[1] == "café – naïve…\n"
 
 
+def test_the_encoding_is_found_however_late_the_first_foreign_letter_comes():
+    plain = b"x" * 2_000_000 + b"\n"
+    text = "Поезд опоздал на час, и никто не сказал почему. Вечером пошёл дождь.\n" * 5
+    encoding, lines, _ = decode_lines(plain + text.encode("cp1251"))
+    assert (encoding, lines[1:]) == ("cp1251", text.splitlines(keepends=True))
+
+
 def test_bytes_that_cp1252_lacks_are_still_read():
     encoding, lines, _ = decode_lines(b"plain text\nodd \x81 byte\n")
     assert encoding == "latin-1"

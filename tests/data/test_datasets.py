@@ -1,0 +1,228 @@
+import dataclasses
+import json
+import logging
+import os
+
+import pytest
+
+from core.data import datasets
+from core.data.datasets import (
+    copy_dataset,
+    delete_dataset,
+    find_dataset,
+    list_datasets,
+    load_splits,
+    read_dataset,
+    save_dataset,
+)
+from core.data.splits import Splits
+from core.data.tables import RejectedRow
+from core.errors import UserError
+
+ODD = [
+    "",
+    " ",
+    "NA",
+    "nan",
+    "\x00",
+    "\r\n\r",
+    "\x85\u2028",
+    "😀",
+    '"a",b',
+    "é" * 1000,
+    "\x1b[0m",
+    "e\u0301",
+    "\ufeff",
+]
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("TEXTUNER_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def splits(labeled):
+    whole = labeled([(text, "ab"[i % 2]) for i, text in enumerate(ODD)])
+    return Splits(
+        whole.take(range(9)), whole.take(range(9, 11)), whole.take(range(11, 13)), "By hand.", {"x": 2}
+    )
+
+
+REJECTED = [RejectedRow(3, "the text is empty", ',"\x00😀\n')]
+SOURCE = {"file": "../../été.csv", "delimiter": "\t"}
+
+
+def folder_of(splits):
+    return save_dataset("data", splits, [], {}).folder
+
+
+def test_any_text_comes_back_as_it_was_saved(splits):
+    dataset = save_dataset("My data", splits, REJECTED, SOURCE)
+    assert load_splits(dataset.folder) == splits
+    assert find_dataset(dataset.id) == read_dataset(dataset.folder) == dataset
+
+
+def test_the_facts_of_a_data_set_are_kept(splits):
+    dataset = save_dataset("  My\n data ", splits, REJECTED, SOURCE)
+    assert (dataset.name, dataset.rejected, dataset.source) == ("My data", 1, SOURCE)
+    assert dataset.counts == {"train": 9, "validation": 2, "test": 2}
+    assert dataset.class_counts["train"] == {"a": 5, "b": 4}
+    assert sorted(path.name for path in dataset.folder.iterdir()) == [
+        "dataset.json",
+        "rejected.jsonl",
+        "splits.parquet",
+    ]
+    (line,) = (dataset.folder / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
+    assert RejectedRow(**json.loads(line)) == REJECTED[0]
+
+
+def test_empty_parts_come_back_empty(labeled):
+    whole = labeled([("a", "x"), ("b", "y")])
+    splits = Splits(whole, whole.take([]), whole.take([]), "")
+    assert load_splits(folder_of(splits)) == splits
+
+
+def test_lone_surrogates_are_replaced_as_no_file_can_hold_them(labeled):
+    whole = labeled([("a\ud800b", "x"), ("b", "y\udfff")])
+    saved = load_splits(folder_of(Splits(whole, whole.take([]), whole.take([]), "")))
+    assert saved.train.texts == ["a\ufffdb", "b"]
+    assert list(saved.train.label2id) == ["x", "y\ufffd"]
+
+
+def test_the_hash_is_that_of_the_content_alone(splits):
+    first, second = save_dataset("one", splits, [], {}), save_dataset("two", splits, REJECTED, SOURCE)
+    assert first.sha256 == second.sha256
+    moved = dataclasses.replace(splits, validation=splits.test, test=splits.validation)
+    assert save_dataset("three", moved, [], {}).sha256 != first.sha256
+
+
+def test_data_sets_are_listed_newest_first_and_damaged_ones_are_skipped_and_logged(splits, caplog):
+    old, damaged, new = (save_dataset(name, splits, [], {}) for name in ("old", "damaged", "new"))
+    (damaged.folder / "dataset.json").write_text('{"id": "half')
+    (damaged.folder.parent / "notes").mkdir()
+    (damaged.folder.parent / ("A" * 22)).write_text("a file, not a folder")
+    with caplog.at_level(logging.WARNING):
+        assert [dataset.name for dataset in list_datasets()] == ["new", "old"]
+    assert damaged.id in caplog.text
+    assert old.created < new.created
+
+
+def test_no_data_sets_are_an_empty_list():
+    assert list_datasets() == []
+
+
+HOSTILE = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "/etc/passwd",
+    "a" * 22 + "\n",
+    "ａ" * 22,
+    "x" * 100_000,
+    "a/b" * 8,
+    None,
+    7,
+    "A" * 22,
+]
+
+
+@pytest.mark.parametrize("id", HOSTILE)
+def test_an_id_that_names_no_data_set_is_an_error_for_people(id, splits, tmp_path):
+    folder_of(splits)
+    for use in (find_dataset, delete_dataset):
+        with pytest.raises(UserError, match="a saved data set; found none under this link"):
+            use(id)
+    assert len(list_datasets()) == 1
+
+
+def test_an_id_does_not_follow_a_link_out_of_the_root(splits, tmp_path):
+    dataset = save_dataset("data", splits, [], {})
+    outside = tmp_path / "outside"
+    dataset.folder.rename(outside)
+    dataset.folder.symlink_to(outside)
+    with pytest.raises(UserError):
+        delete_dataset(dataset.id)
+    assert (outside / "dataset.json").exists()
+
+
+def test_deleting_removes_the_folder_of_a_damaged_one_too(splits):
+    dataset = save_dataset("data", splits, [], {})
+    (dataset.folder / "dataset.json").unlink()
+    delete_dataset(dataset.id)
+    assert list(dataset.folder.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["fsync", "rename"])
+def test_a_failed_save_leaves_nothing_behind(splits, monkeypatch, step, tmp_path):
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(*{"fsync": (os, "fsync", fail), "rename": (datasets.Path, "rename", fail)}[step])
+    with pytest.raises(OSError, match="disk full"):
+        save_dataset("data", splits, [], {})
+    assert list((tmp_path / "home" / "datasets").iterdir()) == []
+
+
+def test_the_files_are_on_disk_before_the_folder_gets_its_name(splits, monkeypatch):
+    synced = []
+    real = os.fsync
+    monkeypatch.setattr(
+        datasets, "_fsync", lambda path: (synced.append(path.name), real(os.open(path, os.O_RDONLY)))
+    )
+    dataset = save_dataset("data", splits, [], {})
+    hidden = f".{dataset.id}"
+    assert set(synced[:3]) == {"splits.parquet", "rejected.jsonl", "dataset.json"}
+    assert synced[3:] == [hidden, "datasets"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("dataset.json", b""),
+        ("dataset.json", b"[]"),
+        ("dataset.json", b"{}"),
+        ("dataset.json", b"\xff\xfe"),
+        ("splits.parquet", b""),
+        ("splits.parquet", b"PAR1 and so on PAR1"),
+        ("splits.parquet", None),
+    ],
+)
+def test_a_damaged_folder_is_an_error_for_people(splits, file, content):
+    path = folder_of(splits) / file
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match="a whole data set; found a damaged one"):
+        load_splits(path.parent)
+
+
+def test_facts_of_a_wrong_kind_are_damage(splits):
+    path = folder_of(splits) / "dataset.json"
+    facts = json.loads(path.read_text())
+    for wrong in ({"counts": {}}, {"label2id": ["a"]}, {"created": "now"}, {"name": None}):
+        path.write_text(json.dumps(facts | wrong))
+        with pytest.raises(UserError, match="damaged"):
+            read_dataset(path.parent)
+
+
+def test_texts_that_were_changed_are_noticed(splits, labeled):
+    folder = folder_of(splits)
+    other = labeled([("someone else's text", "a"), ("another", "b")])
+    (folder_of(Splits(other, other.take([]), other.take([]), "")) / "splits.parquet").replace(
+        folder / "splits.parquet"
+    )
+    with pytest.raises(UserError, match="not as it was saved"):
+        load_splits(folder)
+
+
+def test_a_copy_is_a_data_set_of_its_own(splits, tmp_path):
+    dataset = save_dataset("data", splits, REJECTED, SOURCE)
+    copy = tmp_path / "run" / "dataset"
+    copy_dataset(dataset, copy)
+    delete_dataset(dataset.id)
+    assert read_dataset(copy) == dataclasses.replace(dataset, folder=copy)
+    assert load_splits(copy) == splits
+    with pytest.raises(UserError, match="damaged"):
+        copy_dataset(dataset, tmp_path / "again")
