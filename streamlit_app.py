@@ -5,34 +5,39 @@ import streamlit as st
 st.set_page_config(page_title="Textuner", page_icon=".streamlit/icon.svg", layout="wide")
 st.logo(".streamlit/logo.svg", icon_image=".streamlit/icon.svg", size="large")
 
-DATA = st.Page(
-    "pages/1_Data.py",
-    title="Data",
-    icon=":material/table_view:",
-    help="Read a table of texts and labels, check it, and save it as a data set.",
-    default=True,
-)
-TRAIN = st.Page(
-    "pages/2_Train.py",
-    title="Train",
-    icon=":material/model_training:",
-    help="Fine-tune a model on a data set and watch it learn.",
-)
-RUNS = st.Page(
-    "pages/3_Runs.py",
-    title="Runs",
-    icon=":material/insights:",
-    help="Every training so far: its scores, where it goes wrong, its settings.",
-)
-PREDICT = st.Page(
-    "pages/4_Predict.py",
-    title="Predict",
-    icon=":material/label:",
-    help="Classify a text or a whole file, and take the model away.",
-)
+PAGES = {
+    "Data": st.Page(
+        "pages/1_Data.py",
+        title="Data",
+        icon=":material/table_view:",
+        help="Read a table of texts and labels, check it, and save it as a data set.",
+        default=True,
+    ),
+    "Train": st.Page(
+        "pages/2_Train.py",
+        title="Train",
+        icon=":material/model_training:",
+        help="Fine-tune a model on a data set and watch it learn.",
+    ),
+    "Runs": st.Page(
+        "pages/3_Runs.py",
+        title="Runs",
+        icon=":material/insights:",
+        help="Every training so far: its scores, where it goes wrong, its settings.",
+    ),
+    "Predict": st.Page(
+        "pages/4_Predict.py",
+        title="Predict",
+        icon=":material/label:",
+        help="Classify a text or a whole file, and take the model away.",
+    ),
+}
 
-page = st.navigation([DATA, TRAIN, RUNS, PREDICT])
-if page == DATA and "run" in st.query_params:
-    # A shared link is /?run=<id>.
-    st.switch_page(TRAIN, query_params={"run": st.query_params["run"]})
+st.session_state["routed"] = True
+page = st.navigation(list(PAGES.values()))
+params = st.query_params.to_dict()
+# A shared link is /?run=<id>; a page that was opened before the router names itself (see there).
+wanted = params.pop("page", "Train" if "run" in params else "Data")
+if page == PAGES["Data"] and wanted in PAGES and wanted != "Data":
+    st.switch_page(PAGES[wanted], query_params=params)
 page.run()

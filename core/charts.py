@@ -355,7 +355,10 @@ def _event_table(events: Iterable[dict[str, Any]], splits: dict[str, str], value
 
 def _step_axis() -> alt.X:
     return alt.X(
-        "step:Q", title="Step (batches trained)", axis=alt.Axis(format=",.0f", tickMinStep=1, tickCount=6)
+        "step:Q",
+        title="Step (batches trained)",
+        scale=alt.Scale(zero=True),
+        axis=alt.Axis(format=",.0f", tickMinStep=1, tickCount=6),
     )
 
 

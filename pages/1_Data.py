@@ -1,10 +1,12 @@
 """Data: a file becomes a checked, split and saved data set."""
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import PurePath
 
 import pandas as pd
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from core import charts
 from core.data.datasets import Dataset, delete_dataset, find_dataset, list_datasets, save_dataset
@@ -579,4 +581,8 @@ def ask_to_delete(dataset: Dataset) -> None:
         st.rerun()
 
 
+if "routed" not in st.session_state:
+    # Until the router has run once, a fresh server opens a linked page beside it, without its menu.
+    with suppress(StreamlitAPIException):
+        st.switch_page("streamlit_app.py", query_params=st.query_params.to_dict() | {"page": "Data"})
 main()

@@ -1,8 +1,10 @@
 """Train: choose the settings, start, and watch the model learn."""
 
+from contextlib import suppress
 from typing import Any
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from core import charts
 from core.data.datasets import Dataset, list_datasets
@@ -19,12 +21,15 @@ DATA_PAGE, RUNS_PAGE, PREDICT_PAGE = "pages/1_Data.py", "pages/3_Runs.py", "page
 LOOK_EVERY_SECONDS = 1.0
 DEFAULTS = TrainingConfig()
 
-BASIC = (("epochs", "batch_size"), ("learning_rate",))
+BASIC = ("epochs", "batch_size", "learning_rate")
 ADVANCED = (
-    ("max_length", "seed"),
-    ("warmup", "weight_decay"),
-    ("gradient_clipping", "early_stopping"),
-    ("evaluations_per_epoch",),
+    "max_length",
+    "warmup",
+    "weight_decay",
+    "gradient_clipping",
+    "seed",
+    "early_stopping",
+    "evaluations_per_epoch",
 )
 STEP = {
     "learning_rate": 1e-5,
@@ -55,11 +60,11 @@ HELP = {
 
 def main() -> None:
     run, problem = chosen_run()
+    datasets = list_datasets()
     # On a telephone the settings are the first thing to see, and afterwards the run.
-    sidebar = "auto" if run or problem else "expanded"
+    sidebar = "expanded" if datasets and not run else "auto"
     st.set_page_config(page_title="Train – Textuner", layout="wide", initial_sidebar_state=sidebar)
     queue.ensure_worker()
-    datasets = list_datasets()
     if datasets:
         with st.sidebar:
             choose_and_start(datasets, run)
@@ -91,7 +96,7 @@ def chosen_run() -> tuple[Run | None, UserError | None]:
 def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
     dataset = choose_dataset(datasets, run)
     model = choose_model()
-    values = {name: value for row in BASIC for name, value in ask_numbers(row).items()}
+    values = ask_numbers(BASIC)
     start_place = st.container()
     with st.expander("Advanced"):
         values |= ask_advanced()
@@ -137,7 +142,7 @@ def choose_model() -> str:
 
 
 def ask_advanced() -> dict[str, Any]:
-    values = {name: value for row in ADVANCED for name, value in ask_numbers(row).items()}
+    values = ask_numbers(ADVANCED)
     for name in ("schedule", "precision"):
         remember(name)
         values[name] = st.selectbox(
@@ -154,12 +159,12 @@ def ask_advanced() -> dict[str, Any]:
 
 
 def ask_numbers(names: tuple[str, ...]) -> dict[str, Any]:
-    """Number fields side by side, without bounds: what is out of range is shown for all of them at once."""
+    """Number fields without bounds of their own: what is out of range is shown for all of them at once."""
     values = {}
-    for column, name in zip(st.columns(len(names)), names, strict=True):
+    for name in names:
         remember(name)
         whole = isinstance(getattr(DEFAULTS, name), int)
-        values[name] = column.number_input(
+        values[name] = st.number_input(
             SETTINGS[name],
             step=STEP.get(name, 1 if whole else 0.01),
             format="%d" if whole else "%g",
@@ -488,4 +493,8 @@ def show_line(shown: Run | None) -> None:
                 open_run(run)
 
 
+if "routed" not in st.session_state:
+    # Until the router has run once, a fresh server opens a linked page beside it, without its menu.
+    with suppress(StreamlitAPIException):
+        st.switch_page("streamlit_app.py", query_params=st.query_params.to_dict() | {"page": "Train"})
 main()

@@ -1,9 +1,11 @@
 """Runs: every training so far, and for one of them how good it is and where it goes wrong."""
 
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from core import charts
 from core.data.datasets import Dataset
@@ -438,4 +440,8 @@ def show_freed() -> None:
         st.success(f"Deleted; {size(freed)} freed.", icon=":material/check_circle:")
 
 
+if "routed" not in st.session_state:
+    # Until the router has run once, a fresh server opens a linked page beside it, without its menu.
+    with suppress(StreamlitAPIException):
+        st.switch_page("streamlit_app.py", query_params=st.query_params.to_dict() | {"page": "Runs"})
 main()

@@ -2,11 +2,13 @@
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from core import charts
 from core.data.labels import guess_mapping, join_text
@@ -363,4 +365,8 @@ def export_weights(run: Run, out: Path) -> None:
     export_state_dict(store.model_folder(run), out)
 
 
+if "routed" not in st.session_state:
+    # Until the router has run once, a fresh server opens a linked page beside it, without its menu.
+    with suppress(StreamlitAPIException):
+        st.switch_page("streamlit_app.py", query_params=st.query_params.to_dict() | {"page": "Predict"})
 main()

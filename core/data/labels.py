@@ -137,7 +137,7 @@ def _choose(
     places = {name: i for i, name in enumerate(names)}
     named = sorted(
         (column for column in columns if folded(column.name) in places),
-        key=lambda column: (not column.values, places[folded(column.name)]),
+        key=lambda column: places[folded(column.name)],
     )
     plain = [column for column in named if places[folded(column.name)] < PLAIN_NAMES]
     look = sorted(filter(looks_right, columns), key=order)

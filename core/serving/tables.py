@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from core.data.labels import join_text
@@ -17,16 +18,22 @@ def predict_table(
 ) -> pd.DataFrame:
     """The table as it is, in its order, with `predicted_label` and `confidence` (0 to 1) added.
 
-    A column of the file that has such a name already stays; the new one then ends in a number.
+    A row without text gets an empty label and no confidence: there is nothing to judge. A column of the
+    file that has such a name already stays; the new one then ends in a number.
 
     Raises:
         UserError: when a text column is not in the table.
     """
     texts = join_text(table, text_columns)
-    predictions = classifier.predict(texts, progress)
+    filled = [i for i, text in enumerate(texts) if text.strip()]
+    predictions = classifier.predict([texts[i] for i in filled], progress)
+    labels = np.full(len(texts), "", dtype=object)
+    confidence = np.full(len(texts), np.nan)
+    labels[filled] = predictions.labels
+    confidence[filled] = predictions.confidence.round(6)
     labelled = table.frame.copy()
-    labelled[free_name("predicted_label", labelled.columns)] = predictions.labels
-    labelled[free_name("confidence", labelled.columns)] = predictions.confidence.round(6)
+    labelled[free_name("predicted_label", labelled.columns)] = labels
+    labelled[free_name("confidence", labelled.columns)] = confidence
     return labelled
 
 

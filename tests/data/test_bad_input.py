@@ -52,7 +52,13 @@ def test_not_a_csv(content, kind):
 
 
 @pytest.mark.parametrize(
-    "text", ["[good] film,pos\n[bad] film,neg\n", '{"a": 1} and more,x\n{b},y\n', "[a\n[b\n"]
+    "text",
+    [
+        "[good] film,pos\n[bad] film,neg\n",
+        '{"a": 1} and more,x\n{b},y\n',
+        "[a\n[b\n",
+        "[" * 100_000 + "\nx\n",
+    ],
 )
 def test_text_that_only_begins_like_json_is_read(text):
     assert len(read_table(text.encode()).frame) + read_table(text.encode()).dialect.has_header == 2

@@ -124,6 +124,13 @@ def test_a_class_of_one_repeated_text_stays_in_train(labeled):
     assert splits.train.class_counts()["a"] == 20
 
 
+def test_repeated_texts_that_are_too_many_for_test_may_still_go_to_validation(labeled):
+    pairs = [(f"text {i // 3} of {label}", label) for label in "ab" for i in range(18)]
+    splits = split_by_percent(labeled(pairs), SplitPlan(validation_percent=50, test_percent=5))
+    assert splits.validation.class_counts() == {"a": 9, "b": 9}
+    assert len(splits.test) == 0
+
+
 def test_texts_with_two_labels_are_trained_on_only(labeled):
     texts = labeled(
         [(f"text {i}", label) for i in range(50) for label in ("a", "b")]

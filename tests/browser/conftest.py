@@ -1,0 +1,134 @@
+"""The app as a person meets it: a real server in a process of its own, and a real browser."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+NO_BROWSER = f"a browser is needed for this test, one of {', '.join(BROWSERS)}"
+IN_CI = os.environ.get("CI") == "true"
+
+
+@dataclass(frozen=True)
+class App:
+    """A running server with a home of its own."""
+
+    address: str
+    home: Path
+    log_file: Path
+
+    def log(self) -> str:
+        """What the server has printed so far."""
+        return self.log_file.read_text(errors="replace")
+
+    def processes(self, word: str = "") -> list[int]:
+        """Ids of the live processes of this app (server, worker, trainer) whose command has this word."""
+        return [pid for pid in processes_with(f"TEXTUNER_HOME={self.home}") if word in command_of(pid)]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args):
+    """The system's own browser. Where there is none, a person's tests are skipped and CI's fail."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        if IN_CI:
+            pytest.fail(NO_BROWSER)
+        pytest.skip(NO_BROWSER)
+    return browser_type_launch_args | {"executable_path": found, "args": FLAGS}
+
+
+@pytest.fixture
+def app(browser, tmp_path, monkeypatch) -> Iterator[App]:
+    """A server that nobody has opened yet, with an empty home; core in this process sees the same home.
+
+    When the test ends, its trainings are stopped, and no process of it may be left.
+    """
+    home = tmp_path / "app home"
+    monkeypatch.setenv("TEXTUNER_HOME", str(home))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless", "true"]
+    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    command += ["--browser.gatherUsageStats", "false"]
+    log_file = tmp_path / "server.log"
+    with log_file.open("wb") as log:
+        server = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    app = App(f"http://127.0.0.1:{port}", home, log_file)
+    try:
+        wait_until(lambda: healthy(app, server), 90, f"an answer from {app.address}")
+        yield app
+    finally:
+        stop_trainings(app)
+        server.terminate()
+        server.wait(30)
+        end_leftovers(app)
+
+
+def healthy(app: App, server: subprocess.Popen) -> bool:
+    assert server.poll() is None, f"the server ended by itself:\n{app.log()}"
+    try:
+        with urllib.request.urlopen(f"{app.address}/_stcore/health", timeout=5) as answer:
+            return answer.read() == b"ok"
+    except OSError:
+        return False
+
+
+def stop_trainings(app: App) -> None:
+    from core.runs import queue, store
+
+    for pid in app.processes():
+        os.kill(pid, signal.SIGCONT)  # A test that broke off may have left one paused.
+    for run in store.list_runs():
+        if store.state(run).live:
+            queue.cancel(run)
+
+
+def end_leftovers(app: App) -> None:
+    """Wait for worker and trainer, which outlive the server; one that does not end is killed and an error."""
+    try:
+        wait_until(lambda: not app.processes(), 120, "the end of worker and trainer")
+    finally:
+        for pid in app.processes():
+            os.kill(pid, signal.SIGKILL)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"waited {seconds:g} s for {what}")
+        time.sleep(0.05)
+
+
+def processes_with(setting: str) -> list[int]:
+    """Ids of the live processes that have this environment variable; a zombie has none any more."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                environment = (folder / "environ").read_bytes()
+            except OSError:  # Ended meanwhile, or somebody else's.
+                continue
+            if setting.encode() in environment.split(b"\0"):
+                found.append(int(folder.name))
+    return found
+
+
+def command_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""

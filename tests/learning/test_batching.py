@@ -1,0 +1,53 @@
+import numpy as np
+import torch
+
+from core.learning import catalogue
+from core.learning.batching import collate, encode, ordered_batches, padding_share, training_batches
+from core.learning.checkpoints import load_tokenizer
+
+LENGTHS = np.random.default_rng(0).integers(3, 60, size=1000)
+
+
+def test_every_text_is_in_exactly_one_batch():
+    for batches in (training_batches(LENGTHS, 16, seed=1, epoch=0), ordered_batches(LENGTHS, 16)):
+        assert sorted(np.concatenate(batches)) == list(range(1000))
+        assert max(map(len, batches)) == 16
+
+
+def test_order_depends_on_seed_and_epoch_alone():
+    def order(seed, epoch):
+        return np.concatenate(training_batches(LENGTHS, 16, seed, epoch)).tolist()
+
+    assert order(1, 0) == order(1, 0)
+    assert order(1, 0) != order(1, 1)
+    assert order(1, 0) != order(2, 0)
+
+
+def test_texts_of_like_length_share_a_batch():
+    plain = [np.arange(i, min(i + 16, 1000)) for i in range(0, 1000, 16)]
+    assert padding_share(LENGTHS, training_batches(LENGTHS, 16, 0, 0)) < 0.1
+    assert padding_share(LENGTHS, plain) > 0.3
+
+
+def test_batches_are_not_sorted_by_length():
+    means = [LENGTHS[rows].mean() for rows in training_batches(LENGTHS, 16, 0, 0)]
+    assert abs(np.corrcoef(means, range(len(means)))[0, 1]) < 0.4
+
+
+def test_encode_cuts_and_counts(tiny):
+    tokenizer = load_tokenizer(catalogue.resolve(tiny))
+    dataset = encode(["a fine day", "good " * 50, ""], [0, 1, 0], tokenizer, max_length=8)
+    assert dataset.lengths.tolist() == [5, 8, 2]
+    assert dataset.truncated == 1
+    assert dataset.token_ids[0][0] == 2
+    assert all(ids[-1] == 3 for ids in dataset.token_ids)
+
+
+def test_collate_pads_to_the_longest_of_the_batch(tiny):
+    tokenizer = load_tokenizer(catalogue.resolve(tiny))
+    dataset = encode(["a fine day", "day", "a fine good day we like"], [0, 1, 0], tokenizer, max_length=64)
+    batch = collate(dataset, np.array([1, 0]))
+    assert batch["input_ids"].shape == (2, 5)
+    assert batch["input_ids"].dtype == batch["attention_mask"].dtype == torch.int64
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
+    assert batch["labels"].tolist() == [1, 0]

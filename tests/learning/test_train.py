@@ -1,0 +1,97 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from core.data.labels import LabeledTexts
+from core.data.splits import Splits
+from core.errors import UserError
+from core.learning.config import TUTORIAL, TrainingConfig
+from core.learning.train import train_classifier
+from tests.tutorial import NEW, TRAIN
+
+FAST = TrainingConfig(epochs=20, batch_size=4, learning_rate=5e-3, max_length=16, precision="fp32")
+
+
+def train(splits, config, folder, should_stop=lambda: False):
+    events = []
+    return train_classifier(splits, config, folder, events.append, should_stop), events
+
+
+def test_outcome_holds_scores_of_the_saved_weights(tiny, splits, tmp_path):
+    from core.serving.classifier import Classifier
+
+    outcome, events = train(splits, replace(FAST, model=tiny), tmp_path / "model")
+    assert events[0]["type"] == "started"
+    assert events[0]["total_steps"] == 40
+    assert not outcome.stopped
+    predictions = Classifier.load(tmp_path / "model").predict(splits.test.texts)
+    table = outcome.predictions[outcome.predictions["split"] == "test"]
+    assert table["predicted"].tolist() == predictions.labels
+    assert table["confidence"].tolist() == pytest.approx(predictions.confidence.tolist(), abs=1e-6)
+    right = sum(a == b for a, b in zip(table["label"], table["predicted"], strict=True))
+    assert outcome.report["test"]["accuracy"] == right / 2
+    assert outcome.report["tokens_per_second"] > 0
+    json.dumps(outcome.report, allow_nan=False)
+
+
+def test_folder_is_a_standard_one_and_nothing_else_is_left(tiny, splits, tmp_path):
+    train(splits, replace(FAST, model=tiny, epochs=1), tmp_path / "model")
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["model"]
+    settings = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert settings["id2label"] == {"0": "bad", "1": "good"}
+    assert json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())["model_max_length"] == 16
+
+
+def test_without_held_out_texts_the_last_weights_are_kept(tiny, splits, tmp_path):
+    none = splits.train.take([])
+    outcome, _ = train(replace(splits, validation=none, test=none), replace(FAST, model=tiny), tmp_path / "m")
+    assert outcome.report["test"] is None
+    assert outcome.report["best_step"] == 40
+    assert len(outcome.predictions) == 0
+
+
+def test_stop_before_the_first_step_leaves_no_model(tiny, splits, tmp_path):
+    outcome, _ = train(splits, replace(FAST, model=tiny), tmp_path / "model", should_stop=lambda: True)
+    assert outcome is None
+    assert not (tmp_path / "model").exists()
+
+
+def test_settings_are_checked_again_in_the_worker(tiny, splits, tmp_path):
+    with pytest.raises(UserError, match="epochs is 0.*batch_size is 0"):
+        train(splits, replace(FAST, model=tiny, epochs=0, batch_size=0), tmp_path / "model")
+    with pytest.raises(UserError, match="at most 64 tokens"):
+        train(splits, replace(FAST, model=tiny, max_length=65), tmp_path / "model")
+
+
+def tutorial_splits() -> Splits:
+    labeled = LabeledTexts([text for text, _ in TRAIN], [label for _, label in TRAIN], {"0": 0, "1": 1})
+    return Splits(labeled, labeled.take([]), labeled.take([]), how="all for training")
+
+
+def test_the_tutorial_to_the_letter(tmp_path):
+    """AdamW at 2e-5, batches of 2, 5 epochs, 128 tokens: loss and accuracy per epoch; the state dict comes back."""
+    from core.learning.checkpoints import load_finetuned
+    from core.serving.export import export_state_dict
+
+    outcome, events = train(tutorial_splits(), TUTORIAL, tmp_path / "model")
+    assert outcome.report["steps"] == 25
+    epochs = {event["epoch"]: event for event in events if event["type"] == "step"}
+    assert {1.0, 2.0, 3.0, 4.0, 5.0} <= set(epochs)
+    assert all({"loss", "accuracy"} <= set(event) for event in epochs.values())
+    export_state_dict(tmp_path / "model", tmp_path / "model.pth")
+    loaded = torch.load(tmp_path / "model.pth", weights_only=True)
+    model = load_finetuned(tmp_path / "model")
+    assert all(torch.equal(loaded[name], value) for name, value in model.state_dict().items())
+
+
+def test_the_tutorial_with_suitable_settings_labels_all_four_new_sentences(tmp_path):
+    from core.serving.classifier import Classifier
+
+    config = replace(TUTORIAL, learning_rate=1e-4, epochs=10)
+    train(tutorial_splits(), config, tmp_path / "model")
+    answers = Classifier.load(tmp_path / "model").predict([text for text, _ in NEW])
+    assert answers.labels == [str(label) for _, label in NEW]

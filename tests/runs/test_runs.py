@@ -1,0 +1,248 @@
+"""Store, queue, worker and trainer: the last three as the real processes that they are."""
+
+import json
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+from filelock import FileLock
+
+from core.errors import UserError
+from core.home import home
+from core.learning.config import TrainingConfig
+from core.runs import bundle, queue, store, worker
+from core.runs.events import EventLog, read_events
+
+FAST = TrainingConfig(epochs=2, batch_size=2, learning_rate=1e-3, max_length=16, precision="fp32")
+LONG = replace(FAST, epochs=100, batch_size=1, evaluations_per_epoch=20)
+
+
+@pytest.fixture
+def no_worker(monkeypatch):
+    monkeypatch.setattr("core.runs.engines.start_worker", lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(textuner_home):
+    yield
+    for process in processes_of(textuner_home):
+        process.kill()
+
+
+def processes_of(folder):
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("TEXTUNER_HOME") == str(folder) and process.pid != os.getpid():
+                found.append(process)
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def wait_for(condition, seconds=90):
+    end = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+    return answer
+
+
+def status(run):
+    return store.state(run).status
+
+
+def trainer_of(run):
+    name = str(run.folder)
+    return next(p for p in processes_of(home()) if name in p.cmdline())
+
+
+# Store
+
+
+def test_ids_are_not_guessable_and_numbers_rise(dataset, no_worker):
+    runs = [store.create_run(FAST, dataset) for _ in range(3)]
+    assert [run.number for run in runs] == [1, 2, 3]
+    assert all(store.ID_PATTERN.fullmatch(run.id) for run in runs)
+    assert [run.id for run in store.list_runs()] == [run.id for run in reversed(runs)]
+    assert store.find_run(runs[0].id).config == FAST
+
+
+@pytest.mark.parametrize(
+    "run_id",
+    ["", "../../etc/passwd", "..", "a" * 22, "a" * 10_000, "ä" * 22, "a" * 21 + "\n", None, "./" * 11],
+)
+def test_hostile_ids_are_refused(run_id, dataset, no_worker):
+    store.create_run(FAST, dataset)
+    with pytest.raises(UserError):
+        store.find_run(run_id)
+
+
+def test_two_submissions_at_once_get_two_places(dataset, no_worker):
+    threads = [threading.Thread(target=store.create_run, args=(FAST, dataset)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(run.number for run in store.list_runs()) == list(range(1, 9))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"settings": {"new": 1}}'])
+def test_damaged_runs_are_listed_as_such(content, dataset, no_worker):
+    run = store.create_run(FAST, dataset)
+    (run.folder / "config.json").write_text(content)
+    (damaged,) = store.list_runs()
+    assert status(damaged) == "damaged"
+    assert store.delete_run(run.id) > 0
+
+
+def test_state_follows_events_and_lock(dataset, no_worker):
+    run = store.create_run(FAST, dataset)
+    assert status(run) == "queued"
+    with FileLock(run.folder / "run.lock"), EventLog(run.folder / "events.jsonl") as events:
+        events.append({"type": "started"})
+        assert status(run) == "running"
+        store.ask_to_stop(run)
+        assert status(run) == "stopping"
+    assert status(run) == "interrupted"
+    with EventLog(run.folder / "events.jsonl") as events:
+        for i in range(2000):
+            events.append({"type": "step", "step": i})
+        events.append({"type": "failed", "reason": "r", "remedy": "m"})
+    state = store.state(run)
+    assert (state.status, state.reason, state.remedy) == ("failed", "r", "m")
+    assert state.seconds >= 0
+
+
+def test_delete_says_what_it_freed_and_spares_a_run_at_work(dataset, no_worker):
+    run = store.create_run(FAST, dataset)
+    with FileLock(run.folder / "run.lock"), pytest.raises(UserError, match="being trained"):
+        store.delete_run(run.id)
+    size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    assert store.delete_run(run.id) == size
+    assert store.list_runs() == []
+    assert list(store.runs_root().glob("*")) == [store.runs_root() / ".submit.lock"] or not list(
+        store.runs_root().glob(".deleted*")
+    )
+
+
+def test_damaged_report_does_not_break_the_page(dataset, no_worker):
+    run = store.create_run(FAST, dataset)
+    assert store.report_of(run) is None
+    (run.folder / "report.json").write_text("{")
+    assert store.report_of(run) is None
+
+
+# Queue
+
+
+def test_settings_are_refused_before_anything_is_written(dataset, no_worker):
+    with pytest.raises(UserError, match="epochs is 0.*learning_rate"):
+        queue.submit(replace(FAST, epochs=0, learning_rate=1.0), dataset)
+    with pytest.raises(UserError, match="at most 512 tokens"):
+        queue.submit(replace(FAST, max_length=1024), dataset)
+    assert store.list_runs() == []
+
+
+def test_places_in_line_and_leaving_it(dataset, no_worker):
+    first, second, third = (queue.submit(FAST, dataset) for _ in range(3))
+    assert [queue.position(run) for run in (first, second, third)] == [1, 2, 3]
+    queue.cancel(first)
+    assert status(first) == "stopped"
+    assert [queue.position(run) for run in (first, second, third)] == [None, 1, 2]
+
+
+# Worker and trainer
+
+
+def test_a_submitted_run_is_trained_judged_and_can_be_taken_away(tiny, dataset, tmp_path):
+    run = queue.submit(replace(FAST, model=tiny), dataset)
+    wait_for(lambda: status(run) == "finished")
+    types = [event["type"] for event in store.events_of(run)]
+    assert types[:2] == ["queued", "started"]
+    assert types[-1] == "finished"
+    assert {"step", "evaluated"} <= set(types)
+    assert store.report_of(run)["test"]["texts"] == 2
+    assert len(store.predictions_of(run)) == 4
+    assert "finished" not in store.log_of(run) or "Traceback" not in store.log_of(run)
+    bundle.export_run(run, "huggingface", tmp_path / "model.zip")
+    bundle.export_run(run, "pth", tmp_path / "model.pth")
+    assert (tmp_path / "model.zip").stat().st_size > 10_000
+    wait_for(lambda: not processes_of(home()), seconds=20)
+
+
+def test_runs_in_line_are_trained_one_at_a_time_in_order(tiny, dataset):
+    runs = [queue.submit(replace(FAST, model=tiny, seed=seed), dataset) for seed in range(3)]
+    most = 0
+    while any(store.state(run).live for run in runs):
+        most = max(most, sum(status(run) == "running" for run in runs))
+        time.sleep(0.02)
+    assert [status(run) for run in runs] == ["finished"] * 3
+    assert most == 1
+    starts = [store.state(run).started for run in runs]
+    assert starts == sorted(starts)
+
+
+def test_stop_keeps_the_best_weights(tiny, dataset):
+    run = queue.submit(replace(LONG, model=tiny), dataset)
+    wait_for(lambda: any(event["type"] == "evaluated" for event in store.events_of(run)))
+    queue.cancel(run)
+    wait_for(lambda: status(run) == "stopped")
+    assert store.model_folder(run) is not None
+    assert store.report_of(run)["steps"] < 600
+    assert store.report_of(run)["test"] is not None
+
+
+def test_a_killed_trainer_is_told_apart_and_the_line_goes_on(tiny, dataset):
+    first = queue.submit(replace(LONG, model=tiny), dataset)
+    second = queue.submit(replace(FAST, model=tiny), dataset)
+    wait_for(lambda: any(event["type"] == "step" for event in store.events_of(first)))
+    trainer_of(first).send_signal(signal.SIGKILL)
+    wait_for(lambda: status(first) == "interrupted", seconds=5)
+    wait_for(lambda: "signal 9" in store.state(first).reason, seconds=5)
+    assert "memory" in store.state(first).reason
+    wait_for(lambda: status(second) == "finished")
+
+
+def test_training_goes_on_when_the_worker_dies_and_the_next_waits_for_it(tiny, dataset):
+    first = queue.submit(replace(LONG, model=tiny), dataset)
+    wait_for(lambda: status(first) == "running")
+    next(p for p in processes_of(home()) if "core.runs.worker" in p.cmdline()).kill()
+    second = queue.submit(replace(FAST, model=tiny), dataset)
+    wait_for(lambda: any(event["type"] == "step" for event in store.events_of(first)))
+    assert status(second) == "queued"
+    queue.cancel(first)
+    wait_for(lambda: status(second) == "finished")
+    assert status(first) == "stopped"
+    assert store.state(second).started >= store.state(first).ended
+
+
+def test_an_error_becomes_a_reason_and_the_trace_goes_to_the_log(tiny, dataset, no_worker, monkeypatch):
+    run = queue.submit(replace(FAST, model=tiny), dataset)
+    (run.folder / "dataset" / "splits.parquet").write_bytes(b"no parquet")
+    monkeypatch.undo()
+    os.environ["TEXTUNER_HOME"] = str(run.folder.parents[1])
+    try:
+        queue.ensure_worker()
+        wait_for(lambda: status(run) == "failed")
+    finally:
+        nothing = os.environ.pop("TEXTUNER_HOME")
+        monkeypatch.setenv("TEXTUNER_HOME", nothing)
+    assert store.state(run).remedy
+
+
+def test_exit_codes_in_words():
+    assert "memory" in worker.explain_exit(-9)["reason"]
+    assert "SIGTERM" in worker.explain_exit(-15)["reason"]
+    assert "exit code 3" in worker.explain_exit(3)["reason"]
+
+
+def test_config_is_readable_json(dataset, no_worker):
+    run = store.create_run(FAST, dataset)
+    content = json.loads((run.folder / "config.json").read_text())
+    assert content["settings"]["batch_size"] == 2
+    assert [event["type"] for event in read_events(run.folder / "events.jsonl")] == ["queued"]

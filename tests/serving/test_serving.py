@@ -1,0 +1,140 @@
+import json
+import subprocess
+import sys
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from core.data.tables import read_table
+from core.errors import UserError
+from core.learning.config import TrainingConfig
+from core.learning.train import train_classifier
+from core.serving.card import model_card
+from core.serving.classifier import Classifier
+from core.serving.export import export_huggingface, export_state_dict
+from core.serving.spreadsheets import spreadsheet_safe
+from core.serving.tables import predict_table
+from tests.conftest import TEXTS
+
+CONFIG = TrainingConfig(epochs=10, batch_size=4, learning_rate=5e-3, max_length=16, precision="fp32")
+ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
+
+PLAIN = """
+import json, sys, torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+folder, weights, texts = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder)
+answers = []
+for text in texts:
+    inputs = tokenizer([text], truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        answers.append(model(**inputs).logits.softmax(-1)[0].tolist())
+again = AutoModelForSequenceClassification.from_config(model.config).eval()
+again.load_state_dict(torch.load(weights, weights_only=True))
+same = all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters()))
+print(json.dumps([answers, same, list(model.config.id2label.values())]))
+"""
+
+
+@pytest.fixture
+def folder(tiny, splits, tmp_path):
+    train_classifier(splits, replace(CONFIG, model=tiny), tmp_path / "model", lambda _: None, lambda: False)
+    return tmp_path / "model"
+
+
+def test_exports_give_the_same_answers_in_plain_transformers(folder, tmp_path):
+    export_state_dict(folder, tmp_path / "model.pth")
+    export_huggingface(folder, "# card", tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= set(archive.namelist())
+        archive.extractall(tmp_path / "unpacked")
+    texts = [*ALL_TEXTS, "good " * 40, "unheard of"]
+    arguments = [str(tmp_path / "unpacked"), str(tmp_path / "model.pth"), json.dumps(texts)]
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN, *arguments], capture_output=True, text=True, check=True
+    )
+    answers, same, names = json.loads(done.stdout)
+    ours = Classifier.load(folder).predict(texts)
+    assert same
+    assert names == ours.names
+    assert np.abs(np.array(answers) - ours.probabilities).max() < 1e-4
+
+
+def test_usage_example_of_the_card_runs_as_printed(folder, dataset, tmp_path):
+    card = model_card("Tiny", dataset, CONFIG, None)
+    export_huggingface(folder, card, tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    printed = (tmp_path / "unpacked" / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    assert len(printed.strip().splitlines()) == 10
+    done = subprocess.run(
+        [sys.executable, "-c", printed], cwd=tmp_path / "unpacked", capture_output=True, text=True, check=True
+    )
+    assert "'bad': 0." in done.stdout
+
+
+def test_card_tells_scores_hash_and_settings_and_hostile_names_stay_text(dataset):
+    scores = {"texts": 2, "accuracy": 0.5, "macro_f1": 0.3333, "majority_accuracy": 0.5}
+    hostile = replace(
+        dataset, name="x\n# <script>alert(1)</script> [a](javascript:b)", label2id={"![](http://e)": 0}
+    )
+    card = model_card("Tiny", hostile, CONFIG, {"test": scores, "validation": None})
+    assert dataset.sha256 in card
+    assert "accuracy 0.500, macro F1 0.333" in card
+    assert "| learning_rate | 0\\.005 |" in card
+    for attack in ("\n# <script>", "<script>", "[a](javascript", "![]("):
+        assert attack not in card
+
+
+def test_missing_weights_are_said(tmp_path):
+    with pytest.raises(UserError, match="no config.json"):
+        Classifier.load(tmp_path)
+    with pytest.raises(UserError, match="no weights"):
+        export_state_dict(tmp_path, tmp_path / "out.pth")
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_any_number_of_texts_in_their_order(folder, monkeypatch):
+    monkeypatch.setattr("core.serving.classifier.SLICE", 3)
+    classifier, told = Classifier.load(folder), []
+    together = classifier.predict(ALL_TEXTS, lambda done, total: told.append((done, total)))
+    assert told == [(3, 10), (6, 10), (9, 10), (10, 10)]
+    alone = [classifier.predict([text]).labels[0] for text in ALL_TEXTS]
+    assert together.labels == alone
+    assert classifier.predict([]).labels == []
+
+
+def test_table_comes_back_as_it_was_with_two_columns(folder):
+    content = 'id,text,note,confidence\n007,a fine day,"a, b",old\n2,  ,NA,\n3,we hate it,=1+1,"x\ny"\n'
+    table = read_table(content.encode())
+    labelled = predict_table(Classifier.load(folder), table, ["text"])
+    assert list(labelled.columns) == ["id", "text", "note", "confidence", "predicted_label", "confidence_2"]
+    assert labelled["id"].tolist() == ["007", "2", "3"]
+    assert labelled["note"].tolist() == ["a, b", "NA", "=1+1"]
+    assert labelled["confidence"].tolist() == ["old", "", "x\ny"]
+    assert labelled["predicted_label"].tolist()[1] == ""
+    assert labelled["confidence_2"].isna().tolist() == [False, True, False]
+    assert set(labelled["predicted_label"]) <= {"good", "bad", ""}
+
+
+def test_formulas_are_made_text_and_numbers_stay():
+    frame = pd.DataFrame({"=cmd": ["=1+1", "-3.5", "+x", "plain"], "n": [-1.0, 2.0, 3.0, 4.0]})
+    frame["t"] = ["@a", "\tb", "\rc", "-"]
+    safe, changed = spreadsheet_safe(frame)
+    assert list(safe.columns) == ["'=cmd", "n", "t"]
+    assert safe["'=cmd"].tolist() == ["'=1+1", "-3.5", "'+x", "plain"]
+    assert safe["n"].tolist() == [-1.0, 2.0, 3.0, 4.0]
+    assert safe["t"].tolist() == ["'@a", "'\tb", "'\rc", "'-"]
+    assert changed == 7
+    assert frame["t"].tolist()[0] == "@a"
+
+
+def test_state_dict_loads_with_weights_only(folder, tmp_path):
+    export_state_dict(folder, tmp_path / "model.pth")
+    loaded = torch.load(tmp_path / "model.pth", weights_only=True)
+    assert all(isinstance(value, torch.Tensor) for value in loaded.values())

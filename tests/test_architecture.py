@@ -1,0 +1,74 @@
+"""Imports point one way, and pages that only show things stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+LEAVES = {"errors", "home", "words", "charts"}
+MAY_IMPORT = {
+    "data": {"data"},
+    "learning": {"learning", "data"},
+    "serving": {"serving", "learning", "data"},
+    "runs": {"runs", "serving", "learning", "data"},
+    "charts": set(),
+    "words": set(),
+    "errors": set(),
+    "home": set(),
+    "__main__": {"runs", "serving", "learning", "data"},
+    "__init__": set(),
+}
+
+
+def imported_modules(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def core_files() -> list[Path]:
+    return sorted((PROJECT / "core").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(PROJECT)))
+def test_core_imports_point_one_way(path):
+    part = path.relative_to(PROJECT / "core").parts[0].removesuffix(".py")
+    imported = {name.split(".")[1] for name in imported_modules(path) if name.startswith("core.")}
+    assert imported <= MAY_IMPORT[part] | LEAVES
+    assert not any(name.split(".")[0] == "streamlit" for name in imported_modules(path))
+    if part == "data":
+        assert not {"torch", "transformers"} & {name.split(".")[0] for name in imported_modules(path)}
+
+
+def test_modules_of_pages_that_only_show_do_not_load_torch():
+    modules = "core.runs.store, core.runs.queue, core.runs.engines, core.runs.bundle, core.learning.config, "
+    modules += "core.learning.catalogue, core.charts, core.data.datasets, core.serving.spreadsheets"
+    check = f"import sys, {modules}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_top_level_holds_nothing_else():
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    visible = {name.split("/")[0] for name in listed if not name.startswith(".")}
+    assert visible <= {
+        "README.md",
+        "requirements.txt",
+        "streamlit_app.py",
+        "pages",
+        "core",
+        "tests",
+        "Dockerfile",
+    }
