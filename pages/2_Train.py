@@ -15,7 +15,7 @@ from core.learning.config import CHOICES, TUTORIAL, TrainingConfig
 from core.runs import engines, queue, store
 from core.runs.events import Event
 from core.runs.store import Run, RunState
-from core.words import SETTINGS, STATUS, count, duration, escape_markdown, explain, percent, run_link
+from core.words import SETTINGS, STATUS, count, duration, escape_markdown, explain, percent, run_link, shorten
 
 DATA_PAGE, RUNS_PAGE, PREDICT_PAGE = "pages/1_Data.py", "pages/3_Runs.py", "pages/4_Predict.py"
 LOOK_EVERY_SECONDS = 1.0
@@ -273,7 +273,7 @@ def show_heading(run: Run) -> None:
     if run.damage:
         return
     model = next((known.title for known in catalogue.available() if known.name == run.config.model), "")
-    st.text(run.name)
+    st.subheader(escape_markdown(shorten(run.name, 80)), anchor=False)
     st.caption(
         f"{escape_markdown(model or run.config.model)} · {count(run.config.epochs, 'epoch')} · "
         f"batches of {run.config.batch_size} · learning rate {run.config.learning_rate:g}"
@@ -402,8 +402,6 @@ def show_result(run: Run, state: RunState) -> None:
         for name in ("test", "validation"):
             if report.get(name):
                 show_scores(name.capitalize(), report[name])
-        if report.get("samples_per_second"):
-            st.metric("Texts per second", f"{report['samples_per_second']:,.0f}", border=True, width=170)
     with st.container(horizontal=True):
         if report and st.button("Judge it", type="primary", icon=":material/insights:"):
             st.switch_page(RUNS_PAGE, query_params={"run": run.id})
@@ -419,6 +417,8 @@ def show_failure(run: Run, state: RunState) -> None:
     box(say(state), icon=STATUS[state.status].icon)
     if state.status != "damaged":
         offer_again(run, primary=True)
+    elif st.button("Open it under Runs", icon=":material/insights:"):
+        st.switch_page(RUNS_PAGE, query_params={"run": run.id})
 
 
 def say(state: RunState) -> str:

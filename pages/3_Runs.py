@@ -103,18 +103,19 @@ def runs_table(runs: list[Run]) -> pd.DataFrame:
 def row_of(run: Run) -> dict[str, Any]:
     state = store.state(run)
     row: dict[str, Any] = {"Status": STATUS[state.status].words, "Data set": run.name or "(cannot be read)"}
-    if not run.damage:
-        scores = (store.report_of(run) or {}).get("test") or {}
-        row |= {
-            "Test accuracy": scores.get("accuracy"),
-            "Macro F1": scores.get("macro_f1"),
-            "Model": model_title(run),
-            "Epochs": run.config.epochs,
-            "Batch": run.config.batch_size,
-            "Learning rate": f"{run.config.learning_rate:g}",
-            "Duration": duration(state.seconds) if state.seconds is not None else None,
-        }
-    return row | {"Started": state.started or run.created or None}
+    row |= {"Accuracy (%)": None, "Macro F1 (%)": None, "Started": state.started or run.created or None}
+    if run.damage:
+        return row
+    scores = (store.report_of(run) or {}).get("test")
+    if scores:
+        row |= {"Accuracy (%)": 100 * scores["accuracy"], "Macro F1 (%)": 100 * scores["macro_f1"]}
+    return row | {
+        "Duration": duration(state.seconds) if state.seconds is not None else None,
+        "Model": model_title(run),
+        "Epochs": run.config.epochs,
+        "Batch size": run.config.batch_size,
+        "Learning rate": f"{run.config.learning_rate:g}",
+    }
 
 
 def model_title(run: Run) -> str:
@@ -122,21 +123,16 @@ def model_title(run: Run) -> str:
     return titles.get(run.config.model, run.config.model)
 
 
-SCORE = {"format": "percent", "min_value": 0, "max_value": 1, "width": "small"}
 COLUMNS = {
-    "Status": st.column_config.TextColumn(width="small"),
-    "Data set": st.column_config.TextColumn(width="medium"),
-    "Test accuracy": st.column_config.ProgressColumn(
-        **SCORE, help="Share of the test texts that got the right label."
+    "Accuracy (%)": st.column_config.NumberColumn(
+        format="%.1f", help="Share of the test texts that got the right label."
     ),
-    "Macro F1": st.column_config.ProgressColumn(
-        **SCORE, help="Mean F1 of all classes on the test texts; every class counts the same."
+    "Macro F1 (%)": st.column_config.NumberColumn(
+        format="%.1f", help="Mean F1 of all classes on the test texts; every class counts the same."
     ),
-    "Epochs": st.column_config.NumberColumn(width="small", help="Passes over the training texts."),
-    "Batch": st.column_config.NumberColumn(width="small", help="Texts per step."),
-    "Learning rate": st.column_config.TextColumn(width="small"),
-    "Duration": st.column_config.TextColumn(width="small"),
     "Started": st.column_config.DatetimeColumn(format="distance"),
+    "Epochs": st.column_config.NumberColumn(help="Passes over the training texts."),
+    "Batch size": st.column_config.NumberColumn(help="Texts per step."),
 }
 
 
@@ -221,31 +217,31 @@ def show_scores(scores: dict[str, Any]) -> None:
             "Accuracy",
             percent(scores["accuracy"]),
             border=True,
-            width=170,
+            width=150,
             help="Share of the texts that got the right label.",
         )
         st.metric(
             "Macro F1",
             percent(scores["macro_f1"]),
             border=True,
-            width=170,
+            width=150,
             help="Mean over all classes of F1 (the balance of precision and recall); each counts the same.",
         )
         st.metric(
-            "Baseline accuracy",
+            "Baseline",
             percent(scores["majority_accuracy"]),
             border=True,
-            width=170,
-            help="What always naming the most common class would score.",
+            width=150,
+            help="The accuracy of always naming the most common class.",
         )
         st.metric(
             "Loss",
             f"{scores['loss']:.3f}",
             border=True,
-            width=170,
+            width=150,
             help="How far the probabilities are from the true labels (cross-entropy, nats). Lower is better.",
         )
-        st.metric("Texts", f"{scores['texts']:,}", border=True, width=170)
+        st.metric("Texts", f"{scores['texts']:,}", border=True, width=150)
 
 
 def show_confusion(labels: list[str], matrix: list[list[int]]) -> None:
@@ -272,21 +268,28 @@ def show_confusion(labels: list[str], matrix: list[list[int]]) -> None:
 
 def show_classes(per_class: list[dict[str, Any]]) -> None:
     st.markdown("##### Classes")
-    bar = {"format": "percent", "min_value": 0, "max_value": 1}
+    table = pd.DataFrame(per_class)[["label", "f1", "precision", "recall", "support"]]
+    table[["f1", "precision", "recall"]] *= 100
     st.dataframe(
-        pd.DataFrame(per_class),
+        table,
         hide_index=True,
         alt="Precision, recall and F1 of each class",
         column_config={
             "label": "Class",
-            "precision": st.column_config.ProgressColumn(
-                "Precision", **bar, help="Of the texts that were given this label, how many are of the class."
-            ),
-            "recall": st.column_config.ProgressColumn(
-                "Recall", **bar, help="Of the texts of this class, how many were given the label."
-            ),
             "f1": st.column_config.ProgressColumn(
-                "F1", **bar, help="The balance of precision and recall (their harmonic mean)."
+                "F1 (%)",
+                format="%.1f",
+                min_value=0,
+                max_value=100,
+                help="The balance of precision and recall (their harmonic mean).",
+            ),
+            "precision": st.column_config.NumberColumn(
+                "Precision (%)",
+                format="%.1f",
+                help="Of the texts that got this label, how many are of the class.",
+            ),
+            "recall": st.column_config.NumberColumn(
+                "Recall (%)", format="%.1f", help="Of the texts of this class, how many got the label."
             ),
             "support": st.column_config.NumberColumn("Texts", format="localized"),
         },
@@ -314,10 +317,9 @@ def show_mistakes(run: Run, report: dict[str, Any] | None) -> None:
     st.dataframe(
         shown[["text", "label", "predicted", "confidence"]].head(SHOWN_MISTAKES),
         hide_index=True,
-        height=420,
         alt="Texts with a wrong label, the surest mistake first",
         column_config={
-            "text": st.column_config.TextColumn("Text", width="large"),
+            "text": st.column_config.TextColumn("Text", width="medium"),
             "label": "True label",
             "predicted": "Answer",
             "confidence": st.column_config.ProgressColumn(
@@ -376,7 +378,7 @@ def show_curves(run: Run, report: dict[str, Any] | None) -> None:
 
 
 def show_settings(run: Run, report: dict[str, Any] | None) -> None:
-    left, right = st.columns(2, gap="large")
+    left, right = st.columns([2, 3], gap="large")
     with left:
         st.markdown("##### Settings")
         values = settings.to_dict(run.config) | {"model": model_title(run)}
@@ -412,8 +414,12 @@ def facts_of_data(dataset: Dataset) -> dict[str, str]:
 
 
 def show_pairs(pairs: dict[str, Any], alt: str) -> None:
-    table = pd.DataFrame({"Name": list(pairs), "Value": [str(value) for value in pairs.values()]})
+    table = pd.DataFrame({"Name": list(pairs), "Value": [in_words(value) for value in pairs.values()]})
     st.dataframe(table, hide_index=True, height="content", alt=alt)
+
+
+def in_words(value: Any) -> str:  # noqa: ANN401 - settings are numbers, words and switches
+    return str(value) if not isinstance(value, bool) else "yes" if value else "no"
 
 
 # Deleting

@@ -164,7 +164,7 @@ def label_a_file(run: Run) -> None:
         offer_other_file("")
         raise
     show_table(table)
-    columns = choose_text(table, upload)
+    columns = choose_text(run, table, upload)
     if columns:
         label_rows(run, upload, table, columns)
 
@@ -200,16 +200,32 @@ def show_table(table: Table) -> None:
             )
 
 
-def choose_text(table: Table, upload: Upload) -> list[str]:
-    names = list(table.frame.columns)
-    guess = guess_mapping(table)
-    default = list(guess.text) if guess else names[:1]
+def choose_text(run: Run, table: Table, upload: Upload) -> list[str]:
     columns = st.multiselect(
-        "Text", names, default=default, key=f"columns_{upload.id}", help="Several are joined with a space."
+        "Text",
+        list(table.frame.columns),
+        default=likely_text(run, table),
+        key=f"columns_{upload.id}",
+        help="The column that holds the texts. Several are joined with a space.",
     )
     if not columns:
         st.info("Choose the column that holds the text.", icon=":material/info:")
     return columns
+
+
+def likely_text(run: Run, table: Table) -> list[str]:
+    """The columns that the model was trained on, if the file has them, else what looks like text."""
+    try:
+        trained = store.own_dataset(run).source.get("text", [])
+    except UserError:
+        trained = []
+    if trained and set(trained) <= set(table.frame.columns):
+        return list(trained)
+    guess = guess_mapping(table)
+    if guess:
+        return list(guess.text)
+    lengths = table.frame.head(PREVIEW_ROWS).apply(lambda column: column.str.len().mean())
+    return [lengths.idxmax()]
 
 
 def label_rows(run: Run, upload: Upload, table: Table, columns: list[str]) -> None:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import core.learning  # noqa: F401 - its settings come before torch
+
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test asks a hub, unless it says where one is.
 os.environ["HF_HUB_OFFLINE"] = "1"

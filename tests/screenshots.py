@@ -107,16 +107,15 @@ class Camera:
 
 
 def use(page: Page, what: str) -> None:
-    """Click the tab or button of this name, or type "text: ..." into the text field."""
-    if what.startswith("text: "):
-        page.get_by_label("Text", exact=True).fill(what.removeprefix("text: "))
-        page.get_by_role("button", name="Label it").click()
-        page.get_by_text("with a probability of").wait_for(timeout=60_000)
-    elif page.get_by_role("tab", name=what).count():
-        page.get_by_role("tab", name=what).click()
-    else:
-        page.get_by_role("button", name=what).first.click()
-    settle(page)
+    """Do things one after the other: click the tab or button of a name, or "text: ..." into the text field."""
+    for step in what.split(" > "):
+        if step.startswith("text: "):
+            page.get_by_label("Text", exact=True).fill(step.removeprefix("text: "))
+        elif page.get_by_role("tab", name=step).count():
+            page.get_by_role("tab", name=step).click()
+        else:
+            page.get_by_role("button", name=step).first.click()
+        settle(page)
 
 
 @contextmanager
@@ -133,6 +132,7 @@ def open_page(browser: Browser, url: str, width: int, scheme: str) -> Iterator[P
 def settle(page: Page) -> None:
     # A live page never stops running; a second without change in size is still enough for a picture.
     page.wait_for_timeout(1500)
+    page.get_by_text("Loading the model").wait_for(state="detached", timeout=60_000)
     page.locator("[data-testid=stSkeleton]").first.wait_for(state="detached", timeout=20_000)
 
 
@@ -157,10 +157,16 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield "train-finished", f"/Train?run={real.id}", None
     yield "runs-report", f"/Runs?run={real.id}", None
     yield "runs-mistakes", f"/Runs?run={real.id}", "Mistakes"
+    yield "runs-curves", f"/Runs?run={real.id}", "Curves"
+    yield "runs-delete", f"/Runs?run={real.id}", "Delete"
     yield "runs-settings", f"/Runs?run={real.id}", "Settings"
-    yield "predict-text", f"/Predict?run={real.id}", "text: When does the reading room open on Sundays?"
+    yield (
+        "predict-text",
+        f"/Predict?run={real.id}",
+        "text: When does the reading room open on Sundays? > Label it",
+    )
     table = keep_upload("letters.csv", LETTERS)
-    yield "predict-file", f"/Predict?run={real.id}&file={table.id}&view=A+file", "A file"
+    yield "predict-file", f"/Predict?run={real.id}&file={table.id}", "A file > Label 3 rows"
     yield "predict-downloads", f"/Predict?run={real.id}", "Downloads"
     messages = make_dataset("Messages")
     for status in ("failed", "interrupted", "stopped", "damaged", "running", "queued"):

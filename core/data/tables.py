@@ -73,7 +73,8 @@ def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS) -> Table:
     Every record of the file becomes a row of the table or one of `rejected`. Blank lines are not records.
 
     Raises:
-        UserError: the file is empty, too big, not text, without rows, or has too many rows or columns.
+        UserError: the file is not there, empty, too big, not text, without rows, or has too many rows or
+            columns.
     """
     encoding, lines, broken = decode_lines(_load(source, limits))
     if len(lines) > LINES_PER_ROW * limits.rows + 1:
@@ -107,14 +108,16 @@ def _text_frame(columns: dict[str, list[str]]) -> pd.DataFrame:
 
 
 def _load(source: bytes | Path, limits: Limits) -> bytes:
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    if size > limits.bytes:
-        raise UserError(
-            f"a file of at most {_megabytes(limits.bytes)}",
-            f"a file of {_megabytes(size)}",
-            "Keep only the columns and rows that you need, or split the file, and choose the smaller one.",
-        )
-    content = source if isinstance(source, bytes) else source.read_bytes()
+    if isinstance(source, bytes):
+        _check_size(len(source), limits)
+        content = source
+    else:
+        try:
+            _check_size(source.stat().st_size, limits)
+            content = source.read_bytes()
+        except OSError as error:
+            found = f"{source} ({error.strerror})"
+            raise UserError("a file that can be read", found, "Check its name and its folder.") from error
     if not content.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
         raise UserError(
             "a table with at least one row",
@@ -122,6 +125,15 @@ def _load(source: bytes | Path, limits: Limits) -> bytes:
             "Choose the file that holds your texts and labels.",
         )
     return content
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.bytes:
+        raise UserError(
+            f"a file of at most {_megabytes(limits.bytes)}",
+            f"a file of {_megabytes(size)}",
+            "Keep only the columns and rows that you need, or split the file, and choose the smaller one.",
+        )
 
 
 def _megabytes(size: int) -> str:

@@ -70,6 +70,12 @@ def test_empty(content):
         read_table(content)
 
 
+@pytest.mark.parametrize("name", ["missing.csv", "."])
+def test_no_file(tmp_path, name):
+    with pytest.raises(UserError, match=r"a file that can be read; found .*\((No such|Is a)"):
+        read_table(tmp_path / name)
+
+
 def test_one_column():
     table = read_table(b"text\nonly texts here,\nand no labels\n".replace(b",", b""))
     assert list(table.frame.columns) == ["text"]

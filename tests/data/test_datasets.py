@@ -90,9 +90,12 @@ def test_lone_surrogates_are_replaced_as_no_file_can_hold_them(labeled):
     assert list(saved.train.label2id) == ["x", "y\ufffd"]
 
 
-def test_the_hash_is_that_of_the_content_alone(splits):
+def test_the_hash_is_that_of_the_content_alone(splits, labeled):
     first, second = save_dataset("one", splits, [], {}), save_dataset("two", splits, REJECTED, SOURCE)
     assert first.sha256 == second.sha256
+    other = labeled([("ab", "c"), ("d", "e")]), labeled([("a", "bc"), ("d", "e")])
+    one, two = (folder_of(Splits(part, part.take([]), part.take([]), "")) for part in other)
+    assert read_dataset(one).sha256 != read_dataset(two).sha256
     moved = dataclasses.replace(splits, validation=splits.test, test=splits.validation)
     assert save_dataset("three", moved, [], {}).sha256 != first.sha256
 

@@ -73,7 +73,7 @@ def tutorial_splits() -> Splits:
 
 
 def test_the_tutorial_to_the_letter(tmp_path):
-    """AdamW at 2e-5, batches of 2, 5 epochs, 128 tokens: loss and accuracy per epoch; the state dict comes back."""
+    """AdamW at 2e-5, batches of 2, 5 epochs, 128 tokens; loss and accuracy per epoch; save and reload."""
     from core.learning.checkpoints import load_finetuned
     from core.serving.export import export_state_dict
 
