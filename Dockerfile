@@ -1,0 +1,17 @@
+FROM python:3.11-slim
+WORKDIR /app
+COPY requirements.txt .
+# The CPU build keeps the image small; for a GPU, drop the index and use a CUDA base image.
+RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu -r requirements.txt
+COPY streamlit_app.py ./
+COPY .streamlit .streamlit
+COPY pages pages
+COPY core core
+RUN useradd --create-home textuner && mkdir /data && chown textuner /data
+USER textuner
+ENV TEXTUNER_HOME=/data
+VOLUME /data
+EXPOSE 8501
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8501/_stcore/health', timeout=4)"]
+CMD ["streamlit", "run", "streamlit_app.py", "--server.address", "0.0.0.0", "--server.port", "8501"]
