@@ -23,6 +23,7 @@ from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
 from core.runs import bundle, queue, store
 from core.runs.store import Run
+from core.words import count
 
 FILE_LIMITS = Limits(bytes=2 * 1024**3, rows=10_000_000)
 """Files named on the command line are the owner's own: larger ones than an upload are read."""
@@ -156,7 +157,10 @@ def _tell_rejected(rejected: Sequence[RejectedRow], where: str = "the files") ->
     if rejected:
         shown = "; ".join(f"line {row.line}: {row.reason}" for row in rejected[:SHOWN_ROWS])
         more = " …" if len(rejected) > SHOWN_ROWS else ""
-        print(f"warning: {len(rejected)} rows of {where} cannot be used: {shown}{more}", file=sys.stderr)
+        print(
+            f"warning: {count(len(rejected), 'row')} of {where} cannot be used: {shown}{more}",
+            file=sys.stderr,
+        )
 
 
 def _config(options: argparse.Namespace) -> TrainingConfig:

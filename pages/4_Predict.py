@@ -1,7 +1,6 @@
 """Predict: label one text or a whole file with a trained model, and take the model away."""
 
 import tempfile
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core import charts
-from core.data.labels import guess_mapping, join_text
+from core.data.labels import guess_mapping
 from core.data.tables import Table, read_table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, result_path
 from core.errors import UserError
@@ -239,7 +238,7 @@ def label_rows(run: Run, upload: Upload, table: Table, columns: list[str]) -> No
             return
         add_answers(run, table, columns).to_parquet(result, index=False)
         st.rerun()
-    show_result(result, upload, table, columns)
+    show_result(result, upload, table)
 
 
 def add_answers(run: Run, table: Table, columns: list[str]) -> pd.DataFrame:
@@ -256,7 +255,7 @@ def add_answers(run: Run, table: Table, columns: list[str]) -> pd.DataFrame:
     return predict_table(classifier, table, columns, progress)
 
 
-def show_result(result: Path, upload: Upload, table: Table, columns: list[str]) -> None:
+def show_result(result: Path, upload: Upload, table: Table) -> None:
     labeled = pd.read_parquet(result)
     label_column, confidence_column = labeled.columns[-2:]
     st.success(f"{count(len(labeled), 'row')} labelled.", icon=":material/check_circle:")
@@ -266,10 +265,10 @@ def show_result(result: Path, upload: Upload, table: Table, columns: list[str]) 
             f"`{label_column}` and `{confidence_column}`.",
             icon=":material/info:",
         )
-    without = sum(not text.strip() for text in join_text(table, tuple(columns)))
+    without = int((labeled[label_column] == "").sum())
     if without:
         st.warning(
-            f"{count(without, 'row')} without text: what stands there as label means nothing.",
+            f"{count(without, 'row')} without text got no label.",
             icon=":material/warning:",
         )
     offer_csv(result, upload)
@@ -336,7 +335,7 @@ def offer_downloads(run: Run) -> None:
         )
         st.download_button(
             "Download the folder",
-            lambda: made_file(export_folder, run),
+            lambda: made_file(run, "huggingface"),
             "textuner-model.zip",
             "application/zip",
             on_click="ignore",
@@ -351,7 +350,7 @@ def offer_downloads(run: Run) -> None:
         )
         st.download_button(
             "Download the weights",
-            lambda: made_file(export_weights, run),
+            lambda: made_file(run, "pth"),
             "textuner-model.pth",
             "application/octet-stream",
             on_click="ignore",
@@ -361,24 +360,15 @@ def offer_downloads(run: Run) -> None:
     st.code(SNIPPET, language="python")
 
 
-def made_file(export: Callable[[Run, Path], None], run: Run) -> bytes:
-    """What an export writes, made at the click and not kept."""
+def made_file(run: Run, form: str) -> bytes:
+    """An export, made at the click and not kept."""
+    # Imported here, since its making loads torch.
+    from core.runs.bundle import export_run
+
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        export(run, out)
+        export_run(run, form, out)
         return out.read_bytes()
-
-
-def export_folder(run: Run, out: Path) -> None:
-    from core.serving.export import export_huggingface
-
-    export_huggingface(run, out)
-
-
-def export_weights(run: Run, out: Path) -> None:
-    from core.serving.export import export_state_dict
-
-    export_state_dict(store.model_folder(run), out)
 
 
 if "routed" not in st.session_state:

@@ -107,7 +107,7 @@ class Camera:
 
 
 def use(page: Page, what: str) -> None:
-    """Do things one after the other: click the tab or button of a name, or "text: ..." into the text field."""
+    """Do things one after the other: click the tab or button of a name, or write a "text: ..."."""
     for step in what.split(" > "):
         if step.startswith("text: "):
             page.get_by_label("Text", exact=True).fill(step.removeprefix("text: "))
@@ -163,7 +163,7 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield (
         "predict-text",
         f"/Predict?run={real.id}",
-        "text: When does the reading room open on Sundays? > Label it",
+        "text: When do you open? > Label it",
     )
     table = keep_upload("letters.csv", LETTERS)
     yield "predict-file", f"/Predict?run={real.id}&file={table.id}", "A file > Label 3 rows"

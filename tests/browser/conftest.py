@@ -74,6 +74,7 @@ def app(browser, tmp_path, monkeypatch) -> Iterator[App]:
         stop_trainings(app)
         server.terminate()
         server.wait(30)
+        print(app.log()[-5000:])  # Shown by pytest when the test fails.
         end_leftovers(app)
 
 

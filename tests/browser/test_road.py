@@ -178,6 +178,7 @@ def label_file(page: Page, rows: list[dict[str, str]], folder: Path) -> list[dic
     table = write_table(folder / "new.csv", rows)
     page.get_by_role("tab", name="A file").click()
     page.locator("input[type=file]").set_input_files(table)
+    expect(page.get_by_text(f"{NEW_ROWS} rows, 3 columns")).to_be_visible()
     choose_text_column(page, "text")
     page.get_by_role("button", name=f"Label {NEW_ROWS} rows").click()
     expect(page.get_by_text(f"{NEW_ROWS} rows labelled.")).to_be_visible()
@@ -196,11 +197,11 @@ def label_file(page: Page, rows: list[dict[str, str]], folder: Path) -> list[dic
 def choose_text_column(page: Page, name: str) -> None:
     """Whatever the page has guessed, choose this column alone."""
     chosen = page.get_by_test_id("stMultiSelect")
-    chosen.get_by_role("combobox").click()
-    tags = chosen.locator("[data-baseweb=tag]")
-    while tags.count():
-        page.keyboard.press("Backspace")
-    page.keyboard.type(name)
+    tags = chosen.locator("[data-tag]")
+    if tags.count():
+        chosen.get_by_label("Clear all").click()
+        expect(tags).to_have_count(0)
+    chosen.get_by_role("combobox").fill(name)
     page.get_by_role("option", name=name, exact=True).click()
     page.keyboard.press("Escape")
     expect(tags).to_have_text([name])

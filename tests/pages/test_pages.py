@@ -1,0 +1,554 @@
+"""Every page, in every state, as a person meets it. AppTest runs a page without a server."""
+
+import io
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.data.datasets import list_datasets
+from core.data.sample import read_sample
+from core.data.uploads import keep_upload
+from core.learning.config import TUTORIAL, TrainingConfig
+from core.runs import engines, store
+from core.words import STATUS
+from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
+
+PROJECT = Path(__file__).resolve().parents[2]
+DATA, TRAIN, RUNS, PREDICT = (f"pages/{name}.py" for name in ("1_Data", "2_Train", "3_Runs", "4_Predict"))
+HOSTILE_IDS = ("../../etc/passwd", "x" * 10_000, "ünïcödé ✓", "", "A" * 22, "%2e%2e%2f", "<script>")
+ATTACKS = (
+    "<script>alert(1)</script>",
+    "[x](javascript:alert(1))",
+    "$\\alpha$",
+    ":red[x]",
+    "![](http://a.example/x.png)",
+    "مرحبا بالعالم",
+    "a very long label " * 12,
+)
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch):
+    monkeypatch.setattr(engines, "start_worker", lambda: None)
+    facts = {"device": "cpu", "precision": "fp32", "reason": "it is the only one here"}
+    monkeypatch.setattr(engines, "describe_hardware", lambda: facts)
+
+
+@pytest.fixture
+def held():
+    with ExitStack() as locks:
+        yield locks
+
+
+@pytest.fixture
+def classifier(monkeypatch):
+    """Answers by the last word of a text; the real one is tested where it lives."""
+
+    def predict(texts, progress=lambda done, total: None):
+        numbers = [LABELS.index(text.split()[-1]) if text.split()[-1] in LABELS else 0 for text in texts]
+        progress(len(texts), len(texts))
+        probabilities = np.full((len(texts), 3), 0.1)
+        probabilities[range(len(texts)), numbers] = 0.8
+        labels = [LABELS[number] for number in numbers]
+        return SimpleNamespace(
+            labels=labels,
+            probabilities=probabilities,
+            names=list(LABELS),
+            confidence=probabilities.max(axis=1),
+        )
+
+    from core.serving.classifier import Classifier
+
+    fake = SimpleNamespace(predict=predict, names=list(LABELS))
+    monkeypatch.setattr(Classifier, "load", lambda folder: fake)
+
+
+def open_page(page: str, **params: str) -> AppTest:
+    app = AppTest.from_file(str(PROJECT / page), default_timeout=60)
+    app.query_params.update(params)
+    return app.run()
+
+
+def words(app: AppTest) -> str:
+    """Everything that the page says, as it is sent to the browser."""
+    kinds = (
+        "title",
+        "subheader",
+        "markdown",
+        "caption",
+        "text",
+        "error",
+        "warning",
+        "info",
+        "success",
+        "code",
+    )
+    return "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind))
+
+
+def button(app: AppTest, label: str):
+    return next(button for button in app.button if button.label == label)
+
+
+def labels(app: AppTest) -> list[str]:
+    return [button.label for button in app.button]
+
+
+def confirm_deletion(app: AppTest) -> None:
+    # A browser would rerun the dialog alone; here the button that opens it is pressed again with it.
+    button(app, "Delete").click()
+    button(app, "Delete it").click().run()
+
+
+def clean(app: AppTest) -> None:
+    assert not app.exception, app.exception[0].message
+
+
+def upload(content: bytes | str, name: str = "table.csv") -> str:
+    return keep_upload(name, content.encode() if isinstance(content, str) else content).id
+
+
+# Every page, opened alone
+
+
+EMPTY = [
+    (DATA, "Teach a classifier", "Try the sample"),
+    (TRAIN, "needs a data set", "Go to Data"),
+    (RUNS, "There is none yet", "Train a model"),
+    (PREDICT, "No training has finished yet", "Train a model"),
+]
+
+
+@pytest.mark.parametrize(("page", "teaches", "next_step"), EMPTY, ids=lambda value: str(value)[:20])
+def test_an_empty_page_teaches_and_has_one_next_step(page, teaches, next_step):
+    app = open_page(page)
+    clean(app)
+    assert teaches in words(app)
+    assert [button.label for button in app.button if button.proto.type == "primary"] == [next_step]
+
+
+@pytest.mark.parametrize("page", [DATA, TRAIN, RUNS, PREDICT])
+def test_a_page_opens_with_a_data_set_and_runs_in_every_state(page, held):
+    data = make_dataset()
+    for status in STATUSES:
+        make_run(status, data, held)
+    app = open_page(page)
+    clean(app)
+    assert app.title[0].value
+
+
+@pytest.mark.parametrize(
+    ("page", "param"),
+    [
+        (DATA, "upload"),
+        (DATA, "saved"),
+        (TRAIN, "run"),
+        (TRAIN, "dataset"),
+        (RUNS, "run"),
+        (PREDICT, "run"),
+        (PREDICT, "file"),
+    ],
+)
+@pytest.mark.parametrize("id", HOSTILE_IDS, ids=lambda id: repr(id)[:12])
+def test_a_hostile_id_in_a_link_is_answered_with_words(page, param, id, held):
+    make_run("finished", make_dataset(), held)
+    app = open_page(page, **{param: id})
+    clean(app)
+    assert app.title[0].value
+    assert "<script>" not in words(app)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_train_and_runs_say_what_state_a_run_is_in(status, held):
+    run = make_run(status, make_dataset(), held)
+    for page in (TRAIN, RUNS):
+        app = open_page(page, run=run.id)
+        clean(app)
+        assert f"[{STATUS[status].icon} {STATUS[status].words}]" in words(app)
+
+
+@pytest.mark.parametrize("page", [DATA, TRAIN, RUNS, PREDICT])
+def test_user_text_is_never_markdown(page, held):
+    data = make_dataset(ATTACKS[0] + ATTACKS[3], ATTACKS, per_class=12)
+    run = make_run("finished", data, held, labels=ATTACKS, log="\n".join(ATTACKS))
+    app = open_page(page, run=run.id, saved=data.id)
+    clean(app)
+    kinds = ("markdown", "caption", "error", "warning", "info", "success", "subheader", "title")
+    shown = "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind))
+    for attack in ATTACKS[:5]:
+        assert attack not in shown
+
+
+@pytest.mark.parametrize("page", [DATA, TRAIN, RUNS, PREDICT])
+def test_a_page_opens_without_torch_and_transformers(page, textuner_home):
+    check = (
+        "import sys; from streamlit.testing.v1 import AppTest; "
+        f"app = AppTest.from_file({str(PROJECT / page)!r}, default_timeout=60).run(); "
+        "assert not app.exception and app.title[0].value; "
+        "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("link", "title"), [({"run": "x"}, "Train"), ({"page": "Runs"}, "Runs"), ({}, "Teach")]
+)
+def test_the_router_leads_a_link_to_its_page(link, title):
+    app = open_page("streamlit_app.py", **link)
+    clean(app)
+    assert app.title[0].value.startswith(title)
+
+
+# Data
+
+
+def test_the_sample_goes_from_one_click_to_a_saved_data_set_and_on_to_train():
+    app = open_page("streamlit_app.py")
+    button(app, "Try the sample").click().run()
+    assert "**300 texts** in **3 classes**, no row left out." in words(app)
+    button(app, "Save").click().run()
+    (saved,) = list_datasets()
+    assert saved.name == "sample"
+    assert saved.counts == {"train": 240, "validation": 30, "test": 30}
+    button(app, "Train on it").click().run()
+    clean(app)
+    assert app.title[0].value == "Train"
+    assert app.query_params["dataset"] == saved.id
+
+
+def test_an_uploaded_file_is_copied_out_and_read(textuner_home):
+    app = open_page(DATA)
+    app.file_uploader[0].upload("reviews.csv", read_sample()).run()
+    clean(app)
+    assert "reviews.csv" in words(app)
+    assert len(list((textuner_home / "uploads").iterdir())) == 1
+    assert not app.file_uploader
+
+
+REFUSED = {
+    "a pdf": (b"%PDF-1.7 rest", "PDF"),
+    "nothing": (b"", "empty"),
+    "one column": ("text\nhello\nworld\n", "one column"),
+    "no rows": ("text,label\n", "row"),
+    "no labels": ("text,label\nhello,\nworld,\n", "the label is empty"),
+    "empty texts": ("text,label\n,a\n ,b\n", "the text is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_file_without_use_is_refused_with_a_reason_and_a_remedy(kind):
+    content, reason = REFUSED[kind]
+    app = open_page(DATA, upload=upload(content))
+    clean(app)
+    assert reason in app.error[0].value.replace("\\", "")
+    assert "**What to do:**" in app.error[0].value
+    assert "Save" not in labels(app)
+    assert "Choose another file" in labels(app)
+
+
+def test_an_error_in_the_data_blocks_saving():
+    rows = "\n".join(f"text number {i},label {i}" for i in range(60))
+    app = open_page(DATA, upload=upload(f"text,label\n{rows}\n"))
+    clean(app)
+    assert app.error
+    assert button(app, "Save").disabled
+
+
+def test_every_row_left_out_is_counted_and_shown():
+    rows = "".join(f"words {i},{'ab'[i % 2]}\n" for i in range(40))
+    app = open_page(DATA, upload=upload(f"text,label\n{rows},a\nno label here,\n"))
+    clean(app)
+    assert "**2 rows** left out" in words(app)
+    left_out = next(table.value for table in app.dataframe if "Why" in table.value)
+    assert list(left_out["Line"]) == [42, 43]
+
+
+def test_columns_can_be_chosen_and_joined():
+    rows = "".join(f"head {i},body {i},{'ab'[i % 2]}\n" for i in range(40))
+    app = open_page(DATA, upload=upload(f"title,text,label\n{rows}"))
+    app.multiselect[0].set_value(["title", "text"]).run()
+    button(app, "Save").click().run()
+    (saved,) = list_datasets()
+    assert saved.source["text"] == ["title", "text"]
+    app = open_page(DATA, upload=upload(f"title,text,label\n{rows}"))
+    app.multiselect[0].set_value([]).run()
+    assert "none chosen for the text" in app.error[0].value
+
+
+def test_a_split_column_is_offered_and_used():
+    parts = ("train",) * 6 + ("dev",) * 2 + ("test",) * 2
+    rows = "".join(f"words {i},{'ab'[i % 2]},{parts[i % 10]}\n" for i in range(60))
+    app = open_page(DATA, upload=upload(f"text,label,split\n{rows}"))
+    app.segmented_control[0].set_value("A split column").run()
+    clean(app)
+    button(app, "Save").click().run()
+    assert list_datasets()[0].counts == {"train": 36, "validation": 12, "test": 12}
+
+
+def test_own_test_file_becomes_the_test_texts_and_unknown_labels_are_counted():
+    rows = "".join(f"words {i},{'ab'[i % 2]}\n" for i in range(60))
+    test = upload("text,label\nanother text,a\none more text,b\na stranger,c\n", "test.csv")
+    app = open_page(DATA, upload=upload(f"text,label\n{rows}"), test=test)
+    app.segmented_control[0].set_value("Own files").run()
+    clean(app)
+    assert "**1 row** left out" in words(app)
+    button(app, "Save").click().run()
+    assert list_datasets()[0].counts["test"] == 2
+
+
+def test_a_saved_data_set_is_deleted_after_a_question():
+    data = make_dataset("Old letters")
+    app = open_page(DATA)
+    app.session_state["datasets"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    app.run()
+    button(app, "Delete").click().run()
+    assert list_datasets()[0].id == data.id
+    confirm_deletion(app)
+    clean(app)
+    assert not list_datasets()
+
+
+# Train
+
+
+def test_start_submits_exactly_the_settings_on_the_page():
+    data = make_dataset()
+    app = open_page(TRAIN, dataset=data.id)
+    app.number_input(key="setting_epochs").set_value(7)
+    app.toggle(key="setting_class_weights").set_value(True)
+    app.selectbox(key="setting_schedule").set_value("cosine").run()
+    button(app, "Start").click().run()
+    clean(app)
+    (run,) = store.list_runs()
+    assert run.config == TrainingConfig(epochs=7, class_weights=True, schedule="cosine")
+    assert run.dataset_id == data.id
+    assert app.query_params["run"] == run.id
+
+
+def test_the_tutorials_settings_are_one_click():
+    make_dataset()
+    app = open_page(TRAIN)
+    button(app, "As in the tutorial").click().run()
+    button(app, "Start").click().run()
+    assert store.list_runs()[0].config == TUTORIAL
+
+
+def test_all_settings_out_of_range_are_named_at_once_and_block_the_start():
+    make_dataset()
+    app = open_page(TRAIN)
+    app.number_input(key="setting_epochs").set_value(0)
+    app.number_input(key="setting_learning_rate").set_value(3.0)
+    app.number_input(key="setting_warmup").set_value(0.9).run()
+    clean(app)
+    said = app.error[0].value.replace("\\", "")
+    assert all(name in said for name in ("epochs", "learning_rate", "warmup"))
+    assert button(app, "Start").disabled
+    assert not store.list_runs()
+
+
+def test_without_a_link_the_newest_run_at_work_is_shown(held):
+    data = make_dataset()
+    make_run("finished", data, held)
+    make_run("running", data, held)
+    make_run("failed", data, held)
+    app = open_page(TRAIN)
+    assert "[:material/play_circle: running]" in words(app)
+
+
+def test_a_running_run_shows_step_epoch_time_left_and_speed(held):
+    run = make_run("running", make_dataset(), held)
+    app = open_page(TRAIN, run=run.id)
+    (bar,) = app.get("progress")
+    assert bar.text == "Step 30 of 60 · epoch 1.5 of 3 · 39 s left · 84 texts per second"
+    assert bar.value == 50
+    assert "Stop" in labels(app)
+    assert any(code.value.endswith(f"/?run={run.id}") for code in app.code)
+
+
+def test_stop_asks_the_run_to_stop(held):
+    run = make_run("running", make_dataset(), held)
+    app = open_page(TRAIN, run=run.id)
+    button(app, "Stop").click().run()
+    assert store.state(run).status == "stopping"
+
+
+def test_waiting_runs_show_their_place(held):
+    data = make_dataset()
+    make_run("queued", data, held)
+    second = make_run("queued", data, held)
+    app = open_page(TRAIN, run=second.id)
+    assert "Place 2 in line" in app.info[0].value
+    assert "Waiting in line" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("status", "offers"),
+    [
+        ("finished", ["Judge it", "Try it"]),
+        ("stopped", ["Judge it", "Try it", "Start again with these settings"]),
+        ("failed", ["Start again with these settings"]),
+        ("interrupted", ["Start again with these settings"]),
+        ("damaged", ["Open it under Runs"]),
+    ],
+)
+def test_an_ended_run_offers_what_to_do_next(status, offers, held):
+    run = make_run(status, make_dataset(), held)
+    app = open_page(TRAIN, run=run.id)
+    in_main = [button.label for button in app.main.button]
+    assert in_main == offers
+    reason = store.state(run).reason
+    assert not reason or reason.split(";")[0] in words(app).replace("\\", "").replace("\u2060", "")
+
+
+def test_starting_again_takes_the_same_settings_and_data(held):
+    failed = make_run("failed", make_dataset(), held, TrainingConfig(epochs=9))
+    app = open_page(TRAIN, run=failed.id)
+    button(app, "Start again with these settings").click().run()
+    clean(app)
+    newest = store.list_runs()[0]
+    assert newest.id != failed.id
+    assert newest.config == failed.config
+
+
+# Runs
+
+
+def test_the_table_lists_every_run_with_its_scores(held):
+    data = make_dataset()
+    make_run("finished", data, held)
+    make_run("damaged", data, held)
+    app = open_page(RUNS)
+    table = app.dataframe[0].value
+    assert list(table["Status"]) == ["finished", "damaged"]
+    assert table["Accuracy (%)"].notna().tolist() == [True, False]
+
+
+def test_a_report_shows_the_scores_of_its_file(held):
+    run = make_run("finished", make_dataset(), held)
+    scores = store.report_of(run)["test"]
+    app = open_page(RUNS, run=run.id)
+    metrics = {metric.label: metric.value for metric in app.metric}
+    assert metrics["Accuracy"] == f"{100 * scores['accuracy']:.1f}%"
+    assert metrics["Macro F1"] == f"{100 * scores['macro_f1']:.1f}%"
+    assert metrics["Texts"] == "90"
+    app.segmented_control[0].set_value("validation").run()
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert shown["Accuracy"] == f"{100 * store.report_of(run)['validation']['accuracy']:.1f}%"
+
+
+def test_mistakes_are_filtered_and_the_surest_comes_first(held):
+    run = make_run("finished", make_dataset(), held)
+    app = open_page(RUNS, run=run.id)
+    app.session_state["view"] = "Mistakes"
+    app.run()
+    table = app.dataframe[1].value
+    predictions = store.predictions_of(run).query("split == 'test'")
+    assert len(table) == (predictions["label"] != predictions["predicted"]).sum()
+    assert table["confidence"].is_monotonic_decreasing
+    app.multiselect(key="true").set_value(["praise"]).run()
+    assert set(app.dataframe[1].value["label"]) == {"praise"}
+
+
+@pytest.mark.parametrize("view", ["Curves", "Settings"])
+def test_the_other_views_open(view, held):
+    run = make_run("finished", make_dataset(), held)
+    app = open_page(RUNS, run=run.id)
+    app.session_state["view"] = view
+    clean(app.run())
+
+
+def test_a_run_is_deleted_after_a_question_and_what_was_freed_is_said(held):
+    run = make_run("finished", make_dataset(), held)
+    app = open_page(RUNS, run=run.id)
+    button(app, "Delete").click().run()
+    assert run.folder.is_dir()
+    confirm_deletion(app)
+    clean(app)
+    assert not run.folder.exists()
+    assert "freed" in app.success[0].value
+
+
+def test_a_report_of_77_classes_is_drawn(held):
+    many = tuple(f"class {i}" for i in range(77))
+    run = make_run("finished", make_dataset(labels=many, per_class=4), held, labels=many)
+    app = open_page(RUNS, run=run.id)
+    clean(app)
+    assert len(app.dataframe[-1].value) == 77
+
+
+# Predict
+
+
+def test_a_typed_text_gets_its_label_and_probability(held, classifier):
+    run = make_run("finished", make_dataset(), held)
+    app = open_page(PREDICT, run=run.id)
+    app.text_area[0].set_value("this is a praise").run()
+    clean(app)
+    assert app.subheader[0].value == "praise"
+    assert "with a probability of 80.0%" in words(app)
+
+
+@pytest.mark.parametrize("text", ["", "   \n"])
+def test_nothing_is_said_about_no_text(text, held, classifier):
+    run = make_run("finished", make_dataset(), held)
+    app = open_page(PREDICT, run=run.id)
+    app.text_area[0].set_value(text).run()
+    clean(app)
+    assert not app.subheader
+
+
+def label_file(run, content: str) -> AppTest:
+    app = open_page(PREDICT, run=run.id, file=upload(content))
+    app.session_state["view"] = "A file"
+    app.run()
+    next(button for button in app.button if button.label.startswith("Label ")).click().run()
+    clean(app)
+    return app
+
+
+def test_a_file_keeps_its_order_and_columns_and_gets_two_more(held, classifier, textuner_home):
+    run = make_run("finished", make_dataset(), held)
+    content = "id,text\n9,a praise\n3,\n5,a question\n"
+    app = label_file(run, content)
+    assert "1 row without text got no label" in words(app)
+    (result,) = (textuner_home / "uploads").rglob("*.parquet")
+    labeled = pd.read_parquet(result)
+    original = pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False)
+    pd.testing.assert_frame_equal(labeled[["id", "text"]].astype(object), original.astype(object))
+    assert list(labeled["predicted_label"]) == ["praise", "", "question"]
+    assert labeled["confidence"].tolist()[::2] == [0.8, 0.8]
+
+
+def test_a_taken_column_name_is_said_and_another_is_used(held, classifier):
+    run = make_run("finished", make_dataset(), held)
+    app = label_file(run, "text,confidence\na praise,high\n")
+    assert "`confidence_2`" in app.info[0].value
+    assert list(app.dataframe[0].value)[:2] == ["predicted_label", "confidence_2"]
+
+
+def test_cells_made_safe_for_spreadsheets_are_counted(held, classifier):
+    run = make_run("finished", make_dataset(), held)
+    app = label_file(run, "text,sum\na praise,=1+1\na question,@x\na praise,-3.5\n")
+    assert app.toggle(key="safe").value is True
+    assert "2 cells changed" in words(app)
+
+
+def test_only_runs_that_ended_with_a_model_can_be_chosen(held):
+    data = make_dataset()
+    usable = make_run("stopped", data, held)
+    working = make_run("running", data, held)
+    write_result(working)
+    app = open_page(PREDICT, run=working.id)
+    clean(app)
+    assert app.selectbox[0].value == usable.id
+    assert "no model to use" in app.warning[0].value
