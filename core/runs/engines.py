@@ -35,13 +35,22 @@ def start_trainer(run: Run) -> subprocess.Popen[bytes]:
     return _spawn("core.runs.trainer", str(run.folder), log=run.folder / "log.txt")
 
 
-@cache
+_hardware_lock = threading.Lock()
+
+
 def describe_hardware() -> dict[str, str]:
     """device, precision and reason of a training on this machine, asked of a process that may load torch.
 
     Raises:
         UserError: when that process fails.
     """
+    # Several tabs may ask at once: one process answers them all.
+    with _hardware_lock:
+        return _ask_for_hardware()
+
+
+@cache
+def _ask_for_hardware() -> dict[str, str]:
     command = [sys.executable, "-m", "core", "device", "--json"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode:

@@ -70,8 +70,8 @@ def classifier(monkeypatch):
     monkeypatch.setattr(Classifier, "load", lambda folder: fake)
 
 
-def open_page(page: str, **params: str) -> AppTest:
-    app = AppTest.from_file(str(PROJECT / page), default_timeout=60)
+def open_page(file: str, /, **params: str) -> AppTest:
+    app = AppTest.from_file(str(PROJECT / file), default_timeout=60)
     app.query_params.update(params)
     return app.run()
 
@@ -201,7 +201,8 @@ def test_a_page_opens_without_torch_and_transformers(page, textuner_home):
 
 
 @pytest.mark.parametrize(
-    ("link", "title"), [({"run": "x"}, "Train"), ({"page": "Runs"}, "Runs"), ({}, "Teach")]
+    ("link", "title"),
+    [({"run": "x"}, "Train"), ({"page": "Runs"}, "Runs"), ({"page": "../x"}, "Teach"), ({}, "Teach")],
 )
 def test_the_router_leads_a_link_to_its_page(link, title):
     app = open_page("streamlit_app.py", **link)
