@@ -126,26 +126,26 @@ EMPTY = [
 ]
 
 
-@pytest.mark.parametrize(("page", "teaches", "next_step"), EMPTY, ids=lambda value: str(value)[:20])
-def test_an_empty_page_teaches_and_has_one_next_step(page, teaches, next_step):
-    app = open_page(page)
+@pytest.mark.parametrize(("file", "teaches", "next_step"), EMPTY, ids=lambda value: str(value)[:20])
+def test_an_empty_page_teaches_and_has_one_next_step(file, teaches, next_step):
+    app = open_page(file)
     clean(app)
     assert teaches in words(app)
     assert [button.label for button in app.button if button.proto.type == "primary"] == [next_step]
 
 
-@pytest.mark.parametrize("page", [DATA, TRAIN, RUNS, PREDICT])
-def test_a_page_opens_with_a_data_set_and_runs_in_every_state(page, held):
+@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT])
+def test_a_page_opens_with_a_data_set_and_runs_in_every_state(file, held):
     data = make_dataset()
     for status in STATUSES:
         make_run(status, data, held)
-    app = open_page(page)
+    app = open_page(file)
     clean(app)
     assert app.title[0].value
 
 
 @pytest.mark.parametrize(
-    ("page", "param"),
+    ("file", "param"),
     [
         (DATA, "upload"),
         (DATA, "saved"),
@@ -157,9 +157,9 @@ def test_a_page_opens_with_a_data_set_and_runs_in_every_state(page, held):
     ],
 )
 @pytest.mark.parametrize("id", HOSTILE_IDS, ids=lambda id: repr(id)[:12])
-def test_a_hostile_id_in_a_link_is_answered_with_words(page, param, id, held):
+def test_a_hostile_id_in_a_link_is_answered_with_words(file, param, id, held):
     make_run("finished", make_dataset(), held)
-    app = open_page(page, **{param: id})
+    app = open_page(file, **{param: id})
     clean(app)
     assert app.title[0].value
     assert "<script>" not in words(app)
@@ -168,17 +168,17 @@ def test_a_hostile_id_in_a_link_is_answered_with_words(page, param, id, held):
 @pytest.mark.parametrize("status", STATUSES)
 def test_train_and_runs_say_what_state_a_run_is_in(status, held):
     run = make_run(status, make_dataset(), held)
-    for page in (TRAIN, RUNS):
-        app = open_page(page, run=run.id)
+    for file in (TRAIN, RUNS):
+        app = open_page(file, run=run.id)
         clean(app)
         assert f"[{STATUS[status].icon} {STATUS[status].words}]" in words(app)
 
 
-@pytest.mark.parametrize("page", [DATA, TRAIN, RUNS, PREDICT])
-def test_user_text_is_never_markdown(page, held):
+@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT])
+def test_user_text_is_never_markdown(file, held):
     data = make_dataset(ATTACKS[0] + ATTACKS[3], ATTACKS, per_class=12)
     run = make_run("finished", data, held, labels=ATTACKS, log="\n".join(ATTACKS))
-    app = open_page(page, run=run.id, saved=data.id)
+    app = open_page(file, run=run.id, saved=data.id)
     clean(app)
     kinds = ("markdown", "caption", "error", "warning", "info", "success", "subheader", "title")
     shown = "\n".join(str(element.value) for kind in kinds for element in getattr(app, kind))
@@ -186,11 +186,11 @@ def test_user_text_is_never_markdown(page, held):
         assert attack not in shown
 
 
-@pytest.mark.parametrize("page", [DATA, TRAIN, RUNS, PREDICT])
-def test_a_page_opens_without_torch_and_transformers(page, textuner_home):
+@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT])
+def test_a_page_opens_without_torch_and_transformers(file, textuner_home):
     check = (
         "import sys; from streamlit.testing.v1 import AppTest; "
-        f"app = AppTest.from_file({str(PROJECT / page)!r}, default_timeout=60).run(); "
+        f"app = AppTest.from_file({str(PROJECT / file)!r}, default_timeout=60).run(); "
         "assert not app.exception and app.title[0].value; "
         "print(sorted({'torch', 'transformers'} & set(sys.modules)))"
     )
