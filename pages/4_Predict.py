@@ -242,12 +242,11 @@ def label_rows(run: Run, upload: Upload, table: Table, columns: list[str]) -> No
 
 
 def add_answers(run: Run, table: Table, columns: list[str]) -> pd.DataFrame:
-    bar = st.progress(0.0, "Loading the model")
     classifier = load(run.id)
     # Imported after the model, whose libraries it needs.
     from core.serving.tables import predict_table
 
-    bar.progress(0.0, f"0 of {count(len(table.frame), 'text')}")
+    bar = st.progress(0.0, f"0 of {count(len(table.frame), 'text')}")
 
     def progress(done: int, total: int) -> None:
         bar.progress(done / total, f"{done:,} of {count(total, 'text')}")

@@ -107,13 +107,13 @@ class Camera:
 
 
 def use(page: Page, what: str) -> None:
-    """Do things one after the other: click the tab or button of a name, or write a "text: ..."."""
+    """Do one thing after the other: write a "text: ...", or click the tab or button of that name, if any."""
     for step in what.split(" > "):
         if step.startswith("text: "):
             page.get_by_label("Text", exact=True).fill(step.removeprefix("text: "))
         elif page.get_by_role("tab", name=step).count():
             page.get_by_role("tab", name=step).click()
-        else:
+        elif page.get_by_role("button", name=step).count():
             page.get_by_role("button", name=step).first.click()
         settle(page)
 
@@ -132,8 +132,7 @@ def open_page(browser: Browser, url: str, width: int, scheme: str) -> Iterator[P
 def settle(page: Page) -> None:
     # A live page never stops running; a second without change in size is still enough for a picture.
     page.wait_for_timeout(1500)
-    page.get_by_text("Loading the model").wait_for(state="detached", timeout=60_000)
-    page.locator("[data-testid=stSkeleton]").first.wait_for(state="detached", timeout=20_000)
+    page.get_by_text("Loading the model").first.wait_for(state="detached", timeout=60_000)
 
 
 def photograph(page: Page, path: Path, width: int, most: int = 5000) -> None:
@@ -201,6 +200,7 @@ def take_readme_picture(browser: Browser, address: str) -> None:
     run = train(save_sample())
     README_PICTURE.parent.mkdir(exist_ok=True)
     with open_page(browser, f"{address}/Train?run={run.id}", 1280, "light") as page:
+        page.get_by_text("Trains on").wait_for(timeout=30_000)
         page.screenshot(path=README_PICTURE)
     print(README_PICTURE)
 
