@@ -53,6 +53,7 @@ def browser_type_launch_args(browser_type_launch_args):
 def app(browser, tmp_path, monkeypatch) -> Iterator[App]:
     """A server that nobody has opened yet, with an empty home; core in this process sees the same home.
 
+    Ask for it before `page`, so that the tabs are closed first.
     When the test ends, its trainings are stopped, and no process of it may be left.
     """
     home = tmp_path / "app home"
@@ -71,11 +72,14 @@ def app(browser, tmp_path, monkeypatch) -> Iterator[App]:
         wait_until(lambda: healthy(app, server), 90, f"an answer from {app.address}")
         yield app
     finally:
-        stop_trainings(app)
-        server.terminate()
-        server.wait(30)
         print(app.log()[-5000:])  # Shown by pytest when the test fails.
-        end_leftovers(app)
+        try:
+            stop_trainings(app)
+            server.terminate()
+            server.wait(60)
+        finally:
+            end_leftovers(app)
+            server.wait()
 
 
 def healthy(app: App, server: subprocess.Popen) -> bool:
@@ -98,9 +102,9 @@ def stop_trainings(app: App) -> None:
 
 
 def end_leftovers(app: App) -> None:
-    """Wait for worker and trainer, which outlive the server; one that does not end is killed and an error."""
+    """Wait for worker and trainer, which outlive the server; what does not end is killed and an error."""
     try:
-        wait_until(lambda: not app.processes(), 120, "the end of worker and trainer")
+        wait_until(lambda: not app.processes(), 120, "the end of the server, the worker and the trainer")
     finally:
         for pid in app.processes():
             os.kill(pid, signal.SIGKILL)

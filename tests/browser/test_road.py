@@ -30,7 +30,7 @@ PAGES = {"": "Data", "Data": "Data", "Train": "Train", "Runs": "Runs", "Predict"
 expect.set_options(timeout=PATIENCE)
 
 
-def test_from_a_file_to_a_classifier_that_works_elsewhere(page, app, new_context, tmp_path):
+def test_from_a_file_to_a_classifier_that_works_elsewhere(app, page, new_context, tmp_path):
     page.set_default_timeout(PATIENCE)
     problems = watch(page)
     save_dataset(page, app, write_training_table(tmp_path / "reviews.csv"))
@@ -51,7 +51,7 @@ def test_from_a_file_to_a_classifier_that_works_elsewhere(page, app, new_context
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_opens_by_its_link_on_a_fresh_server(page, app, path):
+def test_every_page_opens_by_its_link_on_a_fresh_server(app, page, path):
     problems = watch(page)
     page.goto(f"{app.address}/{path}")
     title = "Data" if PAGES[path] == "Data" else f"{PAGES[path]} – Textuner"
@@ -66,7 +66,7 @@ def test_every_page_opens_by_its_link_on_a_fresh_server(page, app, path):
 
 
 @pytest.mark.parametrize("hostile", ["../../etc/passwd", "<img src=x onerror=alert(1)>", "A" * 22])
-def test_a_link_to_no_run_shows_a_plain_message(page, app, hostile):
+def test_a_link_to_no_run_shows_a_plain_message(app, page, hostile):
     problems = watch(page)
     page.on("dialog", lambda dialog: problems.append(dialog.message))
     page.goto(f"{app.address}/?run={hostile}")
