@@ -73,7 +73,7 @@ def train(options: argparse.Namespace) -> int:
 def predict(options: argparse.Namespace) -> int:
     """Label every row of a file."""
     from core.serving.classifier import Classifier
-    from core.serving.spreadsheets import spreadsheet_safe
+    from core.serving.spreadsheets import csv_text, spreadsheet_safe
     from core.serving.tables import predict_table
 
     table = _read(options.input)
@@ -84,7 +84,7 @@ def predict(options: argparse.Namespace) -> int:
         labelled, changed = spreadsheet_safe(labelled)
         print(f"{changed} cells made safe for spreadsheets", file=sys.stderr)
     draft = options.out.with_name(f".{options.out.name}.part")
-    labelled.to_csv(draft, index=False, encoding="utf-8")
+    draft.write_bytes(csv_text(labelled).encode("utf-8"))
     draft.replace(options.out)
     print(f"{len(labelled)} rows written to {options.out}", file=sys.stderr)
     return 0

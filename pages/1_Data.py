@@ -17,7 +17,7 @@ from core.data.splits import SplitPlan, Splits, split_by_column, split_by_percen
 from core.data.tables import RejectedRow, Table, read_table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
-from core.serving.spreadsheets import spreadsheet_safe
+from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.words import count, escape_markdown, explain, shorten
 
 TRAIN_PAGE = "pages/2_Train.py"
@@ -505,7 +505,7 @@ def show_rejected(rejected: list[RejectedRow]) -> None:
     )
     st.download_button(
         "Download these rows (CSV)",
-        lambda: spreadsheet_safe(frame)[0].to_csv(index=False).encode("utf-8-sig"),
+        lambda: csv_text(spreadsheet_safe(frame)[0]).encode("utf-8-sig"),
         "rows-left-out.csv",
         "text/csv",
         on_click="ignore",

@@ -81,9 +81,13 @@ def main() -> None:
 
 
 def chosen_run() -> tuple[Run | None, UserError | None]:
-    """The run of the link; without a link, the newest that is at work."""
+    """The run of the link; without a link the one at work, which then stays: its end is to be seen."""
     if "run" not in st.query_params:
-        return next((run for run in store.list_runs() if store.state(run).live), None), None
+        live = [run for run in store.list_runs() if store.state(run).live]
+        if not live:
+            return None, None
+        st.query_params["run"] = live[-1].id
+        return live[-1], None
     try:
         return store.find_run(st.query_params["run"]), None
     except UserError as error:
@@ -299,6 +303,8 @@ def watch(run_id: str, was_live: bool, baseline: float | None) -> None:
     if was_live and not state.live:
         # It has just ended: the whole page is drawn once more, and then no longer by itself.
         st.rerun()
+    if state.status == "queued":
+        queue.ensure_worker()
     events = store.events_of(run)
     show_state(run, state, events)
     show_notes(events)

@@ -14,7 +14,7 @@ from core.learning import catalogue
 from core.learning import config as settings
 from core.runs import store
 from core.runs.store import Run, RunState
-from core.serving.spreadsheets import spreadsheet_safe
+from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.words import (
     SETTINGS,
     STATUS,
@@ -333,7 +333,7 @@ def show_mistakes(run: Run, report: dict[str, Any] | None) -> None:
     )
     st.download_button(
         "Download these (CSV)",
-        lambda: spreadsheet_safe(shown.drop(columns="split"))[0].to_csv(index=False).encode("utf-8-sig"),
+        lambda: csv_text(spreadsheet_safe(shown.drop(columns="split"))[0]).encode("utf-8-sig"),
         "mistakes.csv",
         "text/csv",
         on_click="ignore",

@@ -16,8 +16,8 @@ from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, r
 from core.errors import UserError
 from core.runs import store
 from core.runs.store import Run
-from core.serving.spreadsheets import spreadsheet_safe
-from core.words import count, escape_markdown, explain, percent, shorten
+from core.serving.spreadsheets import csv_text, spreadsheet_safe
+from core.words import STATUS, count, escape_markdown, explain, percent, shorten
 
 if TYPE_CHECKING:
     from core.serving.classifier import Classifier
@@ -29,6 +29,7 @@ PREVIEW_ROWS = 20
 LONGEST_TEXT = 20_000
 NEW_COLUMNS = ("predicted_label", "confidence")
 ENDED_WELL = ("finished", "stopped")
+ENDED = (*ENDED_WELL, "failed", "interrupted")
 
 SNIPPET = """import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -65,7 +66,7 @@ def main() -> None:
 def usable_runs() -> list[Run]:
     """Runs that have ended and left a model, newest first."""
     with_model = [run for run in store.list_runs() if store.model_folder(run)]
-    return [run for run in with_model if store.state(run).status in ENDED_WELL]
+    return [run for run in with_model if store.state(run).status in ENDED]
 
 
 def teach() -> None:
@@ -104,7 +105,9 @@ def follow_choice() -> None:
 def name_of(run: Run) -> str:
     scores = (store.report_of(run) or {}).get("test") or {}
     accuracy = f", {percent(scores['accuracy'])} test accuracy" if scores else ""
-    return f"{run.name} – run {run.number}{accuracy}"
+    status = store.state(run).status
+    ending = "" if status in ENDED_WELL else f", {STATUS[status].words}: best weights before that"
+    return f"{run.name} – run {run.number}{accuracy}{ending}"
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
@@ -316,9 +319,9 @@ def count_changes(result: str) -> int:
 def to_csv(result: Path, safe: bool) -> bytes:
     labeled = pd.read_parquet(result)
     if not safe:
-        return labeled.to_csv(index=False).encode("utf-8", "surrogatepass")
+        return csv_text(labeled).encode("utf-8", "surrogatepass")
     # The mark at the beginning tells spreadsheets that this is UTF-8.
-    return spreadsheet_safe(labeled)[0].to_csv(index=False).encode("utf-8-sig", "surrogatepass")
+    return csv_text(spreadsheet_safe(labeled)[0]).encode("utf-8-sig", "surrogatepass")
 
 
 # The model to take away

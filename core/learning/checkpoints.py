@@ -1,6 +1,7 @@
 """A model folder becomes a model and a tokenizer on this machine's best device, safely."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from core.errors import UserError
 # It reports each load of an encoder as if the new classification head were a fault.
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
+
+
+CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 @dataclass(frozen=True)
@@ -101,10 +105,13 @@ def _load(folder: Path, config: AutoConfig | None) -> PreTrainedModel:
 
 
 def use_all_cores() -> None:
-    """Let torch use every core this process may run on; containers often grant fewer than the machine has."""
-    torch.set_num_threads(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    """Let torch use every core this process may run on, and no more than its container's quota grants."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Linux control groups, version 2: microseconds granted per period, or "max" where there is no limit.
+    with suppress(OSError, ValueError):
+        granted, period = CPU_QUOTA.read_text().split()
+        cores = min(cores, max(1, round(int(granted) / int(period))))
+    torch.set_num_threads(cores)
 
 
 def _device() -> tuple[str, str]:

@@ -8,6 +8,9 @@ import torch
 
 from core.errors import UserError
 
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "ALLOC_FAILED")
+"""What the CPU's allocator, MPS and cuBLAS say; they have no exception class of their own."""
+
 
 class MicroBatch:
     """Runs a batch in parts that fit into memory, and halves the parts when they do not.
@@ -51,8 +54,7 @@ class MicroBatch:
         except (torch.OutOfMemoryError, MemoryError):
             return False
         except RuntimeError as error:
-            # The CPU allocator has no exception class of its own.
-            if "allocate memory" not in str(error):
+            if not any(words in str(error) for words in _OUT_OF_MEMORY):
                 raise
             return False
         return True
@@ -62,3 +64,5 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

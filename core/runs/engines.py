@@ -21,11 +21,23 @@ PROJECT = Path(__file__).resolve().parents[2]
 _ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 
+_worker_lock = threading.Lock()
+_workers: dict[Path, subprocess.Popen[bytes]] = {}
+
+
 def start_worker() -> None:
-    """Start the process that drains the line of queued runs; it ends by itself when the line is empty."""
+    """Start the process that drains the line of queued runs; it ends by itself when the line is empty.
+
+    One that this process started before and that has not ended is enough: it may still be on its way to
+    its lock, which takes seconds on busy cores.
+    """
     root = home()
-    root.mkdir(parents=True, exist_ok=True)
-    process = _spawn("core.runs.worker", log=root / "worker.log")
+    with _worker_lock:
+        earlier = _workers.get(root)
+        if earlier is not None and earlier.poll() is None:
+            return
+        root.mkdir(parents=True, exist_ok=True)
+        process = _workers[root] = _spawn("core.runs.worker", log=root / "worker.log")
     # Waited for in the background, so that an ended worker does not stay behind as a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
 
@@ -52,7 +64,14 @@ def describe_hardware() -> dict[str, str]:
 @cache
 def _ask_for_hardware() -> dict[str, str]:
     command = [sys.executable, "-m", "core", "device", "--json"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            "an answer about this machine's hardware within 60 seconds",
+            "none",
+            "Training works all the same; reload the page later to see the answer.",
+        ) from error
     if done.returncode:
         raise UserError(
             "an answer about this machine's hardware",

@@ -32,11 +32,18 @@ def main() -> None:
 
 
 def _drain() -> None:
-    while line := store.waiting_runs():
+    while store.waiting_runs():
         _wait_for_device()
-        run = line[0]
+        # Looked up after the wait: a run may have left the line, or been deleted, in the meantime.
+        run = next(iter(store.waiting_runs()), None)
+        if run is None:
+            return
         log.info("run %s begins", run.id)
-        code = _train(run)
+        try:
+            code = _train(run)
+        except FileNotFoundError:
+            log.info("run %s was deleted as it began", run.id)
+            continue
         log.info("run %s ended with exit code %s", run.id, code)
 
 

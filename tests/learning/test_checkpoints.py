@@ -86,3 +86,16 @@ def test_code_of_a_model_folder_does_not_run(tiny, tmp_path):
     with pytest.raises(ValueError, match="trust_remote_code|evil"):
         checkpoints.load_for_training(folder, {"x": 0, "y": 1})
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("quota", "threads"), [("max 100000", 4), ("150000 100000", 2), ("1000 100000", 1), ("", 4)]
+)
+def test_threads_keep_to_the_quota_of_a_container(monkeypatch, tmp_path, quota, threads):
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(checkpoints, "CPU_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(checkpoints.os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    asked = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    checkpoints.use_all_cores()
+    assert asked == [threads]

@@ -160,6 +160,7 @@ class ShortOfMemory(torch.nn.Module):
         torch.OutOfMemoryError("gpu"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
         MemoryError(),
+        RuntimeError("MPS backend out of memory"),
     ],
 )
 def test_out_of_memory_halves_the_batch_and_keeps_the_result(tiny, data, error):

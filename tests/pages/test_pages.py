@@ -357,7 +357,7 @@ def test_all_settings_out_of_range_are_named_at_once_and_block_the_start():
     assert not store.list_runs()
 
 
-def test_without_a_link_the_newest_run_at_work_is_shown(held):
+def test_without_a_link_the_run_at_work_is_shown(held):
     data = make_dataset()
     make_run("finished", data, held)
     make_run("running", data, held)
@@ -553,3 +553,19 @@ def test_only_runs_that_ended_with_a_model_can_be_chosen(held):
     clean(app)
     assert app.selectbox[0].value == usable.id
     assert "no model to use" in app.warning[0].value
+
+
+def test_with_others_in_line_the_run_at_work_is_shown_and_stays(held):
+    dataset = make_dataset()
+    at_work = make_run("running", dataset, held)
+    make_run("queued", dataset, held)
+    app = open_page(TRAIN)
+    assert app.query_params["run"] in (at_work.id, [at_work.id])
+
+
+def test_a_model_of_a_failed_run_can_be_used_and_is_told_apart(held):
+    run = make_run("failed", make_dataset(), held)
+    (run.folder / "model").mkdir()
+    (run.folder / "model" / "model.safetensors").write_bytes(b"weights")
+    app = open_page(PREDICT)
+    assert any("failed" in option for box in app.selectbox for option in box.options)

@@ -246,3 +246,44 @@ def test_config_is_readable_json(dataset, no_worker):
     content = json.loads((run.folder / "config.json").read_text())
     assert content["settings"]["batch_size"] == 2
     assert [event["type"] for event in read_events(run.folder / "events.jsonl")] == ["queued"]
+
+
+def test_many_looks_start_one_worker(dataset, monkeypatch):
+    store.create_run(FAST, dataset)
+    started = []
+
+    class Slow:
+        def poll(self):
+            return None
+
+        def wait(self):
+            return 0
+
+    monkeypatch.setattr("core.runs.engines._spawn", lambda *_, **__: started.append(1) or Slow())
+    for _ in range(5):
+        queue.ensure_worker()
+    assert started == [1]
+
+
+def test_a_run_deleted_as_it_begins_does_not_stop_the_line(dataset, no_worker, monkeypatch):
+    first, second = store.create_run(FAST, dataset), store.create_run(FAST, dataset)
+    trained = []
+
+    def train(run):
+        trained.append(run.id)
+        if run.id == first.id:
+            store.delete_run(run.id)
+            raise FileNotFoundError(run.folder)
+        queue.cancel(run)
+        return 0
+
+    monkeypatch.setattr(worker, "_train", train)
+    worker._drain()
+    assert trained == [first.id, second.id]
+
+
+def test_the_line_is_looked_at_again_after_a_wait(dataset, no_worker, monkeypatch):
+    run = store.create_run(FAST, dataset)
+    monkeypatch.setattr(worker, "_wait_for_device", lambda: store.delete_run(run.id))
+    monkeypatch.setattr(worker, "_train", lambda _: pytest.fail("a deleted run was started"))
+    worker._drain()

@@ -16,7 +16,7 @@ from core.learning.train import train_classifier
 from core.serving.card import model_card
 from core.serving.classifier import Classifier
 from core.serving.export import export_huggingface, export_state_dict
-from core.serving.spreadsheets import spreadsheet_safe
+from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.serving.tables import predict_table
 from tests.conftest import TEXTS
 
@@ -138,3 +138,9 @@ def test_state_dict_loads_with_weights_only(folder, tmp_path):
     export_state_dict(folder, tmp_path / "model.pth")
     loaded = torch.load(tmp_path / "model.pth", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in loaded.values())
+
+
+def test_any_cell_survives_the_way_through_a_file():
+    cells = ["x\ry", "x\ny", "x\r\ny", 'say "no"', "a,b", "", " lead", "NA"]
+    again = read_table(csv_text(pd.DataFrame({"t": cells, "n": "1"})).encode())
+    assert again.frame["t"].tolist() == cells
