@@ -304,11 +304,10 @@ def new_rows() -> list[dict[str, str]]:
         "word " * 400 + "end",
         "Übermäßig lang, aber schön.",
     ]
-    return [
-        {"id": f"{i:03}", "text": f"{texts[i]}" if i < len(texts) else f"Scene {i} was the best of them.",
-         "note": notes[i] if i < len(notes) else f"row {i}"}
-        for i in range(NEW_ROWS)
-    ]  # fmt: skip
+    texts += [f"Scene {i} was the best of them." for i in range(len(texts), NEW_ROWS)]
+    notes += [f"row {i}" for i in range(len(notes), NEW_ROWS)]
+    pairs = zip(texts, notes, strict=True)
+    return [{"id": f"{i:03}", "text": text, "note": note} for i, (text, note) in enumerate(pairs)]
 
 
 def write_table(path: Path, rows: list[dict[str, str]]) -> Path:
