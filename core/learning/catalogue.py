@@ -162,14 +162,6 @@ def check_length(name: str, max_length: int) -> None:
         )
 
 
-def ready(name: str) -> bool:
-    """Whether the checkpoint is on this machine, so that no network is needed."""
-    checkpoint = find(name)
-    if checkpoint.repo is None:
-        return True
-    return _cached_hub_folder(checkpoint) is not None
-
-
 @cache
 def _embedded_folder() -> Path:
     # Only the package's place is looked up: none of its code runs.

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.errors import UserError
 from core.learning.batching import encode
+from core.learning.catalogue import FILES
 from core.learning.checkpoints import (
     Hardware,
     choose_hardware,
@@ -20,8 +21,6 @@ from core.learning.evaluation import SCORING_BATCH, predict_probabilities
 
 SLICE = 64 * SCORING_BATCH
 """Texts that are tokenised and sorted by length together; memory does not grow beyond them."""
-
-FOLDER_FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,10 @@ class Classifier:
         Raises:
             UserError: when the folder lacks a file.
         """
-        missing = [name for name in FOLDER_FILES if not (folder / name).is_file()]
+        missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
             raise UserError(
-                f"a model folder with {', '.join(FOLDER_FILES)}",
+                f"a model folder with {', '.join(FILES)}",
                 f"no {', '.join(missing)} in {folder.name}",
                 "Choose a run that has weights, or a folder exported from one.",
             )
