@@ -139,7 +139,7 @@ def device(options: argparse.Namespace) -> int:
     """Say where trainings run on this machine, and why."""
     from dataclasses import asdict
 
-    from core.learning.checkpoints import choose_hardware, use_all_cores
+    from core.learning.hardware import choose_hardware, use_all_cores
 
     use_all_cores()
     hardware = asdict(choose_hardware())

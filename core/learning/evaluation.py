@@ -5,12 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn import metrics
-from transformers import PreTrainedModel
 
 from core.learning.batching import EncodedDataset, collate, ordered_batches
-from core.learning.checkpoints import Hardware, autocast
 from core.learning.memory import MicroBatch
+from core.learning.networks import Network
 
 SCORING_BATCH = 64
 """Texts per forward pass without gradients."""
@@ -34,9 +32,8 @@ class EvaluationReport:
     """Counts: one row per true class, one column per predicted class, in the order of `per_class`."""
 
 
-@torch.inference_mode()
 def predict_probabilities(
-    model: PreTrainedModel, dataset: EncodedDataset, hardware: Hardware, batch_size: int = SCORING_BATCH
+    network: Network, dataset: EncodedDataset, batch_size: int = SCORING_BATCH
 ) -> np.ndarray:
     """Probability of each class for each text, in the order of the data set.
 
@@ -45,28 +42,22 @@ def predict_probabilities(
     Returns:
         float64 [texts, classes]; rows add up to 1.
     """
-    model.eval()
-    logits = torch.empty((len(dataset), model.config.num_labels), dtype=torch.float32)
+    logits = torch.empty((len(dataset), len(network.names)), dtype=torch.float32)
+
+    def score(rows: np.ndarray) -> None:
+        logits[torch.from_numpy(rows)] = network.logits(collate(dataset, rows)).cpu()
+
     micro = MicroBatch(batch_size)
     for rows in ordered_batches(dataset.lengths, batch_size):
-        micro.run(rows, lambda part: _score_into(logits, model, dataset, part, hardware))
+        micro.run(rows, score, at_most=texts_at_once(network, dataset, rows))
     return logits.double().softmax(dim=-1).numpy()
 
 
-def _score_into(
-    logits: torch.Tensor,
-    model: PreTrainedModel,
-    dataset: EncodedDataset,
-    rows: np.ndarray,
-    hardware: Hardware,
-) -> None:
-    batch = collate(dataset, rows)
-    with autocast(hardware):
-        output = model(
-            input_ids=batch["input_ids"].to(hardware.device),
-            attention_mask=batch["attention_mask"].to(hardware.device),
-        ).logits
-    logits[torch.from_numpy(rows)] = output.float().cpu()
+def texts_at_once(network: Network, dataset: EncodedDataset, rows: np.ndarray) -> int | None:
+    """How many of these texts the network computes at once; None for all."""
+    if network.part_tokens is None:
+        return None
+    return max(1, network.part_tokens // int(dataset.lengths[rows].max()))
 
 
 def evaluate(probabilities: np.ndarray, labels: np.ndarray, names: list[str]) -> EvaluationReport:
@@ -77,6 +68,9 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, names: list[str]) ->
         labels: int [texts], the true class numbers.
         names: class names in the order of their numbers.
     """
+    # Imported late: it takes most of a second, and the first training step need not wait for it.
+    from sklearn import metrics
+
     numbers = np.arange(len(names))
     predicted = probabilities.argmax(axis=1)
     precision, recall, f1, support = metrics.precision_recall_fscore_support(

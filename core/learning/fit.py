@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn import functional
-from transformers import PreTrainedModel
 
 from core.errors import UserError
 from core.learning.batching import EncodedDataset, collate, padding_share, training_batches
-from core.learning.checkpoints import Hardware, autocast
 from core.learning.config import TrainingConfig
-from core.learning.evaluation import EvaluationReport, evaluate, predict_probabilities
+from core.learning.evaluation import EvaluationReport, evaluate, predict_probabilities, texts_at_once
 from core.learning.memory import MicroBatch
+from core.learning.networks import Network
+from core.learning.optimizer import Optimizer
 
 REPORT_SECONDS = 0.5
 """Shortest time between two step events."""
@@ -46,23 +46,21 @@ class FitResult:
 
 
 def fit(
-    model: PreTrainedModel,
+    network: Network,
     train: EncodedDataset,
     validation: EncodedDataset | None,
     config: TrainingConfig,
-    hardware: Hardware,
     report: Callable[[Event], None],
     should_stop: Callable[[], bool],
-    keep: Callable[[PreTrainedModel], None],
+    keep: Callable[[Network], None],
 ) -> FitResult:
-    """Train the model in place and keep its best weights.
+    """Train the network in place and keep its best weights.
 
     Args:
-        model: a classifier in float32; it is moved to the device.
         validation: scored during the epochs to find the best weights; None keeps the last weights.
         report: receives one event at a time (`step`, `evaluated`, `note`).
         should_stop: asked before every step; True ends the training and keeps the best weights so far.
-        keep: stores the model's weights as the best so far.
+        keep: stores the network's weights as the best so far.
 
     Raises:
         UserError: the loss is no longer finite, or one text alone does not fit into memory.
@@ -70,13 +68,12 @@ def fit(
     torch.manual_seed(config.seed)
     steps_per_epoch = math.ceil(len(train) / config.batch_size)
     evaluation_steps = _evaluation_steps(steps_per_epoch, config.evaluations_per_epoch)
-    stepper = _Stepper(model.to(hardware.device), train, config, hardware, steps_per_epoch * config.epochs)
+    stepper = Stepper(network, train, config, steps_per_epoch * config.epochs)
     meter = _Meter(steps_per_epoch * config.epochs, len(evaluation_steps) * config.epochs)
-    best = _Best(model, validation, config, hardware, report, keep)
+    best = _Best(network, validation, config, stepper.optimizer, report, keep)
     stopped = converged = False
 
     for epoch in range(config.epochs):
-        model.train()
         for i, rows in enumerate(training_batches(train.lengths, config.batch_size, config.seed, epoch), 1):
             stopped = should_stop()
             if stopped:
@@ -145,51 +142,41 @@ def describe(train: EncodedDataset, config: TrainingConfig) -> Event:
     }
 
 
-class _Stepper:
+class Stepper:
     """One optimizer step at a time: forward, backward, clip, update, in parts when memory is short."""
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        train: EncodedDataset,
-        config: TrainingConfig,
-        hardware: Hardware,
-        total_steps: int,
+        self, network: Network, train: EncodedDataset, config: TrainingConfig, total_steps: int
     ) -> None:
-        self.model = model
+        self.network = network
         self.train = train
         self.config = config
-        self.hardware = hardware
-        self.optimizer = _optimizer(model, config)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: learning_rate_factor(step, total_steps, config)
-        )
-        self.scaler = torch.amp.GradScaler(hardware.device, enabled=hardware.precision == "fp16")
-        self.class_weights = _class_weights(train.labels, model.config.num_labels, config).to(hardware.device)
-        self.micro = MicroBatch(config.batch_size, undo=self._take_back)
-        self._take_back()
-        self.loss_sum = torch.zeros((), device=hardware.device)
-        self.correct = torch.zeros((), device=hardware.device)
+        self.total_steps = total_steps
+        self.steps = 0
+        self.optimizer = network.optimizer(config, total_steps)
+        self.class_weights = _class_weights(train.labels, len(network.names), config)
+        self.micro = MicroBatch(config.batch_size, undo=self._begin)
+        self.loss_sum = torch.zeros((), device=network.device)
+        self.correct = torch.zeros((), device=network.device)
 
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
-        return self.schedule.get_last_lr()[0]
+        return self.config.learning_rate * learning_rate_factor(self.steps, self.total_steps, self.config)
 
     def step(self, rows: np.ndarray) -> bool:
         """Train on the given texts as one batch. Returns whether it had to be cut into smaller parts."""
-        weights = self.class_weights[torch.from_numpy(self.train.labels[rows]).to(self.hardware.device)].sum()
-        smaller = self.micro.run(rows, lambda part: self._forward_backward(part, weights, len(rows)))
-        self.scaler.unscale_(self.optimizer)
-        if self.config.gradient_clipping:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clipping)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.schedule.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        weight = self.class_weights[self.train.labels[rows]].sum().item()
+        self._begin()
+        smaller = self.micro.run(
+            rows,
+            lambda part: self._learn(part, weight),
+            at_most=texts_at_once(self.network, self.train, rows),
+        )
+        self.optimizer.step(self.learning_rate)
+        self.steps += 1
         self.loss_sum += self._batch_loss
         self.correct += self._batch_correct
-        self._take_back()
         return smaller
 
     def read_and_reset(self) -> tuple[float, float]:
@@ -205,42 +192,42 @@ class _Stepper:
             raise _diverged(f"a training loss of {loss}", self.config)
         return loss, correct
 
-    def _forward_backward(self, rows: np.ndarray, weights: torch.Tensor, batch_texts: int) -> None:
-        batch = {name: value.to(self.hardware.device) for name, value in collate(self.train, rows).items()}
-        labels = batch.pop("labels")
-        with autocast(self.hardware):
-            logits = self.model(**batch).logits
-        # Divided by the weight of the whole batch, so that the parts' gradients add up to those of its mean.
-        loss = (
-            functional.cross_entropy(logits.float(), labels, weight=self.class_weights, reduction="sum")
-            / weights
-        )
-        self.scaler.scale(loss).backward()
-        self._batch_loss += loss.detach()
-        self._batch_correct += (logits.detach().argmax(dim=-1) == labels).sum()
+    def _learn(self, rows: np.ndarray, batch_weight: float) -> None:
+        batch = collate(self.train, rows)
+        labels = batch.labels.to(self.network.device)
 
-    def _take_back(self) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        self._batch_loss = torch.zeros((), device=self.hardware.device)
-        self._batch_correct = torch.zeros((), device=self.hardware.device)
+        def loss_of(logits: torch.Tensor) -> torch.Tensor:
+            weights = self.class_weights.to(logits.device)
+            # Divided by the weight of the whole batch, so that the parts' gradients add up to its mean's.
+            loss = functional.cross_entropy(logits, labels, weight=weights, reduction="sum") / batch_weight
+            self._batch_loss += loss.detach()
+            return self.optimizer.scale(loss)
+
+        logits = self.network.learn(batch, loss_of)
+        self._batch_correct += (logits.argmax(dim=-1) == labels).sum()
+
+    def _begin(self) -> None:
+        self.network.begin(self.steps)
+        self._batch_loss = torch.zeros((), device=self.network.device)
+        self._batch_correct = torch.zeros((), device=self.network.device)
 
 
 class _Best:
-    """Scores the model on the validation texts and keeps the best weights so far."""
+    """Scores the network on the validation texts and keeps the best weights so far."""
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        network: Network,
         validation: EncodedDataset | None,
         config: TrainingConfig,
-        hardware: Hardware,
+        optimizer: Optimizer,
         report: Callable[[Event], None],
-        keep: Callable[[PreTrainedModel], None],
+        keep: Callable[[Network], None],
     ) -> None:
-        self.model = model
+        self.network = network
         self.validation = validation
         self.config = config
-        self.hardware = hardware
+        self.optimizer = optimizer
         self.report = report
         self.keep = keep
         self.scores: EvaluationReport | None = None
@@ -254,12 +241,12 @@ class _Best:
 
     def update(self, step: int, epoch: float) -> None:
         """Score the present weights and keep them when they are the best so far."""
+        self.optimizer.settle()
         if self.validation is None:
             self.step = step
-            self.keep(self.model)
+            self.keep(self.network)
             return
         scores = self._score()
-        self.model.train()
         # Equal macro F1 is common on small validation sets; then the surer model is the better one.
         better = self.scores is None or (scores.macro_f1, -scores.loss) > (
             self.scores.macro_f1,
@@ -268,7 +255,7 @@ class _Best:
         self.without_gain = 0 if better else self.without_gain + 1
         if better:
             self.scores, self.step = scores, step
-            self.keep(self.model)
+            self.keep(self.network)
         self.report(
             {
                 "type": "evaluated",
@@ -282,11 +269,10 @@ class _Best:
         )
 
     def _score(self) -> EvaluationReport:
-        probabilities = predict_probabilities(self.model, self.validation, self.hardware)
+        probabilities = predict_probabilities(self.network, self.validation)
         if not np.isfinite(probabilities).all():
             raise _diverged("class probabilities that are no numbers", self.config)
-        names = [self.model.config.id2label[i] for i in range(self.model.config.num_labels)]
-        return evaluate(probabilities, self.validation.labels, names)
+        return evaluate(probabilities, self.validation.labels, self.network.names)
 
 
 class _Meter:
@@ -342,16 +328,6 @@ class _Meter:
 
 def _evaluation_steps(steps_per_epoch: int, evaluations: int) -> set[int]:
     return {math.ceil(steps_per_epoch * k / evaluations) for k in range(1, evaluations + 1)}
-
-
-def _optimizer(model: PreTrainedModel, config: TrainingConfig) -> torch.optim.AdamW:
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        # Biases and layer norms, the vectors among the weights, are not pulled to zero.
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def _class_weights(labels: np.ndarray, classes: int, config: TrainingConfig) -> torch.Tensor:

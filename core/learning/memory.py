@@ -24,8 +24,11 @@ class MicroBatch:
         self.size = size
         self._undo = undo
 
-    def run(self, rows: np.ndarray, work: Callable[[np.ndarray], None]) -> bool:
+    def run(self, rows: np.ndarray, work: Callable[[np.ndarray], None], at_most: int | None = None) -> bool:
         """Call `work` on parts that together are `rows`.
+
+        Args:
+            at_most: texts per part for this batch; None sets no limit but memory's.
 
         Returns:
             Whether the parts had to be made smaller.
@@ -34,7 +37,7 @@ class MicroBatch:
             UserError: when even one text alone does not fit.
         """
         halved = False
-        while not self._fits(rows, work):
+        while not self._fits(rows, work, min(self.size, at_most or self.size)):
             halved = True
             self._undo()
             _free_memory()
@@ -44,13 +47,13 @@ class MicroBatch:
                     "too little memory even for that",
                     "Choose a smaller max length or a smaller model, or close other programs.",
                 )
-            self.size = max(1, min(self.size, len(rows)) // 2)
+            self.size = max(1, min(self.size, at_most or self.size, len(rows)) // 2)
         return halved
 
-    def _fits(self, rows: np.ndarray, work: Callable[[np.ndarray], None]) -> bool:
+    def _fits(self, rows: np.ndarray, work: Callable[[np.ndarray], None], size: int) -> bool:
         try:
-            for start in range(0, len(rows), self.size):
-                work(rows[start : start + self.size])
+            for start in range(0, len(rows), size):
+                work(rows[start : start + size])
         except (torch.OutOfMemoryError, MemoryError):
             return False
         except RuntimeError as error:

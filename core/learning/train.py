@@ -9,24 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.learning import catalogue
 from core.learning.batching import EncodedDataset, encode
-from core.learning.checkpoints import (
-    Hardware,
-    choose_hardware,
-    load_finetuned,
-    load_for_training,
-    load_tokenizer,
-    use_all_cores,
-)
 from core.learning.config import TrainingConfig, check
 from core.learning.evaluation import evaluate, predict_probabilities
 from core.learning.fit import Event, describe, fit
+from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
+from core.learning.networks import Network, load_finetuned, load_for_training
+from core.learning.tokenizer import TextTokenizer
 
 WEIGHTS = "model.safetensors"
 
@@ -50,10 +43,10 @@ class _Setting:
     config: TrainingConfig
     hardware: Hardware
     source: Path
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: TextTokenizer
 
     def encode(self, texts: LabeledTexts) -> EncodedDataset:
-        return encode(texts.texts, texts.labels, self.tokenizer, self.config.max_length)
+        return encode(texts.texts, texts.labels, self.tokenizer)
 
     def facts(self) -> dict[str, str]:
         return {
@@ -89,18 +82,16 @@ def train_classifier(
     setting = _set_up(config)
     train = setting.encode(splits.train)
     validation = setting.encode(splits.validation) if len(splits.validation) else None
-    # The new classification head is drawn at random: the seed decides it.
-    torch.manual_seed(config.seed)
-    model = load_for_training(setting.source, splits.train.label2id)
+    network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
     report({"type": "started", **setting.facts(), **describe(train, config)})
 
-    def keep(model: PreTrainedModel) -> None:
-        save_model(model, setting.tokenizer, model_folder)
+    def keep(network: Network) -> None:
+        save_model(network, setting.tokenizer, model_folder)
 
-    result = fit(model, train, validation, config, setting.hardware, report, should_stop, keep)
+    result = fit(network, train, validation, config, report, should_stop, keep)
     if result.best_step == 0:
         return None
-    del model
+    del network
     scores, predictions = _judge(splits, setting, model_folder)
     summary = {
         **scores,
@@ -117,12 +108,12 @@ def train_classifier(
     return TrainingOutcome(summary, predictions, result.stopped)
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_model(network: Network, tokenizer: TextTokenizer, folder: Path) -> None:
     """Write a standard Hugging Face folder, the weights last and in one piece."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as temporary:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        network.save(Path(temporary))
+        tokenizer.save(Path(temporary))
         # Whoever sees the weights file sees a complete folder.
         for file in sorted(Path(temporary).iterdir(), key=lambda path: path.name == WEIGHTS):
             with file.open("rb") as written:
@@ -134,32 +125,31 @@ def _set_up(config: TrainingConfig) -> _Setting:
     check(config)
     catalogue.check_length(config.model, config.max_length)
     use_all_cores()
+    keep_freed_memory()
     source = catalogue.resolve(config.model)
-    tokenizer = load_tokenizer(source)
     # Saved with the model, so that whoever loads the folder cuts texts where training did.
-    tokenizer.model_max_length = config.max_length
+    tokenizer = TextTokenizer(source, config.max_length)
     return _Setting(config, choose_hardware(config.precision), source, tokenizer)
 
 
 def _judge(splits: Splits, setting: _Setting, model_folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     # In float32, so that the scores are those of the downloaded weights in any other program.
-    exact = replace(setting, hardware=replace(setting.hardware, precision="fp32"))
-    model = load_finetuned(model_folder).to(setting.hardware.device)
+    network = load_finetuned(model_folder, replace(setting.hardware, precision="fp32"))
     scores: dict[str, Any] = {"validation": None, "test": None}
     tables = [pd.DataFrame(columns=["split", "text", "label", "predicted", "confidence"])]
     for name in scores:
         texts: LabeledTexts = getattr(splits, name)
         if len(texts):
-            scores[name], table = _score_split(name, texts, model, exact)
+            scores[name], table = _score_split(name, texts, network, setting)
             tables.append(table)
     return scores, pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def _score_split(
-    name: str, texts: LabeledTexts, model: PreTrainedModel, setting: _Setting
+    name: str, texts: LabeledTexts, network: Network, setting: _Setting
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     dataset = setting.encode(texts)
-    probabilities = predict_probabilities(model, dataset, setting.hardware)
+    probabilities = predict_probabilities(network, dataset)
     labels = [texts.id2label[i] for i in range(len(texts.id2label))]
     table = pd.DataFrame(
         {

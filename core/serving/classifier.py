@@ -5,19 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.errors import UserError
 from core.learning.batching import encode
 from core.learning.catalogue import FILES
-from core.learning.checkpoints import (
-    Hardware,
-    choose_hardware,
-    load_finetuned,
-    load_tokenizer,
-    use_all_cores,
-)
 from core.learning.evaluation import SCORING_BATCH, predict_probabilities
+from core.learning.hardware import choose_hardware, use_all_cores
+from core.learning.networks import Network, load_finetuned
+from core.learning.tokenizer import TextTokenizer
 
 SLICE = 64 * SCORING_BATCH
 """Texts that are tokenised and sorted by length together; memory does not grow beyond them."""
@@ -42,18 +37,10 @@ class Predictions:
 class Classifier:
     """A fine-tuned classifier, ready to answer; in float32, so that any other program gives the same."""
 
-    def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        max_length: int,
-        hardware: Hardware,
-    ) -> None:
-        self.model = model.to(hardware.device)
+    def __init__(self, network: Network, tokenizer: TextTokenizer) -> None:
+        self.network = network
         self.tokenizer = tokenizer
-        self.max_length = max_length
-        self.hardware = hardware
-        self.names = [model.config.id2label[i] for i in range(model.config.num_labels)]
+        self.names = network.names
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
@@ -70,9 +57,8 @@ class Classifier:
                 "Choose a run that has weights, or a folder exported from one.",
             )
         use_all_cores()
-        tokenizer = load_tokenizer(folder)
-        # The trainer stores there how many tokens of a text the model was trained on.
-        return cls(load_finetuned(folder), tokenizer, tokenizer.model_max_length, choose_hardware("fp32"))
+        # Its max length is what the trainer stored: how many tokens of a text the model was trained on.
+        return cls(load_finetuned(folder, choose_hardware("fp32")), TextTokenizer(folder))
 
     def predict(
         self, texts: Sequence[str], progress: Callable[[int, int], None] = lambda done, total: None
@@ -86,8 +72,8 @@ class Classifier:
         parts = []
         for start in range(0, len(texts), SLICE):
             part = list(texts[start : start + SLICE])
-            dataset = encode(part, [0] * len(part), self.tokenizer, self.max_length)
-            parts.append(predict_probabilities(self.model, dataset, self.hardware))
+            dataset = encode(part, [0] * len(part), self.tokenizer)
+            parts.append(predict_probabilities(self.network, dataset))
             progress(start + len(part), len(texts))
         probabilities = np.concatenate(parts) if parts else np.empty((0, len(self.names)))
         labels = [self.names[i] for i in probabilities.argmax(axis=1)] if parts else []

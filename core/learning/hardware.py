@@ -1,26 +1,16 @@
-"""A model folder becomes a model and a tokenizer on this machine's best device, safely."""
+"""Which device and which number format a training uses on this machine, and why."""
 
+import ctypes
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
-from transformers.utils import logging as transformers_logging
 
 from core.errors import UserError
 
-# It reports each load of an encoder as if the new classification head were a fault.
-transformers_logging.set_verbosity_error()
-transformers_logging.disable_progress_bar()
-
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -58,52 +48,6 @@ def choose_hardware(precision: str = "auto") -> Hardware:
     return Hardware(device, precision, f"{device_reason}; {precision} because the settings ask for it")
 
 
-def autocast(hardware: Hardware) -> torch.autocast:
-    """The context in which matrix products run in the chosen precision."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[hardware.precision]
-    return torch.autocast(hardware.device, dtype=dtype, enabled=dtype is not None)
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model folder. No code of the folder runs."""
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-
-
-def load_for_training(folder: Path, label2id: dict[str, int]) -> PreTrainedModel:
-    """A pre-trained encoder with a new, randomly initialised classification head, in float32 on the CPU.
-
-    Args:
-        folder: config.json and model.safetensors of the encoder.
-        label2id: class name → number; stored in the model's configuration.
-    """
-    config = AutoConfig.from_pretrained(
-        folder,
-        label2id=label2id,
-        id2label={number: label for label, number in label2id.items()},
-        trust_remote_code=False,
-        local_files_only=True,
-    )
-    # Several labels per text is another problem type; one label per text is the only one here.
-    config.problem_type = "single_label_classification"
-    return _load(folder, config)
-
-
-def load_finetuned(folder: Path) -> PreTrainedModel:
-    """A fine-tuned classifier as it was saved, in float32 on the CPU, ready to predict."""
-    return _load(folder, None).eval()
-
-
-def _load(folder: Path, config: AutoConfig | None) -> PreTrainedModel:
-    return AutoModelForSequenceClassification.from_pretrained(
-        folder,
-        config=config,
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-        dtype=torch.float32,
-    )
-
-
 def use_all_cores() -> None:
     """Let torch use every core this process may run on, and no more than its container's quota grants."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -112,6 +56,20 @@ def use_all_cores() -> None:
         granted, period = CPU_QUOTA.read_text().split()
         cores = min(cores, max(1, round(int(granted) / int(period))))
     torch.set_num_threads(cores)
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed instead of giving it back to the system page by page.
+
+    Every training step frees and takes the same few hundred megabytes, and fresh pages cost up to a third
+    of a step. For a process that trains and then ends; elsewhere than in glibc nothing happens.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL(None).mallopt
+        # The numbers of <malloc.h>: never map a block by itself, hardly ever shrink, grow in large pieces.
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(_M_TOP_PAD, 64 << 20)
 
 
 def _device() -> tuple[str, str]:

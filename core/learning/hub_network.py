@@ -1,0 +1,82 @@
+"""A classifier of any architecture of the Hugging Face hub, or on a GPU: transformers' own model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from core.learning.batching import Batch
+from core.learning.config import TrainingConfig
+from core.learning.hardware import Hardware
+from core.learning.optimizer import ModelAdamW
+
+# It reports each load of an encoder as if the new classification head were a fault.
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+
+class HubNetwork:
+    """See `networks.Network`. No code of the folder runs.
+
+    Args:
+        folder: config.json and model.safetensors, of a bare encoder or of a classifier.
+        label2id: classes of a new head; None takes head and classes from the folder.
+    """
+
+    part_tokens: int | None = None
+
+    def __init__(self, folder: Path, hardware: Hardware, label2id: dict[str, int] | None) -> None:
+        safe = {"trust_remote_code": False, "local_files_only": True}
+        config = AutoConfig.from_pretrained(folder, **safe)
+        if label2id is not None:
+            config.label2id = label2id
+            config.id2label = {number: label for label, number in label2id.items()}
+            # Several labels per text is another problem type; one label per text is the only one here.
+            config.problem_type = "single_label_classification"
+        model = AutoModelForSequenceClassification.from_pretrained(
+            folder, config=config, use_safetensors=True, dtype=torch.float32, **safe
+        )
+        self.names = [config.id2label[i] for i in range(config.num_labels)]
+        self.device = hardware.device
+        self._hardware = hardware
+        self._model = model.to(hardware.device).eval()
+
+    def begin(self, step: int) -> None:
+        self._model.zero_grad(set_to_none=True)
+
+    def learn(self, batch: Batch, loss_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        self._model.train()
+        logits = self._forward(batch)
+        loss_of(logits).backward()
+        return logits.detach()
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> torch.Tensor:
+        self._model.eval()
+        return self._forward(batch)
+
+    def optimizer(self, config: TrainingConfig, total_steps: int) -> ModelAdamW:
+        scaler = torch.amp.GradScaler(self.device, enabled=self._hardware.precision == "fp16")
+        return ModelAdamW(self._model, config, scaler)
+
+    def save(self, folder: Path) -> None:
+        self._model.save_pretrained(folder)
+
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        padding = torch.zeros_like(batch.ids, dtype=torch.bool) if batch.padding is None else batch.padding
+        with self._autocast():
+            return self._model(
+                input_ids=self._moved(batch.ids), attention_mask=self._moved(~padding).long()
+            ).logits.float()
+
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.device != "cuda":
+            return tensor.to(self.device)
+        # From pinned memory, so that the copy does not make the processor wait for the GPU.
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[self._hardware.precision]
+        return torch.autocast(self.device, dtype=dtype, enabled=dtype is not None)

@@ -1,0 +1,200 @@
+"""AdamW with clipping: of a transformers model, and of a written-out encoder with its flat blocks.
+
+Weight decay pulls matrices alone: biases and norms have a scale of their own, and an embedding row that no
+text contains should stay exactly as it was.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.learning.bert import BertEncoder
+from core.learning.config import TrainingConfig
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""AdamW's usual constants (Loshchilov and Hutter 2019, arXiv:1711.05101), torch's defaults."""
+
+HORIZON = 256
+"""Steps after which a momentum that nothing feeds has faded to 1e-12 of itself."""
+
+
+class Optimizer(Protocol):
+    """What turns a batch's gradients into new weights."""
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss to compute gradients of, enlarged where half precision would lose small ones."""
+
+    def step(self, learning_rate: float) -> None:
+        """Clip the gradients' common norm and update the weights."""
+
+    def settle(self) -> None:
+        """Carry out what was put off; before weights are read."""
+
+
+class ModelAdamW:
+    """For any torch module, on any device."""
+
+    def __init__(self, model: nn.Module, config: TrainingConfig, scaler: torch.amp.GradScaler) -> None:
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        tables = {id(table.weight) for table in model.modules() if isinstance(table, nn.Embedding)}
+        decayed = [p for p in self._parameters if p.ndim > 1 and id(p) not in tables]
+        spared = [p for p in self._parameters if p.ndim <= 1 or id(p) in tables]
+        self._adamw = _adamw(decayed, spared, config)
+        self._scaler = scaler
+        self._clipping = config.gradient_clipping
+
+    def scale(self, loss: Tensor) -> Tensor:
+        return self._scaler.scale(loss)
+
+    def step(self, learning_rate: float) -> None:
+        self._scaler.unscale_(self._adamw)
+        if self._clipping:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self._clipping)
+        _set_rate(self._adamw, learning_rate)
+        self._scaler.step(self._adamw)
+        self._scaler.update()
+
+    def settle(self) -> None:
+        pass
+
+
+class EncoderAdamW:
+    """For an encoder with flat blocks and a small head: one update for each block, and one for words.
+
+    Args:
+        total_steps: the most that will be asked for.
+    """
+
+    def __init__(
+        self, encoder: BertEncoder, head: nn.Module, config: TrainingConfig, total_steps: int
+    ) -> None:
+        self._encoder = encoder
+        self._head = list(head.parameters())
+        self._blocks = [nn.Parameter(block.values) for block in (encoder.matrices, encoder.vectors)]
+        matrices, vectors = self._blocks
+        self._adamw = _adamw(
+            [matrices, *(p for p in self._head if p.ndim > 1)],
+            [vectors, *(p for p in self._head if p.ndim <= 1)],
+            config,
+        )
+        self._words = WordRows(encoder.words, total_steps)
+        self._clipping = config.gradient_clipping
+
+    def scale(self, loss: Tensor) -> Tensor:
+        return loss
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        ids, rows = _summed(self._encoder.word_gradients)
+        blocks = [self._encoder.matrices.gradients, self._encoder.vectors.gradients]
+        gradients = [*blocks, rows, *(p.grad for p in self._head if p.grad is not None)]
+        if self._clipping:
+            _clip(gradients, self._clipping)
+        for block, gradient in zip(self._blocks, blocks, strict=True):
+            block.grad = gradient
+        _set_rate(self._adamw, learning_rate)
+        self._adamw.step()
+        self._words.step(ids, rows, learning_rate)
+        self._encoder.refresh()
+
+    def settle(self) -> None:
+        self._words.settle()
+
+
+class WordRows:
+    """AdamW, without decay, of an embedding table in which each step touches few rows.
+
+    Dense AdamW moves a row on after its last gradient, by its fading momentum. Here a row stands still
+    until it is touched or read, and then makes up for the steps it missed, in closed form: with first and
+    second moment m and v after step s, the missed steps s + j together subtract
+
+        m / √v · Σ_j rate(s + j) · (β1 / √β2)^j · √(1 - β2^(s+j)) / (1 - β1^(s+j))
+
+    which is the dense update but for ε, which is taken as it was at step s. A row that is never touched
+    has no moments and stays as it was, to the bit.
+
+    Args:
+        values: float32 [rows, width], updated in place.
+        total_steps: the most that will be asked for.
+    """
+
+    def __init__(self, values: Tensor, total_steps: int) -> None:
+        self.values = values
+        self._first = torch.zeros_like(values)
+        self._second = torch.zeros_like(values)
+        self._touched_at = np.zeros(len(values), dtype=np.int64)
+        self._step = 0
+        # By step s: the sum above, up to the present step.
+        self._missed = np.zeros(total_steps + 1)
+
+    def step(self, ids: Tensor, gradients: Tensor, learning_rate: float) -> None:
+        """Update the rows `ids`, each named once, with gradients [ids, width]."""
+        first, second, values = self._made_up(ids)
+        self._advance(learning_rate)
+        first.lerp_(gradients, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(gradients, gradients, value=1 - BETA2)
+        correction = (1 - BETA2**self._step) ** 0.5
+        rate = learning_rate * correction / (1 - BETA1**self._step)
+        values.addcdiv_(first, second.sqrt().add_(EPSILON * correction), value=-rate)
+        self._put(ids, first, second, values)
+
+    def settle(self) -> None:
+        """Let every row make up for what it missed."""
+        late = (self._touched_at > 0) & (self._touched_at < self._step)
+        ids = torch.from_numpy(np.flatnonzero(late))
+        self._put(ids, *self._made_up(ids))
+
+    def _made_up(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        touched_at = self._touched_at[ids.numpy()]
+        missed = self._step - touched_at
+        first, second, values = self._first[ids], self._second[ids], self.values[ids]
+        epsilon = _column(EPSILON * np.sqrt(1 - BETA2**touched_at))
+        # Where nothing was ever touched the momentum is zero and so is the quotient, whatever the divisor.
+        quotient = first / (second.sqrt() + epsilon.clamp_(min=1e-30))
+        values.addcmul_(quotient, _column(self._missed[touched_at]), value=-1)
+        return first.mul_(_column(BETA1**missed)), second.mul_(_column(BETA2**missed)), values
+
+    def _advance(self, learning_rate: float) -> None:
+        self._step += 1
+        start = max(0, self._step - HORIZON)
+        distance = self._step - np.arange(start, self._step)
+        correction = (1 - BETA2**self._step) ** 0.5 / (1 - BETA1**self._step)
+        self._missed[start : self._step] += learning_rate * correction * (BETA1 / BETA2**0.5) ** distance
+
+    def _put(self, ids: Tensor, first: Tensor, second: Tensor, values: Tensor) -> None:
+        self._first[ids], self._second[ids], self.values[ids] = first, second, values
+        self._touched_at[ids.numpy()] = self._step
+
+
+def _adamw(decayed: list[Tensor], spared: list[Tensor], config: TrainingConfig) -> torch.optim.AdamW:
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def _summed(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Each id once, with the sum of its gradients."""
+    ids, places = torch.unique(torch.cat([part[0] for part in parts]), return_inverse=True)
+    gradients = torch.cat([part[1] for part in parts])
+    return ids, gradients.new_zeros(len(ids), gradients.shape[1]).index_add_(0, places, gradients)
+
+
+def _clip(gradients: list[Tensor], largest: float) -> None:
+    # A dot product of each block with itself: torch's norms read a block less quickly.
+    norm = sum(torch.dot(g.flatten(), g.flatten()).item() for g in gradients) ** 0.5
+    if norm > largest:
+        for gradient in gradients:
+            gradient.mul_(largest / (norm + 1e-6))
+
+
+def _column(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))[:, None]
