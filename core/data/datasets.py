@@ -22,8 +22,8 @@ import pyarrow.parquet as pq
 
 from core.data.decoding import LONE_SURROGATE
 from core.data.labels import LabeledTexts
+from core.data.records import RejectedRow
 from core.data.splits import Splits
-from core.data.tables import RejectedRow
 from core.errors import UserError
 from core.home import home
 

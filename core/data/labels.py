@@ -1,15 +1,21 @@
 """A Table and a ColumnMapping become LabeledTexts."""
 
+from __future__ import annotations
+
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.data.names import LABEL_NAMES, SPLIT_NAMES, SPLIT_VALUES, TEXT_NAMES, TRAIN, folded
-from core.data.tables import RAW_CHARACTERS, RejectedRow, Table
+from core.data.records import RAW_CHARACTERS, RejectedRow
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.data.tables import Table
 
 SAMPLE_ROWS = 2_000
 # The names that mean a text or a label whatever the column holds; the others have to look like it too.
@@ -42,7 +48,7 @@ class LabeledTexts:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def take(self, indices: Iterable[int]) -> "LabeledTexts":
+    def take(self, indices: Iterable[int]) -> LabeledTexts:
         """The texts at these positions, in this order, with the same `label2id`."""
         chosen = list(indices)
         return LabeledTexts([self.texts[i] for i in chosen], [self.labels[i] for i in chosen], self.label2id)

@@ -1,8 +1,11 @@
 """LabeledTexts become train, validation and test: stratified, seeded, and no text in two of them."""
 
+from __future__ import annotations
+
 import math
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,8 +18,11 @@ from core.data.labels import (
     reject_rows,
 )
 from core.data.names import SPLIT_VALUES, TEST, TRAIN, VALIDATION, folded
-from core.data.tables import RejectedRow, Table
+from core.data.records import RejectedRow
 from core.errors import UserError
+
+if TYPE_CHECKING:
+    from core.data.tables import Table
 
 # A class with fewer different texts stays in train whole: it has none to spare.
 FEWEST_TEXTS_TO_SPLIT = 3

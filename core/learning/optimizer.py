@@ -41,7 +41,11 @@ class ModelAdamW:
         tables = {id(table.weight) for table in model.modules() if isinstance(table, nn.Embedding)}
         decayed = [p for p in self._parameters if p.ndim > 1 and id(p) not in tables]
         spared = [p for p in self._parameters if p.ndim <= 1 or id(p) in tables]
-        self._adamw = _adamw(decayed, spared, config)
+        groups = [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": spared, "weight_decay": 0.0},
+        ]
+        self._adamw = torch.optim.AdamW(groups, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
         self._scaler = scaler
         self._clipping = config.gradient_clipping
 
@@ -52,7 +56,8 @@ class ModelAdamW:
         self._scaler.unscale_(self._adamw)
         if self._clipping:
             torch.nn.utils.clip_grad_norm_(self._parameters, self._clipping)
-        _set_rate(self._adamw, learning_rate)
+        for group in self._adamw.param_groups:
+            group["lr"] = learning_rate
         self._scaler.step(self._adamw)
         self._scaler.update()
 
@@ -72,15 +77,12 @@ class EncoderAdamW:
     ) -> None:
         self._encoder = encoder
         self._head = list(head.parameters())
-        self._blocks = [nn.Parameter(block.values) for block in (encoder.matrices, encoder.vectors)]
-        matrices, vectors = self._blocks
-        self._adamw = _adamw(
-            [matrices, *(p for p in self._head if p.ndim > 1)],
-            [vectors, *(p for p in self._head if p.ndim <= 1)],
-            config,
-        )
-        self._words = WordRows(encoder.words, total_steps)
         self._clipping = config.gradient_clipping
+        self._decayed = _Moments(
+            [encoder.matrices.values, *(p for p in self._head if p.ndim > 1)], config.weight_decay
+        )
+        self._spared = _Moments([encoder.vectors.values, *(p for p in self._head if p.ndim <= 1)], 0.0)
+        self._words = WordRows(encoder.words, total_steps)
 
     def scale(self, loss: Tensor) -> Tensor:
         return loss
@@ -88,19 +90,50 @@ class EncoderAdamW:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         ids, rows = _summed(self._encoder.word_gradients)
-        blocks = [self._encoder.matrices.gradients, self._encoder.vectors.gradients]
-        gradients = [*blocks, rows, *(p.grad for p in self._head if p.grad is not None)]
+        decayed = [self._encoder.matrices.gradients, *(p.grad for p in self._head if p.ndim > 1)]
+        spared = [self._encoder.vectors.gradients, *(p.grad for p in self._head if p.ndim <= 1)]
         if self._clipping:
-            _clip(gradients, self._clipping)
-        for block, gradient in zip(self._blocks, blocks, strict=True):
-            block.grad = gradient
-        _set_rate(self._adamw, learning_rate)
-        self._adamw.step()
+            _clip([*decayed, *spared, rows], self._clipping)
+        self._decayed.step(decayed, learning_rate)
+        self._spared.step(spared, learning_rate)
         self._words.step(ids, rows, learning_rate)
         self._encoder.refresh()
 
     def settle(self) -> None:
         self._words.settle()
+
+
+class _Moments:
+    """AdamW's moments of some blocks, and torch's fused update of them.
+
+    The operation itself, since making a `torch.optim.AdamW` imports torch's compiler, which takes most of a
+    second.
+    """
+
+    def __init__(self, values: list[Tensor], weight_decay: float) -> None:
+        self._values = values
+        self._weight_decay = weight_decay
+        self._first = [torch.zeros_like(block) for block in values]
+        self._second = [torch.zeros_like(block) for block in values]
+        self._steps = [torch.zeros(()) for _ in values]
+
+    def step(self, gradients: list[Tensor], learning_rate: float) -> None:
+        torch._foreach_add_(self._steps, 1)
+        torch.ops.aten._fused_adamw_(
+            self._values,
+            gradients,
+            self._first,
+            self._second,
+            [],
+            self._steps,
+            lr=learning_rate,
+            beta1=BETA1,
+            beta2=BETA2,
+            weight_decay=self._weight_decay,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
 
 
 class WordRows:
@@ -166,19 +199,6 @@ class WordRows:
     def _put(self, ids: Tensor, first: Tensor, second: Tensor, values: Tensor) -> None:
         self._first[ids], self._second[ids], self.values[ids] = first, second, values
         self._touched_at[ids.numpy()] = self._step
-
-
-def _adamw(decayed: list[Tensor], spared: list[Tensor], config: TrainingConfig) -> torch.optim.AdamW:
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
-
-
-def _set_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
 
 
 def _summed(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

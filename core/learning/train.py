@@ -1,14 +1,14 @@
 """From splits to a judged classifier: the story of one training."""
 
+from __future__ import annotations
+
 import os
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
@@ -20,6 +20,9 @@ from core.learning.fit import Event, describe, fit
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
 from core.learning.networks import Network, load_finetuned, load_for_training
 from core.learning.tokenizer import TextTokenizer
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WEIGHTS = "model.safetensors"
 
@@ -133,6 +136,9 @@ def _set_up(config: TrainingConfig) -> _Setting:
 
 
 def _judge(splits: Splits, setting: _Setting, model_folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    # Imported late: the first training step does not wait for it.
+    import pandas as pd
+
     # In float32, so that the scores are those of the downloaded weights in any other program.
     network = load_finetuned(model_folder, replace(setting.hardware, precision="fp32"))
     scores: dict[str, Any] = {"validation": None, "test": None}
@@ -148,6 +154,8 @@ def _judge(splits: Splits, setting: _Setting, model_folder: Path) -> tuple[dict[
 def _score_split(
     name: str, texts: LabeledTexts, network: Network, setting: _Setting
 ) -> tuple[dict[str, Any], pd.DataFrame]:
+    import pandas as pd
+
     dataset = setting.encode(texts)
     probabilities = predict_probabilities(network, dataset)
     labels = [texts.id2label[i] for i in range(len(texts.id2label))]
