@@ -457,6 +457,12 @@ def show_notes(events: list[Event]) -> None:
             f"{count(started['truncated'], 'training text')} of {started['train_texts']:,} "
             "are longer than the max length and were cut."
         )
+    if started and "padding_to_longest" in started:
+        st.caption(
+            f"Texts of like length share a batch: {percent(started['padding'], 0)} of what is computed is "
+            f"padding, instead of {percent(started['padding_to_longest'], 0)} with all texts padded to the "
+            "longest."
+        )
 
 
 def show_curves(events: list[Event], baseline: float | None) -> None:

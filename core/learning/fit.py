@@ -139,6 +139,7 @@ def describe(train: EncodedDataset, config: TrainingConfig) -> Event:
         "train_texts": len(train),
         "truncated": train.truncated,
         "padding": padding_share(train.lengths, batches),
+        "padding_to_longest": padding_share(train.lengths, [np.arange(len(train))]),
     }
 
 

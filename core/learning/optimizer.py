@@ -20,6 +20,10 @@ HORIZON = 256
 """Steps after which a momentum that nothing feeds has faded to 1e-12 of itself."""
 
 
+MEAN_DELAY = 9
+"""Steps by which what a momentum still gives is late in the mean: the mean of a geometric series of β1."""
+
+
 class Optimizer(Protocol):
     """What turns a batch's gradients into new weights."""
 
@@ -145,8 +149,8 @@ class WordRows:
 
         m / √v · Σ_j rate(s + j) · (β1 / √β2)^j · √(1 - β2^(s+j)) / (1 - β1^(s+j))
 
-    which is the dense update but for ε, which is taken as it was at step s. A row that is never touched
-    has no moments and stays as it was, to the bit.
+    which is the dense update but for ε, which is added to √v as it is `MEAN_DELAY` steps after s. A row
+    that is never touched has no moments and stays as it was, to the bit.
 
     Args:
         values: float32 [rows, width], updated in place.
@@ -183,7 +187,7 @@ class WordRows:
         touched_at = self._touched_at[ids.numpy()]
         missed = self._step - touched_at
         first, second, values = self._first[ids], self._second[ids], self.values[ids]
-        epsilon = _column(EPSILON * np.sqrt(1 - BETA2**touched_at))
+        epsilon = _column(EPSILON * np.sqrt(1 - BETA2 ** (touched_at + MEAN_DELAY)))
         # Where nothing was ever touched the momentum is zero and so is the quotient, whatever the divisor.
         quotient = first / (second.sqrt() + epsilon.clamp_(min=1e-30))
         values.addcmul_(quotient, _column(self._missed[touched_at]), value=-1)

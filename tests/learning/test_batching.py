@@ -2,8 +2,15 @@ import numpy as np
 import torch
 
 from core.learning import catalogue
-from core.learning.batching import collate, encode, ordered_batches, padding_share, training_batches
-from core.learning.checkpoints import load_tokenizer
+from core.learning.batching import (
+    WIDTH_STEP,
+    collate,
+    encode,
+    ordered_batches,
+    padding_share,
+    training_batches,
+)
+from core.learning.tokenizer import TextTokenizer
 
 LENGTHS = np.random.default_rng(0).integers(3, 60, size=1000)
 
@@ -35,19 +42,32 @@ def test_batches_are_not_sorted_by_length():
 
 
 def test_encode_cuts_and_counts(tiny):
-    tokenizer = load_tokenizer(catalogue.resolve(tiny))
-    dataset = encode(["a fine day", "good " * 50, ""], [0, 1, 0], tokenizer, max_length=8)
+    dataset = encode(["a fine day", "good " * 50, ""], [0, 1, 0], TextTokenizer(catalogue.resolve(tiny), 8))
     assert dataset.lengths.tolist() == [5, 8, 2]
     assert dataset.truncated == 1
-    assert dataset.token_ids[0][0] == 2
-    assert all(ids[-1] == 3 for ids in dataset.token_ids)
+    assert dataset.tokens(0)[0] == 2
+    assert all(dataset.tokens(row)[-1] == 3 for row in range(3))
+    assert dataset.ids.size == 15
 
 
-def test_collate_pads_to_the_longest_of_the_batch(tiny):
-    tokenizer = load_tokenizer(catalogue.resolve(tiny))
-    dataset = encode(["a fine day", "day", "a fine good day we like"], [0, 1, 0], tokenizer, max_length=64)
+def test_encode_takes_no_texts_at_all(tiny):
+    dataset = encode([], [], TextTokenizer(catalogue.resolve(tiny), 8))
+    assert (len(dataset), dataset.ids.size) == (0, 0)
+
+
+def test_collate_pads_to_one_width(tiny):
+    texts = ["a fine day", "day", "a fine good day we like"]
+    dataset = encode(texts, [0, 1, 0], TextTokenizer(catalogue.resolve(tiny), 64))
     batch = collate(dataset, np.array([1, 0]))
-    assert batch["input_ids"].shape == (2, 5)
-    assert batch["input_ids"].dtype == batch["attention_mask"].dtype == torch.int64
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]]
-    assert batch["labels"].tolist() == [1, 0]
+    assert batch.ids.shape == (2, 2 * WIDTH_STEP)
+    assert batch.ids.dtype == batch.labels.dtype == torch.int64
+    assert batch.ids[0].tolist() == [*dataset.tokens(1), 0, 0, 0, 0, 0]
+    assert batch.padding.sum(dim=1).tolist() == [5, 3]
+    assert batch.labels.tolist() == [1, 0]
+
+
+def test_collate_of_equal_lengths_has_no_padding_and_no_text_is_wider_than_the_max_length(tiny):
+    dataset = encode(["good " * 9, "bad " * 9], [0, 1], TextTokenizer(catalogue.resolve(tiny), 7))
+    batch = collate(dataset, np.array([0, 1]))
+    assert batch.ids.shape == (2, 7)
+    assert batch.padding is None

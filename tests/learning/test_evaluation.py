@@ -4,8 +4,10 @@ from sklearn import metrics
 
 from core.learning import catalogue
 from core.learning.batching import encode
-from core.learning.checkpoints import Hardware, load_for_training, load_tokenizer
 from core.learning.evaluation import evaluate, predict_probabilities
+from core.learning.hardware import Hardware
+from core.learning.networks import load_for_training
+from core.learning.tokenizer import TextTokenizer
 
 NAMES = ["a", "b", "c"]
 
@@ -41,11 +43,12 @@ def test_a_class_that_does_not_occur_takes_nothing_from_macro_f1():
 def test_probabilities_come_in_the_order_of_the_texts(tiny):
     folder = catalogue.resolve(tiny)
     texts = ["a fine day", "we hate bad work and they like good work", "day"]
-    dataset = encode(texts, [0, 1, 0], load_tokenizer(folder), 64)
-    model = load_for_training(folder, {"bad": 0, "good": 1})
-    cpu = Hardware("cpu", "fp32", "test")
-    together = predict_probabilities(model, dataset, cpu)
+    tokenizer = TextTokenizer(folder, 64)
+    network = load_for_training(folder, {"bad": 0, "good": 1}, Hardware("cpu", "fp32", "test"), seed=1)
+    # Texts of this length are then computed one by one.
+    network.part_tokens = 12
+    together = predict_probabilities(network, encode(texts, [0, 1, 0], tokenizer))
     assert together.sum(axis=1) == pytest.approx([1, 1, 1])
     for i, text in enumerate(texts):
-        alone = predict_probabilities(model, encode([text], [0], load_tokenizer(folder), 64), cpu)
+        alone = predict_probabilities(network, encode([text], [0], tokenizer))
         assert together[i] == pytest.approx(alone[0], abs=1e-6)

@@ -1,0 +1,179 @@
+"""What others train with: the loop of the usual tutorial, and transformers' Trainer.
+
+Nothing of this project's engine is imported here, since importing it changes the environment.
+"""
+
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Sampler, TensorDataset
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.utils import logging as transformers_logging
+
+from tests.benchmarks.pace import Pace
+from tests.benchmarks.workload import Job, Rows, spread, wants_bf16
+
+SCORING_BATCH = 64
+
+transformers_logging.set_verbosity_error()
+
+
+def train_tutorial(job: Job, rows: Rows, pace: Pace) -> PreTrainedModel:
+    """The loop that tutorials show: all texts padded to the longest, float32, torch's AdamW as it comes."""
+    torch.manual_seed(job.seed)
+    tokenizer = AutoTokenizer.from_pretrained(job.model)
+    encoded = tokenizer(
+        rows.texts, padding=True, truncation=True, max_length=job.max_length, return_tensors="pt"
+    )
+    dataset = TensorDataset(encoded["input_ids"], encoded["attention_mask"], torch.tensor(rows.labels))
+    loader = DataLoader(dataset, batch_size=job.batch, shuffle=True)
+    model = _model(job, rows)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=job.learning_rate)
+
+    model.train()
+    pace.begin()
+    for _ in range(job.epochs):
+        total_loss = 0.0
+        for input_ids, attention_mask, labels in loader:
+            optimizer.zero_grad()
+            output = model(input_ids=input_ids, attention_mask=attention_mask, labels=labels)
+            output.loss.backward()
+            optimizer.step()
+            total_loss += output.loss.item()
+            if not pace.step_done(len(labels), int(attention_mask.sum())):
+                return model
+    return model
+
+
+def train_trainer(job: Job, rows: Rows, pace: Pace) -> PreTrainedModel:
+    """transformers' Trainer as it comes, or, for `trainer-best`, with its best settings for a processor."""
+    best = job.stack == "trainer-best"
+    # Before the model, as `model_init` would: it decides the new head.
+    torch.manual_seed(job.seed)
+    tokenizer = AutoTokenizer.from_pretrained(job.model)
+    encoded = tokenizer(rows.texts, truncation=True, max_length=job.max_length)
+    dataset = [
+        {**{name: encoded[name][i] for name in encoded}, "labels": label}
+        for i, label in enumerate(rows.labels)
+    ]
+    collator = _Counting(DataCollatorWithPadding(tokenizer))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = (_EvenTrainer if best and not job.whole else Trainer)(
+            model=_model(job, rows),
+            args=_arguments(job, folder, best),
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            data_collator=collator,
+            callbacks=[_Pacing(pace, collator.counts)],
+        )
+        trainer.train()
+    return trainer.model
+
+
+def predict(model: PreTrainedModel, job: Job, rows: Rows) -> list[int]:
+    """The class number of each text, by the model in float32."""
+    tokenizer = AutoTokenizer.from_pretrained(job.model)
+    model.eval()
+    answers: list[int] = []
+    with torch.inference_mode():
+        for start in range(0, len(rows.texts), SCORING_BATCH):
+            batch = tokenizer(
+                rows.texts[start : start + SCORING_BATCH],
+                padding=True,
+                truncation=True,
+                max_length=job.max_length,
+                return_tensors="pt",
+            )
+            answers += model(**batch).logits.argmax(dim=-1).tolist()
+    return answers
+
+
+class _Counting:
+    """A collator that writes down texts and real tokens of each batch it makes."""
+
+    def __init__(self, collate: DataCollatorWithPadding) -> None:
+        self._collate = collate
+        # Batches are made ahead of their step, and trained in the order in which they were made.
+        self.counts: deque[tuple[int, int]] = deque()
+
+    def __call__(self, features: list[dict[str, Any]]) -> Any:
+        self.counts.append((len(features), sum(len(feature["input_ids"]) for feature in features)))
+        return self._collate(features)
+
+
+class _Pacing(TrainerCallback):
+    """Lets the Trainer wait between two steps of one training."""
+
+    def __init__(self, pace: Pace, counts: deque[tuple[int, int]]) -> None:
+        self._pace = pace
+        self._counts = counts
+
+    def on_train_begin(self, args, state, control, **others) -> None:  # noqa: ANN001, ANN003
+        self._pace.begin()
+
+    def on_step_end(self, args, state, control, **others) -> None:  # noqa: ANN001, ANN003
+        control.should_training_stop |= not self._pace.step_done(*self._counts.popleft())
+
+
+class _EvenTrainer(Trainer):
+    """The Trainer with its own grouped batches in another order: see `spread`."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
+        sampler = super()._get_train_sampler(train_dataset)
+        return _EvenSampler(sampler, self.args.train_batch_size, sampler.lengths)
+
+
+class _EvenSampler(Sampler):
+    def __init__(self, grouped: Sampler, batch: int, lengths: list[int]) -> None:
+        self._grouped = grouped
+        self._batch = batch
+        self._lengths = lengths
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        rows = list(self._grouped)
+        batches = [rows[start : start + self._batch] for start in range(0, len(rows), self._batch)]
+        for batch in spread(batches, self._lengths):
+            yield from batch
+
+
+def _model(job: Job, rows: Rows) -> PreTrainedModel:
+    return AutoModelForSequenceClassification.from_pretrained(
+        job.model, num_labels=len(rows.label2id), dtype=torch.float32
+    )
+
+
+def _arguments(job: Job, folder: str | Path, best: bool) -> TrainingArguments:
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": job.batch,
+        "num_train_epochs": job.epochs,
+        "learning_rate": job.learning_rate,
+        "warmup_steps": job.warmup,
+        "seed": job.seed,
+        "report_to": "none",
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "use_cpu": True,
+    }
+    if best:
+        settings |= {
+            "train_sampling_strategy": "group_by_length",
+            "bf16": wants_bf16(job.precision),
+            "optim": "adamw_torch_fused",
+        }
+    return TrainingArguments(**settings)

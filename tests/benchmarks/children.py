@@ -1,0 +1,81 @@
+"""The stacks' processes: started one by one, at work in turn, stopped in between."""
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from tests.benchmarks.workload import PROJECT, Job
+
+
+class Child:
+    """A stack's process, loaded and warmed up.
+
+    Between orders it is stopped by a signal: threads that wait for work in a busy loop, as OpenMP's do, would
+    take the others' time.
+
+    Raises:
+        SystemExit: the process ended without an answer; with the last lines that it wrote.
+    """
+
+    def __init__(self, job: Job, environment: Mapping[str, str]) -> None:
+        self.job = job
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.benchmarks.stacks", json.dumps(asdict(job))],
+            cwd=PROJECT,
+            env=dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+
+    def answer(self) -> dict[str, Any]:
+        """What it says next; waits for it."""
+        line = self._process.stdout.readline()
+        if not line:
+            self._process.wait()
+            self._log.seek(0)
+            last = self._log.read().decode(errors="replace").splitlines()[-12:]
+            raise SystemExit("\n".join([f"{self.job.stack} ended without an answer:", *last]))
+        return json.loads(line)
+
+    def pause(self) -> None:
+        """Take it off the processor until it is asked again."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def work(self, seconds: float) -> dict[str, Any]:
+        """Let it work for at least so long, and take it off the processor again."""
+        self._order(seconds)
+        answer = self.answer()
+        self.pause()
+        return answer
+
+    def end(self) -> dict[str, Any]:
+        """Let it finish. Returns its last words."""
+        self._order(0)
+        answer = self.answer()
+        self.close()
+        return answer
+
+    def close(self) -> None:
+        """See the process off, whatever it does."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.stdin.close()
+            try:
+                self._process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._log.close()
+
+    def _order(self, seconds: float) -> None:
+        self._process.send_signal(signal.SIGCONT)
+        self._process.stdin.write(json.dumps({"seconds": seconds}) + "\n")
+        self._process.stdin.flush()

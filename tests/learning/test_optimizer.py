@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+
+from core.learning.config import TrainingConfig
+from core.learning.fit import learning_rate_factor
+from core.learning.optimizer import ModelAdamW, WordRows, _clip
+
+ROWS, WIDTH, STEPS = 40, 8, 400
+CONFIG = TrainingConfig(learning_rate=1e-2, warmup=0.1)
+
+
+def sparse_training(settle_at=(), scale=0.1):
+    """The same gradients for torch's AdamW over the whole table and for WordRows: the two tables."""
+    random = np.random.default_rng(0)
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(ROWS, WIDTH, generator=generator)
+    dense = torch.nn.Parameter(start.clone())
+    adamw = torch.optim.AdamW([dense], weight_decay=0.0, fused=True)
+    lazy = start.clone()
+    words = WordRows(lazy, STEPS)
+    for step in range(STEPS):
+        # Like words: the first rows come often, the last ones hardly ever, and the very last never.
+        ids = np.flatnonzero(random.random(ROWS - 3) < 0.5 / (1 + np.arange(ROWS - 3)))
+        gradients = scale * torch.randn(len(ids), WIDTH, generator=generator)
+        rate = CONFIG.learning_rate * learning_rate_factor(step, STEPS, CONFIG)
+        adamw.param_groups[0]["lr"] = rate
+        dense.grad = torch.zeros_like(dense)
+        dense.grad[ids] = gradients
+        adamw.step()
+        words.step(torch.from_numpy(ids), gradients, rate)
+        if step in settle_at:
+            words.settle()
+            assert torch.allclose(lazy, dense.detach(), atol=2e-5)
+    words.settle()
+    return start, dense.detach(), lazy
+
+
+def test_rows_updated_when_they_are_touched_end_as_with_adamw_over_the_whole_table():
+    start, dense, lazy = sparse_training()
+    # Rows move by up to 1 in all; what is left is float32's rounding of some hundred sums.
+    assert (dense - start).abs().max() > 0.3
+    assert torch.allclose(lazy, dense, atol=2e-5)
+
+
+def test_reading_the_rows_in_between_changes_nothing():
+    _, _, lazy = sparse_training()
+    _, _, read = sparse_training(settle_at=(3, 50, 51, 399))
+    assert torch.allclose(lazy, read, atol=2e-5)
+
+
+def test_rows_that_are_never_touched_stay_to_the_bit():
+    start, _, lazy = sparse_training()
+    assert torch.equal(lazy[-3:], start[-3:])
+    assert not torch.equal(lazy[0], start[0])
+
+
+def test_a_momentum_that_has_faded_is_not_made_up_for_twice():
+    words = WordRows(torch.zeros(2, 1), 2000)
+    dense = torch.nn.Parameter(torch.zeros(2, 1))
+    adamw = torch.optim.AdamW([dense], lr=1e-3, weight_decay=0.0, fused=True)
+    for step in range(1500):
+        # The second row comes in the first step and, long after its momentum has faded, in the last.
+        ids = torch.tensor([0, 1]) if step in (0, 1499) else torch.tensor([0])
+        dense.grad = torch.zeros(2, 1)
+        dense.grad[ids] = 1e-2
+        adamw.step()
+        words.step(ids, torch.full((len(ids), 1), 1e-2), 1e-3)
+    words.settle()
+    assert torch.allclose(words.values, dense.detach(), rtol=1e-4)
+
+
+def test_clipping_is_that_of_torch():
+    gradients = [torch.randn(5, 3), torch.randn(7)]
+    parameters = [torch.nn.Parameter(torch.zeros_like(g)) for g in gradients]
+    for largest in (100.0, 0.5):
+        ours = [g.clone() for g in gradients]
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient.clone()
+        torch.nn.utils.clip_grad_norm_(parameters, largest)
+        _clip(ours, largest)
+        for a, b in zip(ours, parameters, strict=True):
+            assert torch.allclose(a, b.grad, atol=1e-7)
+
+
+def test_weight_decay_spares_vectors_and_embeddings():
+    model = torch.nn.ModuleDict(
+        {"table": torch.nn.Embedding(5, 4), "linear": torch.nn.Linear(4, 4), "norm": torch.nn.LayerNorm(4)}
+    )
+    before = {name: value.detach().clone() for name, value in model.named_parameters()}
+    config = TrainingConfig(weight_decay=0.5)
+    optimizer = ModelAdamW(model, config, torch.amp.GradScaler("cpu", enabled=False))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step(0.1)
+    for name, value in model.named_parameters():
+        left = 0.95 if name == "linear.weight" else 1.0
+        assert torch.allclose(value, left * before[name]), name
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0])
+def test_small_and_large_gradients_alike(scale):
+    _, dense, lazy = sparse_training(scale=scale)
+    # Where moments come near AdamW's epsilon of 1e-8, a row that is left alone takes a mean measure of it.
+    assert torch.allclose(lazy, dense, atol=1e-3 if scale < 1e-3 else 2e-5)
