@@ -116,8 +116,8 @@ class BertEncoder:
         """Token ids [T] and their gradients [T, H], for every part of the present batch."""
         self._layers = self._views(self.matrices.working, self.vectors.working, self.vectors.values)
         self._gradients: list[_Layer] = []
-        self._product_gradients = torch.empty(0)
-        self._clean = True
+        self._parts = 0
+        self._earlier_parts = torch.empty(0)
 
     def parameters(self) -> dict[str, Tensor]:
         """Name → values of every weight, as a Hugging Face state dict has them; views, not copies."""
@@ -134,17 +134,23 @@ class BertEncoder:
 
     def allocate_gradients(self) -> None:
         """Make ready for `backward`."""
-        self.matrices.allocate_gradients()
-        self.vectors.allocate_gradients()
         # Products give their results in the working format.
-        self._product_gradients = self.matrices.gradients.to(self.working)
-        self._gradients = self._views(self._product_gradients, self.vectors.gradients, self.vectors.gradients)
+        self.matrices.allocate_gradients(self.working)
+        self.vectors.allocate_gradients(torch.float32)
+        vectors = self.vectors.gradients
+        self._gradients = self._views(self.matrices.gradients, vectors, vectors)
 
     def clear_gradients(self) -> None:
         """Begin a new batch."""
         self.vectors.gradients.zero_()
         self.word_gradients.clear()
-        self._clean = True
+        self._parts = 0
+
+    def matrix_gradients(self) -> Tensor:
+        """The gradients of `matrices.values`: in the working format, or in float32 after several parts."""
+        if self.working == torch.float32 or self._parts == 1:
+            return self.matrices.gradients
+        return self._earlier_parts + self.matrices.gradients
 
     def forward(
         self,
@@ -183,16 +189,15 @@ class BertEncoder:
         Args:
             gradient: float32 [B, H], of what `forward` returned.
         """
+        if self.working != torch.float32 and self._parts:
+            # A sum of many parts would lose too much in bfloat16.
+            last = self.matrices.gradients.float()
+            self._earlier_parts = last if self._parts == 1 else self._earlier_parts.add_(last)
         dx = gradient.to(self.working)
         for layer, gradients in zip(reversed(self._layers), reversed(self._gradients), strict=True):
             dx = self._layer_backward(layer, gradients, tape.layers.pop(), tape.ids.shape, dx)
         self._embed_backward(tape, dx)
-        if self.working != torch.float32:
-            if self._clean:
-                self.matrices.gradients.copy_(self._product_gradients)
-            else:
-                self.matrices.gradients.add_(self._product_gradients)
-        self._clean = False
+        self._parts += 1
 
     # Embeddings
 
@@ -383,8 +388,8 @@ class BertEncoder:
 
     def _linear_gradients(self, gradients: _Linear, x: Tensor, dy: Tensor) -> None:
         weight = gradients.weight
-        # In float32 these are the gradients themselves, to which a batch's later parts are added.
-        keep = 0 if self._clean or self.working != torch.float32 else 1
+        # In float32 the parts of a batch are added up where they are.
+        keep = 1 if self._parts and self.working == torch.float32 else 0
         torch.addmm(weight, dy.t(), x, beta=keep, out=weight)
         gradients.bias.add_(dy.sum(dim=0))
 

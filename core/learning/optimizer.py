@@ -24,6 +24,10 @@ MEAN_DELAY = 9
 """Steps by which what a momentum still gives is late in the mean: the mean of a geometric series of β1."""
 
 
+PIECE = 1 << 21
+"""Values updated at once: a float32 copy of all gradients would take as much memory as the weights do."""
+
+
 class Optimizer(Protocol):
     """What turns a batch's gradients into new weights."""
 
@@ -94,13 +98,12 @@ class EncoderAdamW:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         ids, rows = _summed(self._encoder.word_gradients)
-        decayed = [self._encoder.matrices.gradients, *(p.grad for p in self._head if p.ndim > 1)]
+        decayed = [self._encoder.matrix_gradients(), *(p.grad for p in self._head if p.ndim > 1)]
         spared = [self._encoder.vectors.gradients, *(p.grad for p in self._head if p.ndim <= 1)]
-        if self._clipping:
-            _clip([*decayed, *spared, rows], self._clipping)
-        self._decayed.step(decayed, learning_rate)
-        self._spared.step(spared, learning_rate)
-        self._words.step(ids, rows, learning_rate)
+        scale = _clip_scale([*decayed, *spared, rows], self._clipping) if self._clipping else 1.0
+        self._decayed.step(decayed, scale, learning_rate)
+        self._spared.step(spared, scale, learning_rate)
+        self._words.step(ids, rows.mul_(scale), learning_rate)
         self._encoder.refresh()
 
     def settle(self) -> None:
@@ -121,15 +124,31 @@ class _Moments:
         self._second = [torch.zeros_like(block) for block in values]
         self._steps = [torch.zeros(()) for _ in values]
 
-    def step(self, gradients: list[Tensor], learning_rate: float) -> None:
-        torch._foreach_add_(self._steps, 1)
+    def step(self, gradients: list[Tensor], scale: float, learning_rate: float) -> None:
+        """Update with gradients of any format times `scale`; they are not changed."""
+        for i, gradient in enumerate(gradients):
+            self._steps[i] += 1
+            blocks = (self._values[i], gradient, self._first[i], self._second[i])
+            for pieces in zip(*map(_pieces, blocks), strict=True):
+                self._update(*pieces, self._steps[i], scale, learning_rate)
+
+    def _update(
+        self,
+        values: Tensor,
+        gradient: Tensor,
+        first: Tensor,
+        second: Tensor,
+        steps: Tensor,
+        scale: float,
+        learning_rate: float,
+    ) -> None:
         torch.ops.aten._fused_adamw_(
-            self._values,
-            gradients,
-            self._first,
-            self._second,
+            [values],
+            [gradient.float() * scale],
+            [first],
+            [second],
             [],
-            self._steps,
+            [steps],
             lr=learning_rate,
             beta1=BETA1,
             beta2=BETA2,
@@ -212,12 +231,17 @@ def _summed(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     return ids, gradients.new_zeros(len(ids), gradients.shape[1]).index_add_(0, places, gradients)
 
 
-def _clip(gradients: list[Tensor], largest: float) -> None:
-    # A dot product of each block with itself: torch's norms read a block less quickly.
-    norm = sum(torch.dot(g.flatten(), g.flatten()).item() for g in gradients) ** 0.5
-    if norm > largest:
-        for gradient in gradients:
-            gradient.mul_(largest / (norm + 1e-6))
+def _clip_scale(gradients: list[Tensor], largest: float) -> float:
+    """What to multiply the gradients by so that their common norm is at most `largest`."""
+    # Dot products of blocks with themselves: torch's norms read a block less quickly.
+    floats = (piece.float() for block in gradients for piece in _pieces(block))
+    norm = sum(torch.dot(piece, piece).item() for piece in floats) ** 0.5
+    return largest / (norm + 1e-6) if norm > largest else 1.0
+
+
+def _pieces(block: Tensor) -> tuple[Tensor, ...]:
+    """A block as views of at most `PIECE` values."""
+    return block.view(-1).split(PIECE)
 
 
 def _column(values: np.ndarray) -> Tensor:

@@ -9,7 +9,7 @@ _ALIGNMENT = 32
 
 
 class FlatParameters:
-    """Weights of several shapes side by side in one float32 tensor, and their gradients in another.
+    """Weights of several shapes side by side in one float32 tensor, and their gradients in another one.
 
     `working` is what matrix products read: a copy of `values` in a shorter format, or `values` itself.
 
@@ -29,9 +29,9 @@ class FlatParameters:
         self.working = self.values if working == torch.float32 else torch.zeros(end, dtype=working)
         self.gradients = torch.empty(0)
 
-    def allocate_gradients(self) -> None:
+    def allocate_gradients(self, dtype: torch.dtype) -> None:
         """Make room for gradients; a network that only answers needs none."""
-        self.gradients = torch.zeros_like(self.values)
+        self.gradients = torch.zeros_like(self.values, dtype=dtype)
 
     def view(self, block: torch.Tensor, *names: str) -> torch.Tensor:
         """A weight's part of a block as long as `values`, in the weight's shape.

@@ -101,11 +101,9 @@ def test_logits_equal_those_of_transformers(pair):
 def gradients(network):
     """Name → gradient, of everything that the last batch gave."""
     encoder = network._encoder
-    found = {
-        name: block.view(block.gradients, name)
-        for block in (encoder.matrices, encoder.vectors)
-        for name in block.shapes
-    }
+    matrices, vectors = encoder.matrix_gradients().float(), encoder.vectors.gradients
+    found = {name: encoder.matrices.view(matrices, name) for name in encoder.matrices.shapes}
+    found |= {name: encoder.vectors.view(vectors, name) for name in encoder.vectors.shapes}
     words = torch.zeros_like(encoder.words)
     for ids, rows in encoder.word_gradients:
         words.index_add_(0, ids, rows)
