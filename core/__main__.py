@@ -21,6 +21,7 @@ from core.data.splits import SplitPlan, split_with_files
 from core.data.tables import Limits, RejectedRow, Table, read_table
 from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
+from core.learning.suggestions import SUGGESTED, suggest
 from core.runs import bundle, queue, store
 from core.runs.store import Run
 from core.words import count
@@ -64,7 +65,7 @@ def train(options: argparse.Namespace) -> int:
     splits = split_with_files(labeled, parts["validation"], parts["test"], SplitPlan(seed=options.seed))
     source = {"file": options.data.name, "text": list(options.text), "label": options.label}
     dataset = save_dataset(options.data.stem, splits, rejected, source)
-    run = queue.submit(_config(options), dataset)
+    run = queue.submit(_config(options, splits.train), dataset)
     print(f"run {run.id} in {run.folder}", file=sys.stderr)
     _follow(run)
     return _tell_result(run, options.json)
@@ -163,9 +164,14 @@ def _tell_rejected(rejected: Sequence[RejectedRow], where: str = "the files") ->
         )
 
 
-def _config(options: argparse.Namespace) -> TrainingConfig:
+def _config(options: argparse.Namespace, train: LabeledTexts) -> TrainingConfig:
     given = {field.name: getattr(options, field.name) for field in fields(TrainingConfig)}
-    return replace(TrainingConfig(), **{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    start = suggest(given.get("model", TrainingConfig.model), len(train), len(train.label2id))
+    config = replace(start, **given)
+    if chosen := [f"{name} {getattr(start, name):g}" for name in SUGGESTED if name not in given]:
+        print(f"suggested for this model and data: {', '.join(chosen)}", file=sys.stderr)
+    return config
 
 
 def _follow(run: Run) -> None:
@@ -301,7 +307,8 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
     """One option per setting, so that nothing can be set on the page alone."""
     for field in fields(TrainingConfig):
         default = field.default
-        words: dict[str, Any] = {"help": f"default {default}"}
+        suggested = ", unless model and data suggest another" if field.name in SUGGESTED else ""
+        words: dict[str, Any] = {"help": f"default {default}{suggested}"}
         if isinstance(default, bool):
             words["action"] = "store_true"
         else:

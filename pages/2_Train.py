@@ -12,6 +12,7 @@ from core.errors import UserError
 from core.learning import catalogue
 from core.learning import config as settings
 from core.learning.config import CHOICES, TUTORIAL, TrainingConfig
+from core.learning.suggestions import SUGGESTED, suggest
 from core.runs import engines, queue, store
 from core.runs.events import Event
 from core.runs.store import Run, RunState
@@ -100,7 +101,10 @@ def chosen_run() -> tuple[Run | None, UserError | None]:
 def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
     dataset = choose_dataset(datasets, run)
     model = choose_model()
+    suggested = suggest(model, dataset.counts["train"], len(dataset.label2id))
+    follow(suggested)
     values = ask_numbers(BASIC)
+    say_suggested(suggested, values, dataset)
     start_place = st.container()
     with st.expander("Advanced"):
         values |= ask_advanced()
@@ -108,7 +112,7 @@ def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
         st.button(
             "As in the tutorial", type="tertiary", on_click=fill_in, args=(TUTORIAL,), help=TUTORIAL_HELP
         )
-        st.button("Defaults", type="tertiary", on_click=fill_in, args=(DEFAULTS,))
+        st.button("Suggested", type="tertiary", on_click=fill_in, args=(suggested,))
     with start_place:
         offer_start(dataset, TrainingConfig(model=model, **values), run)
         show_device()
@@ -191,6 +195,27 @@ def fill_in(config: TrainingConfig) -> None:
     for name, value in settings.to_dict(config).items():
         if name != "model":
             st.session_state[key(name)] = value
+
+
+def follow(suggested: TrainingConfig) -> None:
+    """Fill in what suits the data set and the model, where a person left the last suggestion as it was."""
+    last = st.session_state.get("suggested", {})
+    for name in SUGGESTED:
+        value = getattr(suggested, name)
+        if st.session_state.get(key(name), last.get(name)) == last.get(name):
+            st.session_state[key(name)] = value
+    st.session_state["suggested"] = {name: getattr(suggested, name) for name in SUGGESTED}
+
+
+def say_suggested(suggested: TrainingConfig, values: dict[str, Any], dataset: Dataset) -> None:
+    words = f"{count(dataset.counts['train'], 'text')} in {count(len(dataset.label2id), 'class', 'classes')}"
+    if all(values[name] == getattr(suggested, name) for name in BASIC):
+        st.caption(f"Suggested for {words} and this model.")
+    else:
+        st.caption(
+            f"Suggested for {words} and this model: {count(suggested.epochs, 'epoch')}, batches of "
+            f"{suggested.batch_size}, learning rate {suggested.learning_rate:g}."
+        )
 
 
 def offer_start(dataset: Dataset, config: TrainingConfig, run: Run | None) -> None:

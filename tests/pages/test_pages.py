@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from core.data.datasets import list_datasets
 from core.data.sample import read_sample
 from core.data.uploads import keep_upload
 from core.learning.config import TUTORIAL, TrainingConfig
+from core.learning.suggestions import suggest
 from core.runs import engines, store
 from core.words import STATUS
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
@@ -331,7 +333,8 @@ def test_start_submits_exactly_the_settings_on_the_page():
     button(app, "Start").click().run()
     clean(app)
     (run,) = store.list_runs()
-    assert run.config == TrainingConfig(epochs=7, class_weights=True, schedule="cosine")
+    start = suggest("bundled", data.counts["train"], len(data.label2id))
+    assert run.config == replace(start, epochs=7, class_weights=True, schedule="cosine")
     assert run.dataset_id == data.id
     assert app.query_params["run"] == run.id
 
@@ -342,6 +345,27 @@ def test_the_tutorials_settings_are_one_click():
     button(app, "As in the tutorial").click().run()
     button(app, "Start").click().run()
     assert store.list_runs()[0].config == TUTORIAL
+
+
+def test_the_sidebar_starts_from_what_suits_the_data_and_leaves_what_a_person_chose(monkeypatch):
+    few, many = make_dataset("Few"), make_dataset("Many")
+    counts = {few.id: 100, many.id: 50_000}
+
+    def listed():
+        return [replace(data, counts=data.counts | {"train": counts[data.id]}) for data in list_datasets()]
+
+    monkeypatch.setattr("core.data.datasets.list_datasets", listed)
+    app = open_page(TRAIN, dataset=few.id)
+    assert app.number_input(key="setting_epochs").value == suggest("bundled", 100, 3).epochs == 10
+    assert "Suggested for 100 texts in 3 classes and this model." in words(app)
+    app.number_input(key="setting_epochs").set_value(4).run()
+    assert "and this model: 10 epochs, batches of 16, learning rate 0.0002." in words(app)
+    app.selectbox[0].set_value(many.id).run()
+    clean(app)
+    assert app.number_input(key="setting_epochs").value == 4
+    assert app.number_input(key="setting_learning_rate").value == 1e-4
+    button(app, "Suggested").click().run()
+    assert app.number_input(key="setting_epochs").value == suggest("bundled", 50_000, 3).epochs == 3
 
 
 def test_all_settings_out_of_range_are_named_at_once_and_block_the_start():

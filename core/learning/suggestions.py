@@ -1,0 +1,41 @@
+"""Settings to begin with, by the size of the model and of the data. Standard library only.
+
+What they rest on is in the README: `python -m tests.benchmarks.defaults`, judged on validation texts.
+"""
+
+import math
+
+from core.learning import catalogue
+from core.learning.config import TrainingConfig
+
+SMALL_MODEL = 40_000_000
+"""Parameters up to which a model counts as small: MiniLM learns at rates that ruin a BERT base."""
+
+FEW_TEXTS_PER_CLASS = 500
+"""Training texts per class below which twice the learning rate was better."""
+
+ENOUGH_TEXTS = 3_000
+"""Training texts above which three epochs were enough; fewer texts are seen more often, up to ten times."""
+
+
+SUGGESTED = ("learning_rate", "epochs")
+"""The settings that depend on model and data."""
+
+
+def suggest(model: str, texts: int, classes: int) -> TrainingConfig:
+    """Settings that suit a model and a data set.
+
+    Args:
+        model: name in the catalogue.
+        texts: training texts.
+        classes: of the labels.
+
+    Raises:
+        UserError: unknown model.
+    """
+    small = 0 < catalogue.find(model).parameters <= SMALL_MODEL
+    few = texts < FEW_TEXTS_PER_CLASS * classes
+    # Of the larger models only what the BERT paper recommends is known: 2e-5 to 5e-5.
+    rate = (2e-4 if few else 1e-4) if small else (5e-5 if few else 3e-5)
+    epochs = min(10, max(3, math.ceil(3 * ENOUGH_TEXTS / max(1, texts))))
+    return TrainingConfig(model=model, learning_rate=rate, epochs=epochs)
