@@ -174,6 +174,14 @@ def _config(options: argparse.Namespace, train: LabeledTexts) -> TrainingConfig:
     return config
 
 
+def resume(options: argparse.Namespace) -> int:
+    """Let an interrupted run go on, and follow it to its end."""
+    run = store.find_run(options.run)
+    queue.resume(run)
+    _follow(run)
+    return _tell_result(run, options.json)
+
+
 def _follow(run: Run) -> None:
     """Show the run's progress until it ends; Ctrl-C asks it to stop and goes on watching."""
 
@@ -184,7 +192,8 @@ def _follow(run: Run) -> None:
     previous = signal.signal(signal.SIGINT, ask)
     try:
         with tqdm(unit=" steps", file=sys.stderr) as bar:
-            while store.state(run).live:
+            # A lost run is about to be resumed, or to be called interrupted.
+            while store.state(run).live or store.is_lost(run):
                 # Should the worker have been lost, the next look starts another.
                 queue.ensure_worker()
                 _show_progress(bar, run)
@@ -278,6 +287,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("run", metavar="RUN")
     command.add_argument("--format", choices=bundle.FORMATS, required=True)
     command.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+    command = _command(commands, "resume", resume)
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("--json", action="store_true", help="last line of output: one JSON object")
 
     _command(commands, "runs", runs).add_argument("--json", action="store_true")
     _command(commands, "device", device).add_argument("--json", action="store_true")

@@ -438,6 +438,8 @@ def show_result(run: Run, state: RunState) -> None:
             st.switch_page(RUNS_PAGE, query_params={"run": run.id})
         if store.model_folder(run) and st.button("Try it", icon=":material/label:"):
             st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+        if state.status == "interrupted":
+            offer_resume(run)
         if state.status != "finished":
             offer_again(run)
         share(run)
@@ -447,7 +449,9 @@ def show_failure(run: Run, state: RunState) -> None:
     box = st.warning if state.status in ("stopped", "interrupted") else st.error
     box(say(state), icon=STATUS[state.status].icon)
     if state.status != "damaged":
-        offer_again(run, primary=True)
+        if state.status == "interrupted":
+            offer_resume(run)
+        offer_again(run, primary=state.status != "interrupted")
     elif st.button("Open it under Runs", icon=":material/insights:"):
         st.switch_page(RUNS_PAGE, query_params={"run": run.id})
 
@@ -455,6 +459,16 @@ def show_failure(run: Run, state: RunState) -> None:
 def say(state: RunState) -> str:
     words = escape_markdown(state.reason)
     return f"{words}\n\n**What to do:** {escape_markdown(state.remedy)}" if state.remedy else words
+
+
+def offer_resume(run: Run) -> None:
+    if st.button("Resume", type="primary", icon=":material/resume:", help="Goes on from the last snapshot."):
+        try:
+            queue.resume(run)
+        except UserError as error:
+            st.error(explain(error))
+            return
+        st.rerun()
 
 
 def offer_again(run: Run, primary: bool = False) -> None:

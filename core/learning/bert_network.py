@@ -98,6 +98,23 @@ class BertNetwork:
         self._encoder.allocate_gradients()
         return EncoderAdamW(self._encoder, self._head, config, total_steps)
 
+    def state(self) -> dict[str, Tensor]:
+        # The optimizer has the words: it knows which of them have changed.
+        return {
+            "matrices": self._encoder.matrices.values,
+            "vectors": self._encoder.vectors.values,
+            "random": torch.get_rng_state(),
+            **{f"head.{name}": value for name, value in self._head.state_dict().items()},
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self._encoder.matrices.values.copy_(state["matrices"])
+        self._encoder.vectors.values.copy_(state["vectors"])
+        self._encoder.refresh()
+        self._head.load_state_dict({name: state[f"head.{name}"] for name in self._head.state_dict()})
+        torch.set_rng_state(state["random"])
+
     def save(self, folder: Path) -> None:
         text = json.dumps(self._config, indent=2, ensure_ascii=False)
         (folder / "config.json").write_text(text, encoding="utf-8")

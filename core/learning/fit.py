@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from core.learning.evaluation import EvaluationReport, evaluate, predict_probabi
 from core.learning.memory import MicroBatch
 from core.learning.networks import Network
 from core.learning.optimizer import Optimizer
+from core.learning.snapshots import Snapshots, State
 
 REPORT_SECONDS = 0.5
 """Shortest time between two step events."""
@@ -53,6 +54,8 @@ def fit(
     report: Callable[[Event], None],
     should_stop: Callable[[], bool],
     keep: Callable[[Network], None],
+    snapshots: Snapshots,
+    resume: State | None = None,
 ) -> FitResult:
     """Train the network in place and keep its best weights.
 
@@ -61,6 +64,9 @@ def fit(
         report: receives one event at a time (`step`, `evaluated`, `note`).
         should_stop: asked before every step; True ends the training and keeps the best weights so far.
         keep: stores the network's weights as the best so far.
+        snapshots: takes the training's whole state now and then.
+        resume: goes on from this state of a training with the same data and settings; the network is
+            freshly loaded. On the CPU the end is the same, to the bit, as without the interruption.
 
     Raises:
         UserError: the loss is no longer finite, or one text alone does not fit into memory.
@@ -71,12 +77,17 @@ def fit(
     stepper = Stepper(network, train, config, steps_per_epoch * config.epochs)
     meter = _Meter(steps_per_epoch * config.epochs, len(evaluation_steps) * config.epochs)
     best = _Best(network, validation, config, stepper.optimizer, report, keep)
-    stopped = converged = False
+    parts: dict[str, Any] = {"stepper": stepper, "meter": meter, "best": best}
+    if resume:
+        _restore(resume, network, parts)
+    stopped, converged = False, best.exhausted
 
-    for epoch in range(config.epochs):
-        for i, rows in enumerate(training_batches(train.lengths, config.batch_size, config.seed, epoch), 1):
+    for epoch in range(stepper.steps // steps_per_epoch, config.epochs):
+        batches = training_batches(train.lengths, config.batch_size, config.seed, epoch)
+        done = stepper.steps - epoch * steps_per_epoch
+        for i, rows in enumerate(batches[done:], done + 1):
             stopped = should_stop()
-            if stopped:
+            if stopped or converged:
                 break
             position = epoch + i / steps_per_epoch
             evaluation_due = i in evaluation_steps
@@ -96,8 +107,8 @@ def fit(
                 with meter.evaluation():
                     best.update(meter.steps, position)
                 converged = best.exhausted
-                if converged:
-                    break
+            if snapshots.due():
+                snapshots.take(_state(network, parts))
         if stopped or converged:
             break
 
@@ -114,6 +125,24 @@ def fit(
         samples_per_second=meter.samples / meter.train_seconds if meter.steps else 0.0,
         tokens_per_second=meter.tokens / meter.train_seconds if meter.steps else 0.0,
     )
+
+
+def _state(network: Network, parts: dict[str, Any]) -> State:
+    stepper = parts["stepper"]
+    tensors = {f"network.{name}": value for name, value in network.state().items()}
+    tensors |= {f"optimizer.{name}": value for name, value in stepper.optimizer.state().items()}
+    return State(stepper.steps, tensors, {name: part.values() for name, part in parts.items()})
+
+
+def _restore(state: State, network: Network, parts: dict[str, Any]) -> None:
+    def of(owner: str) -> dict[str, torch.Tensor]:
+        prefix = f"{owner}."
+        return {n.removeprefix(prefix): value for n, value in state.tensors.items() if n.startswith(prefix)}
+
+    parts["stepper"].optimizer.load_state(of("optimizer"))
+    network.load_state(of("network"))
+    for name, part in parts.items():
+        part.load_values(state.values[name])
 
 
 def learning_rate_factor(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -193,6 +222,22 @@ class Stepper:
             raise _diverged(f"a training loss of {loss}", self.config)
         return loss, correct
 
+    def values(self) -> dict[str, Any]:
+        """What a snapshot keeps beside the tensors."""
+        return {
+            "steps": self.steps,
+            "part_size": self.micro.size,
+            "loss_sum": self.loss_sum.item(),
+            "correct": self.correct.item(),
+        }
+
+    def load_values(self, values: dict[str, Any]) -> None:
+        """Go on from what `values` gave."""
+        self.steps = values["steps"]
+        self.micro.size = values["part_size"]
+        self.loss_sum.fill_(values["loss_sum"])
+        self.correct.fill_(values["correct"])
+
     def _learn(self, rows: np.ndarray, batch_weight: float) -> None:
         batch = collate(self.train, rows)
         labels = batch.labels.to(self.network.device)
@@ -240,6 +285,17 @@ class _Best:
         """Whether early stopping is on and its patience is at an end."""
         return 0 < self.config.early_stopping <= self.without_gain
 
+    def values(self) -> dict[str, Any]:
+        """What a snapshot keeps."""
+        scores = asdict(self.scores) if self.scores else None
+        return {"scores": scores, "step": self.step, "without_gain": self.without_gain}
+
+    def load_values(self, values: dict[str, Any]) -> None:
+        """Go on from what `values` gave."""
+        self.scores = EvaluationReport(**values["scores"]) if values["scores"] else None
+        self.step = values["step"]
+        self.without_gain = values["without_gain"]
+
     def update(self, step: int, epoch: float) -> None:
         """Score the present weights and keep them when they are the best so far."""
         self.optimizer.settle()
@@ -279,6 +335,8 @@ class _Best:
 class _Meter:
     """Counts steps, texts and tokens, and tells the speed and the time left."""
 
+    _COUNTS = ("steps", "samples", "tokens", "evaluations", "train_seconds", "evaluation_seconds")
+
     def __init__(self, total_steps: int, total_evaluations: int) -> None:
         self.total_steps = total_steps
         self.total_evaluations = total_evaluations
@@ -286,6 +344,16 @@ class _Meter:
         self.train_seconds = self.evaluation_seconds = 0.0
         self._reported_at = -math.inf
         self._reported = (0, 0, 0, 0.0)
+
+    def values(self) -> dict[str, Any]:
+        """What a snapshot keeps."""
+        return {name: getattr(self, name) for name in self._COUNTS} | {"reported": self._reported}
+
+    def load_values(self, values: dict[str, Any]) -> None:
+        """Go on from what `values` gave."""
+        for name in self._COUNTS:
+            setattr(self, name, values[name])
+        self._reported = tuple(values["reported"])
 
     def report_due(self) -> bool:
         return time.perf_counter() - self._reported_at >= REPORT_SECONDS

@@ -61,6 +61,18 @@ class HubNetwork:
         scaler = torch.amp.GradScaler(self.device, enabled=self._hardware.precision == "fp16")
         return ModelAdamW(self._model, config, scaler)
 
+    def state(self) -> dict[str, torch.Tensor]:
+        state = {f"model.{name}": value for name, value in self._model.state_dict().items()}
+        if self.device == "cuda":
+            state["random.cuda"] = torch.cuda.get_rng_state()
+        return state | {"random": torch.get_rng_state()}
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        self._model.load_state_dict({name: state[f"model.{name}"] for name in self._model.state_dict()})
+        torch.set_rng_state(state["random"])
+        if self.device == "cuda":
+            torch.cuda.set_rng_state(state["random.cuda"])
+
     def save(self, folder: Path) -> None:
         self._model.save_pretrained(folder)
 

@@ -44,6 +44,12 @@ class Network(Protocol):
     def optimizer(self, config: TrainingConfig, total_steps: int) -> Optimizer:
         """What will update the weights."""
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """Weights and random states: with the optimizer's state, what the next training step depends on."""
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave, in a network freshly loaded from the same folder."""
+
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors as transformers reads them."""
 

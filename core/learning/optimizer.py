@@ -40,6 +40,12 @@ class Optimizer(Protocol):
     def settle(self) -> None:
         """Carry out what was put off; before weights are read."""
 
+    def state(self) -> dict[str, Tensor]:
+        """What the next step depends on beside weights and gradients."""
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave, in a fresh optimizer of a fresh network."""
+
 
 class ModelAdamW:
     """For any torch module, on any device."""
@@ -71,6 +77,29 @@ class ModelAdamW:
 
     def settle(self) -> None:
         pass
+
+    def state(self) -> dict[str, Tensor]:
+        state = {
+            f"{i}.{name}": value
+            for i, parameter in enumerate(self._all())
+            for name, value in self._adamw.state[parameter].items()
+        }
+        return state | {"scale": torch.tensor(self._scaler.get_scale())}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        for i, parameter in enumerate(self._all()):
+            self._adamw.state[parameter] = {
+                # torch's fused update wants the count of steps where the parameter is.
+                name: state[f"{i}.{name}"].to(parameter.device).clone()
+                for name in ("step", "exp_avg", "exp_avg_sq")
+                if f"{i}.{name}" in state
+            }
+        if self._scaler.is_enabled():
+            scale = state["scale"].item()
+            self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": scale})
+
+    def _all(self) -> list[Tensor]:
+        return [parameter for group in self._adamw.param_groups for parameter in group["params"]]
 
 
 class EncoderAdamW:
@@ -109,6 +138,15 @@ class EncoderAdamW:
     def settle(self) -> None:
         self._words.settle()
 
+    def state(self) -> dict[str, Tensor]:
+        parts = {"decayed": self._decayed, "spared": self._spared, "words": self._words}
+        return {f"{part}.{name}": value for part, of in parts.items() for name, value in of.state().items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        for part, of in {"decayed": self._decayed, "spared": self._spared, "words": self._words}.items():
+            prefix = f"{part}."
+            of.load_state({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
+
 
 class _Moments:
     """AdamW's moments of some blocks, and torch's fused update of them.
@@ -123,6 +161,15 @@ class _Moments:
         self._first = [torch.zeros_like(block) for block in values]
         self._second = [torch.zeros_like(block) for block in values]
         self._steps = [torch.zeros(()) for _ in values]
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and counts, not the values: views, not copies."""
+        tensors = {"first": self._first, "second": self._second, "steps": self._steps}
+        return {f"{name}.{i}": value for name, values in tensors.items() for i, value in enumerate(values)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        for name, value in self.state().items():
+            value.copy_(state[name])
 
     def step(self, gradients: list[Tensor], scale: float, learning_rate: float) -> None:
         """Update with gradients of any format times `scale`; they are not changed."""
@@ -201,6 +248,28 @@ class WordRows:
         late = (self._touched_at > 0) & (self._touched_at < self._step)
         ids = torch.from_numpy(np.flatnonzero(late))
         self._put(ids, *self._made_up(ids))
+
+    def state(self) -> dict[str, Tensor]:
+        """Values and moments of the touched rows; the others are as the pre-trained model has them."""
+        ids = torch.from_numpy(np.flatnonzero(self._touched_at))
+        return {
+            "ids": ids,
+            "values": self.values[ids],
+            "first": self._first[ids],
+            "second": self._second[ids],
+            "touched_at": torch.from_numpy(self._touched_at)[ids],
+            "missed": torch.from_numpy(self._missed),
+            "step": torch.tensor(self._step),
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        ids = state["ids"]
+        self.values[ids], self._first[ids], self._second[ids] = (
+            state[name] for name in ("values", "first", "second")
+        )
+        self._touched_at[ids.numpy()] = state["touched_at"].numpy()
+        self._missed[:] = state["missed"].numpy()
+        self._step = int(state["step"])
 
     def _made_up(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         touched_at = self._touched_at[ids.numpy()]

@@ -19,6 +19,7 @@ from core.learning.evaluation import evaluate, predict_probabilities
 from core.learning.fit import Event, describe, fit
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
 from core.learning.networks import Network, load_finetuned, load_for_training
+from core.learning.snapshots import Snapshots, newest
 from core.learning.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def train_classifier(
     model_folder: Path,
     report: Callable[[Event], None],
     should_stop: Callable[[], bool],
+    snapshots_folder: Path | None = None,
 ) -> TrainingOutcome | None:
     """Fine-tune a pre-trained encoder, keep its best weights in `model_folder`, and score them.
 
@@ -74,6 +76,8 @@ def train_classifier(
             there are weights worth keeping, and is replaced in one piece by better ones.
         report: receives one event at a time.
         should_stop: asked before every step.
+        snapshots_folder: where the training's state is kept now and then; when there is one in it, the
+            training goes on from there. None keeps none.
 
     Returns:
         The outcome; None when it was stopped before the first step, so that there are no weights.
@@ -86,12 +90,17 @@ def train_classifier(
     train = setting.encode(splits.train)
     validation = setting.encode(splits.validation) if len(splits.validation) else None
     network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
-    report({"type": "started", **setting.facts(), **describe(train, config)})
+    state, damages = newest(snapshots_folder) if snapshots_folder else (None, [])
+    done = state.step if state else 0
+    report({"type": "started", "step": done, **setting.facts(), **describe(train, config)})
+    for message in [*damages, *([f"Gone on from the snapshot of step {done:,}."] if done else [])]:
+        report({"type": "note", "message": message})
 
     def keep(network: Network) -> None:
         save_model(network, setting.tokenizer, model_folder)
 
-    result = fit(network, train, validation, config, report, should_stop, keep)
+    taken = Snapshots(snapshots_folder, report)
+    result = fit(network, train, validation, config, report, should_stop, keep, taken, state)
     if result.best_step == 0:
         return None
     del network

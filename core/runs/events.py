@@ -1,8 +1,10 @@
 """What happens in a run, one JSON object per line. Standard library only.
 
-Types, in order of appearance: `queued`; `started`; then `step`, `evaluated` and `note` as they come;
-`interrupted` when the process ended without a word; and last exactly one of `finished`, `failed`
-(with `reason` and `remedy`) and `stopped`. Every event has `type` and `time` (seconds since 1970).
+Types, in order of appearance: `queued`; `started`; then `step`, `evaluated`, `snapshot` and `note` as they
+come; `interrupted` when the process ended without a word (`resumes` says whether the run goes on by itself;
+a person resumes it with another `queued`), then another `started`, whose `step` tells how many steps were
+done; and last exactly one of `finished`, `failed` (with `reason` and `remedy`) and `stopped`. Every event
+has `type` and `time` (seconds since 1970).
 """
 
 import json
@@ -15,6 +17,9 @@ Event = dict[str, Any]
 
 FINAL = ("finished", "failed", "stopped")
 """The types that end a run for good."""
+
+TURNS = (*FINAL, "queued", "started", "interrupted")
+"""The types of which the last one tells what a run does."""
 
 
 class EventLog:
@@ -49,6 +54,16 @@ def read_events(path: Path) -> list[Event]:
     except FileNotFoundError:
         return []
     return parse_events(content)
+
+
+def without_undone(events: list[Event]) -> list[Event]:
+    """The events without the steps that an interruption undid: those behind the step it went on from."""
+    kept: list[Event] = []
+    for event in events:
+        if event["type"] == "started":
+            kept = [earlier for earlier in kept if earlier.get("step", 0) <= event.get("step", 0)]
+        kept.append(event)
+    return kept
 
 
 def parse_events(content: bytes) -> list[Event]:

@@ -3,6 +3,7 @@
 from filelock import FileLock, Timeout
 
 from core.data.datasets import Dataset
+from core.errors import UserError
 from core.home import home
 from core.learning import catalogue
 from core.learning.config import TrainingConfig, check
@@ -31,6 +32,25 @@ def submit_again(run: Run) -> Run:
     return again
 
 
+def resume(run: Run) -> None:
+    """Let a run whose process was lost go on from its last snapshot, or from the beginning without one.
+
+    Raises:
+        UserError: the run was not interrupted.
+    """
+    with FileLock(run.folder / "run.lock", timeout=1):
+        if store.state_unattended(run).status != "interrupted":
+            raise UserError(
+                "a run that was interrupted",
+                f"a run that is {store.state_unattended(run).status}",
+                "Start it again instead.",
+            )
+        (run.folder / "stop").unlink(missing_ok=True)
+        with EventLog(run.folder / "events.jsonl") as events:
+            events.append({"type": "queued"})
+    ensure_worker()
+
+
 def cancel(run: Run) -> None:
     """End a run: at once when it waits in line, at its next step, with its best weights, when it trains."""
     store.ask_to_stop(run)
@@ -50,6 +70,6 @@ def position(run: Run) -> int | None:
 
 
 def ensure_worker() -> None:
-    """Start the worker if runs wait and none is at work. Cheap; every page may call it."""
-    if store.waiting_runs() and not store.is_held(home() / "worker.lock"):
+    """Start the worker if runs wait, or were lost, and none is at work. Cheap; every page may call it."""
+    if (store.waiting_runs() or store.lost_runs()) and not store.is_held(home() / "worker.lock"):
         engines.start_worker()

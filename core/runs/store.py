@@ -25,7 +25,7 @@ from core.errors import UserError
 from core.home import home
 from core.learning import config as settings
 from core.learning.config import TrainingConfig
-from core.runs.events import FINAL, Event, EventLog, parse_events, read_events
+from core.runs.events import FINAL, TURNS, Event, EventLog, parse_events, read_events, without_undone
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
 WEIGHTS = "model.safetensors"
-RESTART = "Start it again with the same settings."
+RESUME = "Resume it: it goes on from its last snapshot."
 """What to do about a run whose process was lost."""
 
 _EDGE_BYTES = 4096
@@ -165,9 +165,25 @@ def waiting_runs() -> list[Run]:
     return [run for run in reversed(list_runs()) if state(run).status == "queued"]
 
 
+def state_unattended(run: Run) -> RunState:
+    """What the run does, for whoever holds its lock."""
+    return _ended(run) or _unattended(run)
+
+
 def waits(run: Run) -> bool:
     """Whether no process has begun with the run yet. For whoever holds the run's lock."""
     return _ended(run) is None and _unattended(run).status == "queued"
+
+
+def lost_runs() -> list[Run]:
+    """Runs whose process is gone and about which nobody has said so yet."""
+    return [run for run in list_runs() if not run.damage and is_lost(run)]
+
+
+def is_lost(run: Run) -> bool:
+    """Whether a process began with the run and is gone without a word."""
+    last = _last_turn(_edge_events(run))
+    return last is not None and last["type"] == "started" and not is_alive(run) and not has_ended(run)
 
 
 def has_ended(run: Run) -> bool:
@@ -193,8 +209,8 @@ def is_held(lock: Path) -> bool:
 
 
 def events_of(run: Run) -> list[Event]:
-    """Everything that happened in the run so far."""
-    return read_events(run.folder / "events.jsonl")
+    """Everything that happened in the run so far, without the steps that an interruption undid."""
+    return without_undone(read_events(run.folder / "events.jsonl"))
 
 
 def ask_to_stop(run: Run) -> None:
@@ -205,6 +221,11 @@ def ask_to_stop(run: Run) -> None:
 def stop_asked(run: Run) -> bool:
     """Whether somebody asked the run to stop."""
     return (run.folder / "stop").exists()
+
+
+def snapshots_folder(run: Run) -> Path:
+    """Where the state of the run's training is kept now and then."""
+    return run.folder / "snapshots"
 
 
 def model_folder(run: Run) -> Path | None:
@@ -301,8 +322,8 @@ def _read_run(folder: Path) -> Run:
 
 def _ended(run: Run) -> RunState | None:
     events = _edge_events(run)
-    last = next((event for event in reversed(events) if event["type"] in FINAL), None)
-    if last is None:
+    last = _last_turn(events)
+    if last is None or last["type"] not in FINAL:
         return None
     return RunState(
         last["type"], last.get("reason", ""), last.get("remedy", ""), _started(events), last["time"]
@@ -313,13 +334,17 @@ def _unattended(run: Run) -> RunState:
     """The state of a run without an end on which no process works: it waits, or its process was lost."""
     events = _edge_events(run)
     started = _started(events)
-    lost = next((event for event in reversed(events) if event["type"] == "interrupted"), None)
-    if lost is not None:
-        return RunState("interrupted", lost["reason"], lost["remedy"], started, lost["time"])
-    if started is not None:
-        reason = "The training process ended without a word."
-        return RunState("interrupted", reason, RESTART, started, events[-1]["time"])
-    return RunState("queued")
+    last = _last_turn(events)
+    if last is None or last["type"] == "queued" or last.get("resumes"):
+        return RunState("queued")
+    if last["type"] == "interrupted":
+        return RunState("interrupted", last["reason"], last["remedy"], started, last["time"])
+    reason = "The training process ended without a word."
+    return RunState("interrupted", reason, RESUME, started, events[-1]["time"])
+
+
+def _last_turn(events: list[Event]) -> Event | None:
+    return next((event for event in reversed(events) if event["type"] in TURNS), None)
 
 
 def _started(events: list[Event]) -> float | None:

@@ -5,6 +5,7 @@ becomes a reason for people and a full trace in the log.
 """
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -64,11 +65,14 @@ def _train_and_keep(run: Run, events: EventLog) -> dict[str, str]:
         run.folder / "model",
         report,
         should_stop=lambda: store.stop_asked(run),
+        snapshots_folder=store.snapshots_folder(run),
     )
     if outcome is None:
         return {"type": "stopped", "reason": "Stopped before the first step, so there are no weights."}
     outcome.predictions.to_parquet(run.folder / "predictions.parquet", index=False)
     store.write_json(run.folder / "report.json", outcome.report)
+    # What is judged needs no state to go on from.
+    shutil.rmtree(store.snapshots_folder(run), ignore_errors=True)
     if outcome.stopped:
         return {"type": "stopped", "reason": "Stopped on request; the best weights so far are kept."}
     return {"type": "finished"}

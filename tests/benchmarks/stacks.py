@@ -31,6 +31,8 @@ def _train(job: Job, rows: Rows, pace: Pace) -> object:
     elif job.stack.startswith("trainer"):
         from tests.benchmarks.baselines import train_trainer as train
     else:
+        # Before torch, as in the app: OpenMP reads its settings when torch loads it.
+        import core.learning  # noqa: F401
         from tests.benchmarks.engine import train_engine as train
     return train(job, rows, pace)
 

@@ -27,6 +27,15 @@ def test_rate_and_scale(rate):
     assert masks.double().mean().item() == pytest.approx(1, abs=bound / (1 - rate))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5])
+def test_what_is_kept_is_scaled_as_exactly_as_the_format_allows(dtype, rate):
+    masks = DropoutMasks(rate, dtype, 1)
+    masks.begin(0)
+    kept = torch.tensor(1 / (1 - rate), dtype=dtype).item()
+    assert masks.take(1000).unique().tolist() == [0.0, kept]
+
+
 def test_bfloat16_masks_have_the_rate_too():
     masks = DropoutMasks(0.1, torch.bfloat16, 1)
     masks.begin(0)
@@ -50,12 +59,21 @@ def test_values_masks_and_steps_are_independent():
             assert abs(correlation(masks[i], masks[j])) < bound
 
 
-def test_masks_of_a_step_come_from_different_places_of_the_pool():
+@pytest.mark.parametrize("size", [100 * 384, POOL // 26])
+def test_masks_of_a_step_come_from_different_places_of_the_pool(monkeypatch, size):
+    # Where they lie is what is asked here, not what is in them.
+    monkeypatch.setattr(DropoutMasks, "_draw", lambda *_: None)
     masks = DropoutMasks(0.1, torch.float32, 1)
-    masks.begin(3)
-    taken = [masks.take(100, 384) for _ in range(13)]
-    ranges = sorted((mask.data_ptr(), mask.data_ptr() + 4 * mask.numel()) for mask in taken)
-    assert all(end <= start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
+    places = []
+    for step in range(100):
+        masks.begin(step)
+        # Thirteen of the larger size are half the pool.
+        taken = [masks.take(size) for _ in range(13)]
+        ranges = sorted((mask.data_ptr(), mask.data_ptr() + 4 * mask.numel()) for mask in taken)
+        assert all(end <= start for (_, end), (start, _) in zip(ranges, ranges[1:], strict=False))
+        places.append(ranges[0][0])
+    # And every step begins elsewhere.
+    assert len(set(places)) > 95
 
 
 def test_masks_depend_on_seed_and_step_alone():

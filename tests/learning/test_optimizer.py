@@ -2,12 +2,18 @@ import numpy as np
 import pytest
 import torch
 
+from core.learning import catalogue
+from core.learning import optimizer as optimizer_module
 from core.learning.config import TrainingConfig
 from core.learning.fit import learning_rate_factor
-from core.learning.optimizer import ModelAdamW, WordRows, _clip_scale
+from core.learning.hardware import Hardware
+from core.learning.networks import load_for_training
+from core.learning.optimizer import PIECE, ModelAdamW, WordRows, _clip_scale
 
 ROWS, WIDTH, STEPS = 40, 8, 400
 CONFIG = TrainingConfig(learning_rate=1e-2, warmup=0.1)
+CPU = Hardware("cpu", "fp32", "test")
+WORDS = "bert.embeddings.word_embeddings.weight"
 
 
 def sparse_training(settle_at=(), scale=0.1):
@@ -80,6 +86,86 @@ def test_clipping_is_that_of_torch():
         scale = _clip_scale(gradients, largest)
         for gradient, parameter in zip(gradients, parameters, strict=True):
             assert torch.allclose(scale * gradient, parameter.grad, atol=1e-7)
+
+
+@pytest.fixture
+def new_network(tiny):
+    """Makes a two-layer BERT, each time with the same weights."""
+
+    def make():
+        return load_for_training(catalogue.resolve(tiny), {"bad": 0, "good": 1}, CPU, seed=1)
+
+    return make
+
+
+def train(network, config, steps):
+    """Some steps with random gradients; of the words only ids 3 and 5 occur. Returns all gradients."""
+    generator = torch.Generator().manual_seed(0)
+    optimizer = network.optimizer(config, steps)
+    encoder, every_gradient = network._encoder, []
+    for step in range(steps):
+        network.begin(step)
+        # What one part of a batch leaves.
+        encoder._parts = 1
+        encoder.matrices.gradients.normal_(generator=generator)
+        encoder.vectors.gradients.normal_(generator=generator)
+        for parameter in network._head.parameters():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+        ids = torch.tensor([5, 3, 5])
+        encoder.word_gradients.append((ids, torch.randn(3, 32, generator=generator)))
+        every_gradient.append(gradients_of(network))
+        optimizer.step(config.learning_rate)
+    optimizer.settle()
+    return every_gradient
+
+
+def gradients_of(network):
+    """Name → a copy of the gradient, in the shape of the weight."""
+    encoder = network._encoder
+    found = {
+        name: encoder.matrices.view(encoder.matrices.gradients, name) for name in encoder.matrices.shapes
+    }
+    found |= {name: encoder.vectors.view(encoder.vectors.gradients, name) for name in encoder.vectors.shapes}
+    found[WORDS] = torch.zeros_like(encoder.words)
+    for ids, rows in encoder.word_gradients:
+        found[WORDS].index_add_(0, ids, rows)
+    head = {id(parameter): parameter.grad for parameter in network._head.parameters()}
+    found |= {name: head[id(weight)] for name, weight in network._weights().items() if id(weight) in head}
+    return {name: gradient.clone() for name, gradient in found.items()}
+
+
+@pytest.mark.parametrize("clipping", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("piece", [1000, PIECE])
+def test_an_encoder_is_updated_as_by_torch(new_network, monkeypatch, clipping, piece):
+    monkeypatch.setattr(optimizer_module, "PIECE", piece)
+    config = TrainingConfig(learning_rate=1e-3, weight_decay=0.1, gradient_clipping=clipping)
+    network = new_network()
+    start = {name: weight.detach().clone() for name, weight in network._weights().items()}
+    every_gradient = train(network, config, 20)
+
+    expected = {name: torch.nn.Parameter(weight.clone()) for name, weight in start.items()}
+    groups = [
+        {"params": [w for name, w in expected.items() if is_matrix(name)], "weight_decay": 0.1},
+        {"params": [w for name, w in expected.items() if not is_matrix(name)], "weight_decay": 0.0},
+    ]
+    adamw = torch.optim.AdamW(groups, lr=1e-3)
+    norms = []
+    for gradients in every_gradient:
+        assert gradients.keys() == expected.keys()
+        for name, weight in expected.items():
+            weight.grad = gradients[name].clone()
+        norms.append(torch.nn.utils.clip_grad_norm_(expected.values(), clipping or torch.inf).item())
+        adamw.step()
+    # The largest limit is never reached... but by all gradients at once.
+    assert min(norms) > 100
+    for name, weight in network._weights().items():
+        assert (weight - start[name]).abs().max() > 1e-3, name
+        assert torch.allclose(weight, expected[name], atol=1e-6), name
+    assert torch.equal(network._weights()[WORDS][6:], start[WORDS][6:])
+
+
+def is_matrix(name):
+    return name.endswith(".weight") and "embeddings" not in name and "LayerNorm" not in name
 
 
 def test_weight_decay_spares_vectors_and_embeddings():

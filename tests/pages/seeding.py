@@ -72,7 +72,7 @@ ENDINGS = {
         }
     ],
     "interrupted": [
-        {"type": "interrupted", "reason": "The process was ended (SIGKILL).", "remedy": store.RESTART}
+        {"type": "interrupted", "reason": "The process was ended (SIGKILL).", "remedy": store.RESUME}
     ],
 }
 

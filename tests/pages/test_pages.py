@@ -422,7 +422,7 @@ def test_waiting_runs_show_their_place(held):
         ("finished", ["Judge it", "Try it"]),
         ("stopped", ["Judge it", "Try it", "Start again with these settings"]),
         ("failed", ["Start again with these settings"]),
-        ("interrupted", ["Start again with these settings"]),
+        ("interrupted", ["Resume", "Start again with these settings"]),
         ("damaged", ["Open it under Runs"]),
     ],
 )

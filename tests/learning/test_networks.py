@@ -1,0 +1,142 @@
+"""Choosing and loading a network, and what a model folder must not be able to do."""
+
+import json
+import pickle
+import shutil
+
+import pytest
+from safetensors import SafetensorError
+
+from core.learning import catalogue, hub_network, networks
+from core.learning.bert_network import BertNetwork
+from core.learning.families import read_architecture
+from core.learning.hardware import Hardware
+from core.learning.hub_network import HubNetwork
+from core.learning.networks import load_finetuned, load_for_training
+
+CPU = Hardware("cpu", "fp32", "test")
+LABELS = {"bad": 0, "good": 1}
+
+
+@pytest.fixture(params=[BertNetwork, HubNetwork])
+def kind(request, monkeypatch):
+    """Each kind of network in turn, for the same folder."""
+    if request.param is HubNetwork:
+        monkeypatch.setattr(networks, "read_architecture", lambda _: None)
+    return request.param
+
+
+@pytest.fixture
+def folder(tiny, kind, tmp_path):
+    """A fine-tuned classifier that this test may spoil."""
+    network = load_for_training(catalogue.resolve(tiny), LABELS, CPU, seed=1)
+    assert isinstance(network, kind)
+    (tmp_path / "model").mkdir()
+    network.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def load_either_way(folder):
+    """What a training and what the Predict page do."""
+    yield lambda: load_for_training(folder, LABELS, CPU, seed=1)
+    yield lambda: load_finetuned(folder, CPU)
+
+
+def test_a_folder_of_either_kind_is_read_by_both(folder):
+    config = json.loads((folder / "config.json").read_text())
+    of_hub = HubNetwork(folder, CPU, None)
+    written_out = BertNetwork(folder, config, read_architecture(config), CPU, None, seed=0)
+    assert of_hub.names == written_out.names == list(LABELS)
+    theirs, ours = of_hub._model.state_dict(), written_out._weights()
+    assert ours.keys() == theirs.keys()
+    assert all((theirs[name] == value).all() for name, value in ours.items())
+
+
+def test_on_a_gpu_the_model_is_that_of_transformers(tiny, monkeypatch):
+    asked = []
+    monkeypatch.setattr(hub_network, "HubNetwork", lambda *arguments: asked.append(arguments))
+    gpu = Hardware("cuda", "bf16", "test")
+    load_for_training(catalogue.resolve(tiny), LABELS, gpu, seed=1)
+    assert asked == [(catalogue.resolve(tiny), gpu, LABELS)]
+
+
+@pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])
+def test_a_pickle_in_place_of_safetensors_is_not_opened(folder, tmp_path, file):
+    marker = tmp_path / "ran"
+
+    class Attack:
+        def __reduce__(self):
+            return (marker.touch, ())
+
+    (folder / "model.safetensors").unlink()
+    (folder / file).write_bytes(pickle.dumps(Attack()))
+    for load in load_either_way(folder):
+        with pytest.raises((OSError, SafetensorError)):
+            load()
+    assert not marker.exists()
+    # The trap would have worked.
+    pickle.loads((folder / file).read_bytes())
+    assert marker.exists()
+
+
+CODE = """
+open({marker!r}, "w")
+from transformers import BertConfig, BertForSequenceClassification
+class Config(BertConfig): pass
+class Model(BertForSequenceClassification): pass
+"""
+AUTO_MAP = {
+    "AutoConfig": "evil.Config",
+    "AutoModel": "evil.Model",
+    "AutoModelForSequenceClassification": "evil.Model",
+}
+
+
+@pytest.fixture
+def evil(folder, tmp_path):
+    """The folder with code beside it, and the file that appears when that runs."""
+    marker = tmp_path / "ran"
+    (folder / "evil.py").write_text(CODE.format(marker=str(marker)))
+    return folder, marker
+
+
+def set_config(folder, **settings):
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | settings))
+
+
+def test_code_beside_a_known_architecture_does_not_run(evil):
+    folder, marker = evil
+    set_config(folder, auto_map=AUTO_MAP)
+    for load in load_either_way(folder):
+        assert load().names == list(LABELS)
+    assert not marker.exists()
+
+
+def test_code_of_an_unknown_architecture_does_not_run(evil):
+    folder, marker = evil
+    set_config(folder, model_type="evil", auto_map=AUTO_MAP)
+    for load in load_either_way(folder):
+        with pytest.raises(ValueError, match=r"trust_remote_code|evil"):
+            load()
+    assert not marker.exists()
+
+
+def test_nothing_is_fetched_for_a_folder_that_lacks_its_weights(folder, monkeypatch):
+    import socket
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was asked"))
+    (folder / "model.safetensors").unlink()
+    for load in load_either_way(folder):
+        with pytest.raises(OSError, match=r"safetensors|No such file"):
+            load()
+
+
+def test_a_folder_is_only_read(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "before")
+    for load in load_either_way(folder):
+        load()
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "before").iterdir()
+    }

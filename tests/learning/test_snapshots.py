@@ -1,0 +1,162 @@
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from core.learning import snapshots
+from core.learning.snapshots import NoSpace, Snapshots, State, newest, write
+
+
+def state(step):
+    return State(
+        step, {"weights": torch.full((1000,), float(step)), "empty": torch.empty(0)}, {"epoch": step}
+    )
+
+
+def test_the_newest_two_are_kept_and_read_as_they_were(tmp_path):
+    for step in (3, 20, 100):
+        write(tmp_path, state(step))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["100", "20"]
+    found, damages = newest(tmp_path)
+    assert (found.step, found.values, damages) == (100, {"epoch": 100}, [])
+    assert torch.equal(found.tensors["weights"], torch.full((1000,), 100.0))
+
+
+def test_no_snapshot_is_no_error(tmp_path):
+    assert newest(tmp_path / "none") == (None, [])
+
+
+@pytest.mark.parametrize("file", [snapshots.TENSORS, snapshots.VALUES, snapshots.MANIFEST])
+@pytest.mark.parametrize("fault", ["flipped bit", "cut", "gone"])
+def test_a_damaged_snapshot_is_passed_over_and_said(tmp_path, file, fault):
+    write(tmp_path, state(1))
+    write(tmp_path, state(2))
+    path = tmp_path / "2" / file
+    content = bytearray(path.read_bytes())
+    if fault == "flipped bit":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif fault == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    else:
+        path.unlink()
+    found, damages = newest(tmp_path)
+    assert found.step == 1
+    assert len(damages) == 1
+    assert "step 2 is damaged" in damages[0]
+
+
+def test_all_damaged_means_from_the_beginning(tmp_path):
+    write(tmp_path, state(1))
+    (tmp_path / "1" / snapshots.MANIFEST).write_text("[]")
+    found, damages = newest(tmp_path)
+    assert found is None
+    assert len(damages) == 1
+
+
+WRITER = """
+import os, sys, torch
+from pathlib import Path
+from core.learning import snapshots
+from core.learning.snapshots import State, write
+
+boundary = int(sys.argv[2])
+calls = 0
+
+def counted(function):
+    def call(*arguments, **options):
+        global calls
+        calls += 1
+        if calls == boundary:
+            os.kill(os.getpid(), 9)
+        return function(*arguments, **options)
+    return call
+
+root = Path(sys.argv[1])
+write(root, State(1, {"weights": torch.ones(1000)}, {}))
+for name in ("mkdir", "rename", "write_text"):
+    setattr(Path, name, counted(getattr(Path, name)))
+snapshots.save_file = counted(snapshots.save_file)
+snapshots.os.fsync = counted(snapshots.os.fsync)
+snapshots.shutil.rmtree = counted(snapshots.shutil.rmtree)
+write(root, State(2, {"weights": torch.full((1000,), 2.0)}, {}))
+write(root, State(3, {"weights": torch.full((1000,), 3.0)}, {}))
+print(calls)
+"""
+
+
+def test_a_kill_at_any_file_operation_leaves_a_whole_snapshot(tmp_path):
+    def run(boundary):
+        root = tmp_path / str(boundary)
+        command = [sys.executable, "-c", WRITER, str(root), str(boundary)]
+        return root, subprocess.run(command, capture_output=True, text=True, check=False)
+
+    _, whole = run(0)
+    operations = int(whole.stdout)
+    assert operations > 15
+    for boundary in range(1, operations + 1, 3):
+        root, killed = run(boundary)
+        assert killed.returncode == -signal.SIGKILL
+        found, damages = newest(root)
+        assert damages == []
+        assert torch.equal(found.tensors["weights"], torch.full((1000,), float(found.step)))
+        # The next one clears away what was left unfinished.
+        write(root, state(9))
+        assert all(path.name.isdecimal() for path in root.iterdir())
+
+
+def test_a_full_disk_is_a_note_and_damages_nothing(tmp_path, monkeypatch):
+    write(tmp_path, state(1))
+    events = []
+    taken = Snapshots(tmp_path, events.append)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    large = State(2, {"weights": torch.zeros(1 << 20)}, {})
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
+    try:
+        taken.take(large)
+        assert not taken.due()
+        taken.take(large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert [event["type"] for event in events] == ["note"]
+    assert "takes 4 MB" in events[0]["message"]
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+    taken.take(large)
+    assert events[-1]["type"] == "snapshot"
+    assert newest(tmp_path)[0].step == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_says_it_is_full_is_understood(tmp_path, monkeypatch, number):
+    def full(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(snapshots.os, "fsync", full)
+    with pytest.raises(NoSpace):
+        write(tmp_path, state(1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_snapshots_are_as_frequent_as_they_are_cheap(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(snapshots.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(snapshots, "write", lambda *_: now.__setitem__(0, now[0] + 2))
+    events = []
+    taken = Snapshots(tmp_path, events.append)
+    assert taken.due()
+    taken.take(state(1))
+    assert json.dumps(events) == '[{"type": "snapshot", "step": 1, "seconds": 2.0}]'
+    now[0] = 49.0
+    assert not taken.due()
+    now[0] = 50.0
+    assert taken.due()
+
+
+def test_without_a_folder_none_is_ever_due():
+    assert not Snapshots(None, print).due()
