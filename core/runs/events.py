@@ -1,10 +1,10 @@
 """What happens in a run, one JSON object per line. Standard library only.
 
 Types, in order of appearance: `queued`; `started`; then `step`, `evaluated`, `snapshot` and `note` as they
-come; `interrupted` when the process ended without a word (`resumes` says whether the run goes on by itself;
-a person resumes it with another `queued`), then another `started`, whose `step` tells how many steps were
-done; and last exactly one of `finished`, `failed` (with `reason` and `remedy`) and `stopped`. Every event
-has `type` and `time` (seconds since 1970).
+come; `stopping` when the process has heard that it should; `interrupted` when it ended without a word
+(`resumes` says whether the run goes on by itself; a person resumes it with another `queued`), then another
+`started`, whose `step` tells how many steps were done; and last exactly one of `finished`, `failed` (with
+`reason` and `remedy`) and `stopped`. Every event has `type` and `time` (seconds since 1970).
 """
 
 import json

@@ -36,31 +36,42 @@ def resume(run: Run) -> None:
     """Let a run whose process was lost go on from its last snapshot, or from the beginning without one.
 
     Raises:
-        UserError: the run was not interrupted.
+        UserError: the run was neither interrupted, nor failed in a way that leaves something to go on from.
     """
-    with FileLock(run.folder / "run.lock", timeout=1):
-        if store.state_unattended(run).status != "interrupted":
-            raise UserError(
-                "a run that was interrupted",
-                f"a run that is {store.state_unattended(run).status}",
-                "Start it again instead.",
-            )
-        (run.folder / "stop").unlink(missing_ok=True)
-        with EventLog(run.folder / "events.jsonl") as events:
-            events.append({"type": "queued"})
+    try:
+        with FileLock(run.folder / "run.lock", timeout=1):
+            if not store.can_resume(run):
+                raise _not_resumable(run)
+            store.forget_stop(run)
+            with EventLog(run.folder / "events.jsonl") as events:
+                events.append({"type": "queued"})
+    except Timeout as error:
+        raise _not_resumable(run) from error
     ensure_worker()
 
 
-def cancel(run: Run) -> None:
-    """End a run: at once when it waits in line, at its next step, with its best weights, when it trains."""
-    store.ask_to_stop(run)
+def _not_resumable(run: Run) -> UserError:
+    return UserError(
+        "a run that was interrupted", f"a run that is {store.state(run).status}", "Start it again instead."
+    )
+
+
+def cancel(run: Run, now: bool = False) -> None:
+    """End a run: at once when it waits in line, at its next step, with its best weights, when it trains.
+
+    The worker sees that it does: a process that does not take it up is ended from outside.
+
+    Args:
+        now: do not even wait for the step.
+    """
+    store.ask_to_stop(run, now)
     try:
         with FileLock(run.folder / "run.lock", timeout=1):
             if store.waits(run):
                 with EventLog(run.folder / "events.jsonl") as events:
                     events.append({"type": "stopped", "reason": "Taken out of the line before it began."})
     except Timeout:
-        pass  # The trainer holds the lock: it reads the word left above.
+        ensure_worker()  # The trainer holds the lock: it reads the word left above.
 
 
 def position(run: Run) -> int | None:
@@ -69,7 +80,40 @@ def position(run: Run) -> int | None:
     return numbers.index(run.id) + 1 if run.id in numbers else None
 
 
+def expected_wait(run: Run) -> float | None:
+    """Seconds until a waiting run begins: by the run at work and by earlier runs like those ahead of it.
+
+    None when there is nothing to tell it by.
+    """
+    waits = [_seconds_left(ahead) for ahead in store.live_runs() if ahead.number < run.number]
+    return None if None in waits else sum(waits)
+
+
+def _seconds_left(run: Run) -> float | None:
+    last = store.last_event(run, "step")
+    if store.is_alive(run) and last:
+        return last["seconds_left"]
+    texts = _texts_to_train(run)
+    for earlier in store.list_runs():
+        report = store.report_of(earlier)
+        if report and texts and store.state(earlier).status == "finished" and _alike(earlier, run):
+            return report["total_seconds"] * texts / max(1, _texts_to_train(earlier))
+    return None
+
+
+def _alike(one: Run, other: Run) -> bool:
+    names = ("model", "max_length", "batch_size", "precision")
+    return all(getattr(one.config, name) == getattr(other.config, name) for name in names)
+
+
+def _texts_to_train(run: Run) -> int:
+    try:
+        return store.own_dataset(run).counts["train"] * run.config.epochs
+    except UserError:
+        return 0
+
+
 def ensure_worker() -> None:
-    """Start the worker if runs wait, or were lost, and none is at work. Cheap; every page may call it."""
-    if (store.waiting_runs() or store.lost_runs()) and not store.is_held(home() / "worker.lock"):
+    """Start the worker if a run needs one, and none is at work. Cheap; every page may call it."""
+    if (store.live_runs() or store.lost_runs()) and not store.is_held(home() / "worker.lock"):
         engines.start_worker()

@@ -1,7 +1,7 @@
 """Runs on disk. The folder of a run is the truth about it; everything here reads or writes such folders.
 
-<home>/runs/<id>/  config.json  dataset/  events.jsonl  run.lock  log.txt  stop  model/
-                   report.json  predictions.parquet
+<home>/runs/<id>/  config.json  dataset/  events.jsonl  run.lock  trainer.pid  log.txt  stop  stop-now
+                   snapshots/  model/  report.json  predictions.parquet
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import secrets
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,9 @@ ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
 WEIGHTS = "model.safetensors"
 RESUME = "Resume it: it goes on from its last snapshot."
 """What to do about a run whose process was lost."""
+
+STOP, STOP_NOW = "stop", "stop-now"
+"""Files that carry a person's word to the process at work; they outlive both."""
 
 _EDGE_BYTES = 4096
 
@@ -82,7 +87,8 @@ class RunState:
         """Time from its start to its end, or until now."""
         if self.started is None:
             return None
-        return (self.ended or time.time()) - self.started
+        # A clock may have been set back meanwhile.
+        return max(0.0, (self.ended or time.time()) - self.started)
 
 
 def runs_root() -> Path:
@@ -177,13 +183,34 @@ def waits(run: Run) -> bool:
 
 def lost_runs() -> list[Run]:
     """Runs whose process is gone and about which nobody has said so yet."""
-    return [run for run in list_runs() if not run.damage and is_lost(run)]
+    return [run for run in list_runs() if is_lost(run)]
+
+
+def live_runs() -> list[Run]:
+    """Runs on which a process is at work, or which wait for one, the first in line first."""
+    return [run for run in reversed(list_runs()) if state(run).live]
 
 
 def is_lost(run: Run) -> bool:
     """Whether a process began with the run and is gone without a word."""
+    if run.damage or has_ended(run) or is_alive(run):
+        return False
+    last = _last_turn(read_events(run.folder / "events.jsonl"))
+    # Asked again: it may have ended between the two looks.
+    return last is not None and last["type"] == "started" and not has_ended(run)
+
+
+def can_resume(run: Run) -> bool:
+    """Whether a person may let the run go on: interrupted, or failed for a cause that can be removed."""
     last = _last_turn(_edge_events(run))
-    return last is not None and last["type"] == "started" and not is_alive(run) and not has_ended(run)
+    if last and last["type"] == "failed":
+        return bool(last.get("resumable"))
+    return not run.damage and not has_ended(run) and _unattended(run).status == "interrupted"
+
+
+def last_event(run: Run, kind: str) -> Event | None:
+    """The newest event of a type that comes often, from the end of the file; None when none is there."""
+    return next((event for event in reversed(_edge_events(run)) if event["type"] == kind), None)
 
 
 def has_ended(run: Run) -> bool:
@@ -213,14 +240,34 @@ def events_of(run: Run) -> list[Event]:
     return without_undone(read_events(run.folder / "events.jsonl"))
 
 
-def ask_to_stop(run: Run) -> None:
-    """Leave word that the run should stop at its next step."""
-    (run.folder / "stop").touch()
+def ask_to_stop(run: Run, now: bool = False) -> None:
+    """Leave word that the run should stop: at its next step, or `now`, whatever it is doing."""
+    with suppress(FileNotFoundError):  # Deleted meanwhile: there is nothing left to stop.
+        (run.folder / STOP).touch()
+        if now:
+            (run.folder / STOP_NOW).touch()
 
 
 def stop_asked(run: Run) -> bool:
     """Whether somebody asked the run to stop."""
-    return (run.folder / "stop").exists()
+    return (run.folder / STOP).exists()
+
+
+def stop_now_asked(run: Run) -> bool:
+    """Whether somebody asked that the run should not even end its step."""
+    return (run.folder / STOP_NOW).exists()
+
+
+def forget_stop(run: Run) -> None:
+    """Take back that it should stop: it goes on."""
+    for name in (STOP, STOP_NOW):
+        (run.folder / name).unlink(missing_ok=True)
+
+
+def stop_heard(run: Run) -> bool:
+    """Whether the process at work on the run has said that it is about to stop."""
+    last = next((e for e in reversed(_edge_events(run)) if e["type"] in ("started", "stopping")), None)
+    return last is not None and last["type"] == "stopping"
 
 
 def snapshots_folder(run: Run) -> Path:
@@ -332,7 +379,8 @@ def _ended(run: Run) -> RunState | None:
 
 def _unattended(run: Run) -> RunState:
     """The state of a run without an end on which no process works: it waits, or its process was lost."""
-    events = _edge_events(run)
+    # All of them: what it did last may stand anywhere before its many steps.
+    events = read_events(run.folder / "events.jsonl")
     started = _started(events)
     last = _last_turn(events)
     if last is None or last["type"] == "queued" or last.get("resumes"):
@@ -355,9 +403,15 @@ def _edge_events(run: Run) -> list[Event]:
     """The events at both ends of the file: enough for the state, however long the run."""
     path = run.folder / "events.jsonl"
     try:
-        size = path.stat().st_size
+        found = path.stat()
+        return _edges(path, found.st_size, found.st_mtime_ns)
     except FileNotFoundError:
         return []
+
+
+@lru_cache(maxsize=1024)
+def _edges(path: Path, size: int, changed: int) -> list[Event]:
+    """Every look of every page asks this of every run: a file that has not changed is not read again."""
     if size <= 4 * _EDGE_BYTES:
         return read_events(path)
     with path.open("rb") as file:

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from core.errors import UserError
 from core.home import home
-from core.runs import store
+from core.runs import processes, store
 from core.runs.events import EventLog
 from core.runs.store import Run
 
@@ -29,8 +29,11 @@ def main(folder: Path) -> int:
         if not store.waits(run):
             log.info("nothing to do: the run does not wait any more")
             return 0
+        processes.write_pid(run)
         with EventLog(run.folder / "events.jsonl") as events:
-            return _train(run, events)
+            code = _train(run, events)
+        processes.forget_pid(run)
+        return code
 
 
 def _train(run: Run, events: EventLog) -> int:
@@ -59,12 +62,22 @@ def _train_and_keep(run: Run, events: EventLog) -> dict[str, str]:
         events.append(event)
         log.info("%s", _in_words(event))
 
+    def should_stop() -> bool:
+        nonlocal heard
+        asked = store.stop_asked(run)
+        if asked and not heard:
+            # Whoever asked knows now that the best weights are being kept, and is patient.
+            report({"type": "stopping"})
+            heard = True
+        return asked
+
+    heard = False
     outcome = train_classifier(
         load_splits(run.folder / "dataset"),
         run.config,
         run.folder / "model",
         report,
-        should_stop=lambda: store.stop_asked(run),
+        should_stop=should_stop,
         snapshots_folder=store.snapshots_folder(run),
     )
     if outcome is None:

@@ -5,14 +5,19 @@ run starts the next one.
 """
 
 import logging
+import math
 import signal
+import subprocess
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from core.home import home
-from core.runs import engines, store
+from core.runs import engines, processes, store
 from core.runs.events import EventLog
 from core.runs.store import Run
 
@@ -24,23 +29,36 @@ RESUMPTIONS = 2
 MEMORY_KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 
 
+LOOK_SECONDS = 0.5
+"""Time between two looks at the process at work."""
+
+PATIENCE_SECONDS = 20.0
+"""Time for a process to take up that it should stop, unless its steps take longer than that."""
+
+PATIENCE_STEPS = 3
+
+GRACE_SECONDS = 10.0
+"""Time from asking the system to end a process (SIGTERM) until it is ended whatever it does (SIGKILL)."""
+
+
 def main() -> None:
     """Work until the line is empty, unless another worker does so already."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # Asked again after the lock is free: a run that came in while this one was leaving is not forgotten.
-    while store.waiting_runs() or store.lost_runs():
+    while store.live_runs() or store.lost_runs():
         try:
             with FileLock(home() / "worker.lock", timeout=2):
-                for run in store.lost_runs():
-                    _record_loss(run, None)
                 _drain()
         except Timeout:
             return
+        time.sleep(LOOK_SECONDS)
 
 
 def _drain() -> None:
-    while store.waiting_runs():
+    while True:
         _wait_for_device()
+        for run in store.lost_runs():
+            _record_loss(run, None)
         # Looked up after the wait: a run may have left the line, or been deleted, in the meantime.
         run = next(iter(store.waiting_runs()), None)
         if run is None:
@@ -56,18 +74,66 @@ def _drain() -> None:
 
 def _wait_for_device() -> None:
     # A training that an earlier worker left behind goes on to its end.
+    endings: dict[str, _Ending] = {}
     while store.is_held(home() / "device.lock"):
-        time.sleep(0.5)
+        for run in store.live_runs():
+            endings.setdefault(run.id, _Ending(run)).look()
+        time.sleep(LOOK_SECONDS)
 
 
 def _train(run: Run) -> int:
     kills = _memory_kills()
     process = engines.start_trainer(run)
-    code = process.wait()
+    ending = _Ending(run)
+    while (code := process.poll()) is None:
+        ending.look()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LOOK_SECONDS)
     if run.folder.is_dir():
         short_of_memory = code == -signal.SIGKILL and (kills is None or _memory_kills() != kills)
         _record_loss(run, code, short_of_memory)
     return code
+
+
+class _Ending:
+    """Sees that a run that should stop does: by itself at its next step, then by SIGTERM, then by SIGKILL."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._asked_at: float | None = None
+        self._terminated_at: float | None = None
+
+    def look(self) -> None:
+        """Do what is due."""
+        if not store.stop_asked(self._run):
+            return
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+        if self._terminated_at is not None:
+            if now - self._terminated_at > GRACE_SECONDS:
+                self._end(psutil.Process.kill)
+        elif store.stop_now_asked(self._run) or now - self._asked_at > self._patience():
+            self._end(psutil.Process.terminate)
+
+    def _patience(self) -> float:
+        # Whoever has heard it keeps the best weights, which may take long.
+        return math.inf if store.stop_heard(self._run) else _patience_of(self._run)
+
+    def _end(self, how: Callable[[psutil.Process], None]) -> None:
+        process = processes.trainer_of(self._run)
+        if process is None:
+            return
+        log.info("run %s does not stop by itself: %s", self._run.id, how.__name__)
+        with suppress(psutil.NoSuchProcess):
+            how(process)
+        self._terminated_at = self._terminated_at or time.monotonic()
+
+
+def _patience_of(run: Run) -> float:
+    step = store.last_event(run, "step")
+    seconds = run.config.batch_size / step["samples_per_second"] if step else 0.0
+    return max(PATIENCE_SECONDS, PATIENCE_STEPS * seconds)
 
 
 def _record_loss(run: Run, code: int | None, short_of_memory: bool = False) -> None:
@@ -75,15 +141,20 @@ def _record_loss(run: Run, code: int | None, short_of_memory: bool = False) -> N
     with FileLock(run.folder / "run.lock", timeout=10), EventLog(run.folder / "events.jsonl") as events:
         if store.has_ended(run):
             return
+        processes.forget_pid(run)
         if store.stop_asked(run):
-            events.append(
-                {"type": "stopped", "reason": "Stopped on request; the best weights so far are kept."}
-            )
+            events.append({"type": "stopped", "reason": _stopped_words(run)})
             return
         losses = sum(event["type"] == "interrupted" for event in store.events_of(run))
         words = explain_exit(run, code, short_of_memory)
         resumes = losses < RESUMPTIONS and not short_of_memory
         events.append({"type": "interrupted", "exit_code": code, "resumes": resumes, **words})
+
+
+def _stopped_words(run: Run) -> str:
+    if store.model_folder(run):
+        return "Stopped on request, from outside; the best weights that were kept before are there."
+    return "Stopped on request, from outside, before there were any weights."
 
 
 def explain_exit(run: Run, code: int | None, short_of_memory: bool) -> dict[str, str]:
