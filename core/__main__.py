@@ -22,14 +22,16 @@ from core.data.tables import Limits, RejectedRow, Table, read_table
 from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import bundle, queue, store
+from core.runs import bundle, processes, queue, store
 from core.runs.store import Run
-from core.words import count
+from core.words import count, size
 
 FILE_LIMITS = Limits(bytes=2 * 1024**3, rows=10_000_000)
 """Files named on the command line are the owner's own: larger ones than an upload are read."""
 
 SHOWN_ROWS = 3
+
+JSON_HELP = "last line of output: one JSON object"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,6 +69,9 @@ def train(options: argparse.Namespace) -> int:
     dataset = save_dataset(options.data.stem, splits, rejected, source)
     run = queue.submit(_config(options, splits.train), dataset)
     print(f"run {run.id} in {run.folder}", file=sys.stderr)
+    if options.detach:
+        print(json.dumps({"run": run.id, "folder": str(run.folder)}) if options.json else run.id)
+        return 0
     _follow(run)
     return _tell_result(run, options.json)
 
@@ -136,6 +141,43 @@ def runs(options: argparse.Namespace) -> int:
     return 0
 
 
+def resume(options: argparse.Namespace) -> int:
+    """Let an interrupted run go on from its last snapshot, and follow it to its end."""
+    queue.resume(store.find_run(options.run))
+    if options.detach:
+        return 0
+    return wait(options)
+
+
+def wait(options: argparse.Namespace) -> int:
+    """Follow a run to its end."""
+    run = store.find_run(options.run)
+    _follow(run)
+    return _tell_result(run, options.json)
+
+
+def stop(options: argparse.Namespace) -> int:
+    """Ask a run to stop; its best weights so far are kept, and can be used at once."""
+    run = store.find_run(options.run)
+    state = store.state(run)
+    if not state.live:
+        raise UserError(
+            "a run that waits or is being trained",
+            f"a run that is {state.status}",
+            "There is nothing to stop.",
+        )
+    queue.cancel(run, options.now)
+    print(f"run {run.id} is {store.state(run).status}", file=sys.stderr)
+    return 0
+
+
+def delete(options: argparse.Namespace) -> int:
+    """Delete runs that no process works on, for good."""
+    freed = sum(store.delete_run(run_id) for run_id in options.run)
+    print(f"{count(len(options.run), 'run')} deleted, {size(freed)} freed", file=sys.stderr)
+    return 0
+
+
 def device(options: argparse.Namespace) -> int:
     """Say where trainings run on this machine, and why."""
     from dataclasses import asdict
@@ -174,14 +216,6 @@ def _config(options: argparse.Namespace, train: LabeledTexts) -> TrainingConfig:
     return config
 
 
-def resume(options: argparse.Namespace) -> int:
-    """Let an interrupted run go on, and follow it to its end."""
-    run = store.find_run(options.run)
-    queue.resume(run)
-    _follow(run)
-    return _tell_result(run, options.json)
-
-
 def _follow(run: Run) -> None:
     """Show the run's progress until it ends; Ctrl-C asks it to stop and goes on watching."""
 
@@ -215,11 +249,14 @@ def _show_progress(bar: tqdm, run: Run) -> None:
 
 def _tell_result(run: Run, as_json: bool) -> int:
     state, report = store.state(run), store.report_of(run)
+    if as_json:
+        print(
+            json.dumps({"run": run.id, "folder": str(run.folder), "status": state.status, **(report or {})})
+        )
     if state.status != "finished" or report is None:
         print(f"error: the run is {state.status}: {state.reason} {state.remedy}".rstrip(), file=sys.stderr)
         return 1
     if as_json:
-        print(json.dumps({"run": run.id, "folder": str(run.folder), **report}))
         return 0
     scores = report["test"] or report["validation"]
     if scores:
@@ -232,16 +269,21 @@ def _tell_result(run: Run, as_json: bool) -> int:
 def _row(run: Run) -> dict[str, Any]:
     state, report = store.state(run), store.report_of(run) or {}
     scores = report.get("test") or report.get("validation") or {}
+    process, (step, total_steps) = processes.trainer_of(run), store.progress(run)
     return {
         "id": run.id,
         "status": state.status,
         "reason": state.reason,
         "folder": str(run.folder),
+        "pid": process.pid if process else None,
+        "step": step,
+        "total_steps": total_steps,
         "name": run.name,
         "model": "" if run.damage else run.config.model,
         "created": run.created,
         "seconds": state.seconds,
         "position": queue.position(run) if state.status == "queued" else None,
+        "expected_wait": queue.expected_wait(run) if state.status == "queued" else None,
         "accuracy": scores.get("accuracy"),
         "macro_f1": scores.get("macro_f1"),
     }
@@ -266,7 +308,8 @@ def _parser() -> argparse.ArgumentParser:
         words += "; without it, 10 % of DATA.csv are held out"
         command.add_argument(f"--{name}", type=Path, metavar="FILE.csv", help=f"texts and labels {words}")
     _add_settings(command)
-    command.add_argument("--json", action="store_true", help="last line of output: one JSON object")
+    command.add_argument("--detach", action="store_true", help="print the run's id, do not wait")
+    command.add_argument("--json", action="store_true", help=JSON_HELP)
 
     command = _command(commands, "predict", predict)
     command.add_argument("model", metavar="RUN_OR_FOLDER")
@@ -288,9 +331,19 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--format", choices=bundle.FORMATS, required=True)
     command.add_argument("--out", type=Path, required=True, metavar="FILE")
 
-    command = _command(commands, "resume", resume)
+    for name, function in (("resume", resume), ("wait", wait)):
+        command = _command(commands, name, function)
+        command.add_argument("run", metavar="RUN")
+        command.add_argument("--json", action="store_true", help=JSON_HELP)
+        if function is resume:
+            command.add_argument("--detach", action="store_true", help="do not wait for its end")
+
+    command = _command(commands, "stop", stop)
     command.add_argument("run", metavar="RUN")
-    command.add_argument("--json", action="store_true", help="last line of output: one JSON object")
+    command.add_argument("--now", action="store_true", help="do not wait for the end of its step")
+
+    command = _command(commands, "delete", delete)
+    command.add_argument("run", metavar="RUN", nargs="+")
 
     _command(commands, "runs", runs).add_argument("--json", action="store_true")
     _command(commands, "device", device).add_argument("--json", action="store_true")

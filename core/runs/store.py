@@ -213,6 +213,13 @@ def last_event(run: Run, kind: str) -> Event | None:
     return next((event for event in reversed(_edge_events(run)) if event["type"] == kind), None)
 
 
+def progress(run: Run) -> tuple[int, int | None]:
+    """Steps done, and steps in all; these are not known before the data has been read."""
+    last = next((e for e in reversed(_edge_events(run)) if e["type"] in ("step", "started")), None)
+    started = last_event(run, "started")
+    return last["step"] if last else 0, started["total_steps"] if started else None
+
+
 def has_ended(run: Run) -> bool:
     """Whether the run said its last word: finished, failed or stopped."""
     return _ended(run) is not None
