@@ -15,7 +15,7 @@ from core.learning.memory import MicroBatch
 from core.learning.networks import load_for_training
 from core.learning.snapshots import Snapshots, newest
 from core.learning.tokenizer import TextTokenizer
-from tests.conftest import TEXTS
+from tests.tiny import TEXTS
 
 CPU = Hardware("cpu", "fp32", "test")
 SETTINGS = TrainingConfig(epochs=30, batch_size=4, learning_rate=5e-3, max_length=16, evaluations_per_epoch=1)

@@ -7,7 +7,6 @@ import threading
 import time
 from dataclasses import replace
 
-import psutil
 import pytest
 from filelock import FileLock
 
@@ -16,6 +15,7 @@ from core.home import home
 from core.learning.config import TrainingConfig
 from core.runs import bundle, queue, store, worker
 from core.runs.events import EventLog, read_events
+from tests.processes import processes_of, trainer_of, wait_for
 
 FAST = TrainingConfig(epochs=2, batch_size=2, learning_rate=1e-3, max_length=16, precision="fp32")
 LONG = replace(FAST, epochs=100, batch_size=1, evaluations_per_epoch=20)
@@ -33,32 +33,8 @@ def nothing_left_running(textuner_home):
         process.kill()
 
 
-def processes_of(folder):
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("TEXTUNER_HOME") == str(folder) and process.pid != os.getpid():
-                found.append(process)
-        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
-            continue
-    return found
-
-
-def wait_for(condition, seconds=90):
-    end = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
-    return answer
-
-
 def status(run):
     return store.state(run).status
-
-
-def trainer_of(run):
-    name = str(run.folder)
-    return next(p for p in processes_of(home()) if name in p.cmdline())
 
 
 # Store

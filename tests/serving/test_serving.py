@@ -18,7 +18,7 @@ from core.serving.classifier import Classifier
 from core.serving.export import export_huggingface, export_state_dict
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.serving.tables import predict_table
-from tests.conftest import TEXTS
+from tests.tiny import TEXTS
 
 CONFIG = TrainingConfig(epochs=10, batch_size=4, learning_rate=5e-3, max_length=16, precision="fp32")
 ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
