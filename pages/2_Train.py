@@ -1,5 +1,6 @@
 """Train: choose the settings, start, and watch the model learn."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -346,9 +347,9 @@ def show_state(run: Run, state: RunState, events: list[Event]) -> None:
             offer_stop(run, state)
             share(run)
     if state.status == "queued":
-        place = queue.position(run) or 1
         st.info(
-            f"Place {place} in line. It starts by itself; you can close this tab.",
+            f"Place {queue.position(run) or 1} in line{wait_words(run)}. It starts by itself; you can close "
+            "this tab.",
             icon=":material/hourglass_empty:",
         )
     elif state.live:
@@ -359,8 +360,19 @@ def show_state(run: Run, state: RunState, events: list[Event]) -> None:
         show_failure(run, state)
 
 
+def wait_words(run: Run) -> str:
+    seconds = queue.expected_wait(run)
+    return "" if seconds is None else f", about {duration(seconds)} to wait"
+
+
 def offer_stop(run: Run, state: RunState) -> None:
     waits = state.status == "queued"
+    if state.status == "stopping" and st.button(
+        "End at once",
+        icon=":material/cancel:",
+        help="Does not wait until its last weights are kept and judged. What was kept before stays.",
+    ):
+        queue.cancel(run, now=True)
     if st.button(
         "Take out of the line" if waits else "Stop",
         icon=":material/stop:",
@@ -438,10 +450,8 @@ def show_result(run: Run, state: RunState) -> None:
             st.switch_page(RUNS_PAGE, query_params={"run": run.id})
         if store.model_folder(run) and st.button("Try it", icon=":material/label:"):
             st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
-        if state.status == "interrupted":
-            offer_resume(run)
         if state.status != "finished":
-            offer_again(run)
+            offer_another_try(run)
         share(run)
 
 
@@ -449,9 +459,8 @@ def show_failure(run: Run, state: RunState) -> None:
     box = st.warning if state.status in ("stopped", "interrupted") else st.error
     box(say(state), icon=STATUS[state.status].icon)
     if state.status != "damaged":
-        if state.status == "interrupted":
-            offer_resume(run)
-        offer_again(run, primary=state.status != "interrupted")
+        with st.container(horizontal=True):
+            offer_another_try(run)
     elif st.button("Open it under Runs", icon=":material/insights:"):
         st.switch_page(RUNS_PAGE, query_params={"run": run.id})
 
@@ -461,28 +470,38 @@ def say(state: RunState) -> str:
     return f"{words}\n\n**What to do:** {escape_markdown(state.remedy)}" if state.remedy else words
 
 
-def offer_resume(run: Run) -> None:
-    if st.button("Resume", type="primary", icon=":material/resume:", help="Goes on from the last snapshot."):
+def offer_another_try(run: Run) -> None:
+    """The ways on from a run that did not finish; the first of them is the next step."""
+    resumable, smaller = store.can_resume(run), store.smaller_batch(run)
+    if resumable and not smaller:
+        offer("Resume", "resume", queue.resume, run, primary=True, help="Goes on from the last snapshot.")
+    if smaller:
+        words = f"Start again with batches of {smaller}"
+        offer(words, "replay", queue.submit_again, run, batch_size=smaller, primary=True)
+    if resumable and smaller:
+        offer("Resume as it is", "resume", queue.resume, run, help="Goes on from the last snapshot.")
+    primary = not (resumable or smaller or store.model_folder(run))
+    offer("Start again with these settings", "replay", queue.submit_again, run, primary=primary)
+
+
+def offer(
+    words: str,
+    icon: str,
+    action: Callable[..., Run],
+    run: Run,
+    primary: bool = False,
+    help: str | None = None,
+    **changes: int,
+) -> None:
+    """A button that lets a run go on, or starts another one like it, and shows that one."""
+    kind = "primary" if primary else "secondary"
+    if st.button(words, type=kind, icon=f":material/{icon}:", help=help):
         try:
-            queue.resume(run)
+            shown = action(run, **changes)
         except UserError as error:
             st.error(explain(error))
             return
-        st.rerun()
-
-
-def offer_again(run: Run, primary: bool = False) -> None:
-    if st.button(
-        "Start again with these settings",
-        type="primary" if primary else "secondary",
-        icon=":material/replay:",
-    ):
-        try:
-            again = queue.submit_again(run)
-        except UserError as error:
-            st.error(explain(error))
-            return
-        st.query_params.from_dict({"run": again.id})
+        st.query_params.from_dict({"run": shown.id})
         st.rerun()
 
 

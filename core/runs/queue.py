@@ -1,5 +1,7 @@
 """The line of runs: submit, cancel, and see that somebody works on it."""
 
+from dataclasses import replace
+
 from filelock import FileLock, Timeout
 
 from core.data.datasets import Dataset
@@ -25,14 +27,14 @@ def submit(config: TrainingConfig, dataset: Dataset) -> Run:
     return run
 
 
-def submit_again(run: Run) -> Run:
-    """A new run with the settings and the data of an earlier one, from the beginning."""
-    again = store.create_run(run.config, store.own_dataset(run))
+def submit_again(run: Run, **changes: int) -> Run:
+    """A new run with the data and the settings of an earlier one, but for `changes`, from the beginning."""
+    again = store.create_run(replace(run.config, **changes), store.own_dataset(run))
     ensure_worker()
     return again
 
 
-def resume(run: Run) -> None:
+def resume(run: Run) -> Run:
     """Let a run whose process was lost go on from its last snapshot, or from the beginning without one.
 
     Raises:
@@ -48,6 +50,7 @@ def resume(run: Run) -> None:
     except Timeout as error:
         raise _not_resumable(run) from error
     ensure_worker()
+    return run
 
 
 def _not_resumable(run: Run) -> UserError:
@@ -93,11 +96,11 @@ def _seconds_left(run: Run) -> float | None:
     last = store.last_event(run, "step")
     if store.is_alive(run) and last:
         return last["seconds_left"]
-    texts = _texts_to_train(run)
-    for earlier in store.list_runs():
-        report = store.report_of(earlier)
-        if report and texts and store.state(earlier).status == "finished" and _alike(earlier, run):
-            return report["total_seconds"] * texts / max(1, _texts_to_train(earlier))
+    like = (r for r in store.list_runs() if _alike(r, run) and store.state(r).status == "finished")
+    for earlier in like:
+        report, texts = store.report_of(earlier), _texts_to_train(earlier)
+        if report and texts:
+            return report["total_seconds"] * _texts_to_train(run) / texts
     return None
 
 

@@ -208,6 +208,13 @@ def can_resume(run: Run) -> bool:
     return not run.damage and not has_ended(run) and _unattended(run).status == "interrupted"
 
 
+def smaller_batch(run: Run) -> int | None:
+    """The batch size (texts) proposed after memory ran out; None when it did not."""
+    last = _last_turn(_edge_events(run))
+    smaller = last.get("smaller_batch") if last else None
+    return smaller if isinstance(smaller, int) else None
+
+
 def last_event(run: Run, kind: str) -> Event | None:
     """The newest event of a type that comes often, from the end of the file; None when none is there."""
     return next((event for event in reversed(_edge_events(run)) if event["type"] == kind), None)

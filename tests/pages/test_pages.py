@@ -18,8 +18,9 @@ from core.data.sample import read_sample
 from core.data.uploads import keep_upload
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.suggestions import suggest
-from core.runs import engines, store
-from core.words import STATUS
+from core.runs import engines, queue, store
+from core.runs.events import EventLog
+from core.words import STATUS, duration
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -443,6 +444,61 @@ def test_starting_again_takes_the_same_settings_and_data(held):
     newest = store.list_runs()[0]
     assert newest.id != failed.id
     assert newest.config == failed.config
+
+
+def test_a_run_without_room_on_the_disk_can_be_resumed(held):
+    run = make_run("running", make_dataset(), held)
+    held.close()
+    with EventLog(run.folder / "events.jsonl") as events:
+        events.append({"type": "failed", "reason": "No room.", "remedy": "Make room.", "resumable": True})
+    app = open_page(TRAIN, run=run.id)
+    assert [b.label for b in app.main.button] == ["Resume", "Start again with these settings"]
+    button(app, "Resume").click().run()
+    clean(app)
+    assert store.state(run).status == "queued"
+
+
+def test_a_run_that_ran_out_of_memory_starts_again_with_smaller_batches(held):
+    run = make_run("interrupted", make_dataset(), held, TrainingConfig(batch_size=16))
+    with EventLog(run.folder / "events.jsonl") as events:
+        events.append({"type": "interrupted", "reason": "Memory.", "remedy": "Smaller.", "smaller_batch": 8})
+    app = open_page(TRAIN, run=run.id)
+    offers = [
+        "Start again with batches of 8",
+        "Resume as it is",
+        "Start again with these settings",
+    ]
+    assert [b.label for b in app.main.button] == offers
+    button(app, offers[0]).click().run()
+    clean(app)
+    newest = store.list_runs()[0]
+    assert newest.id != run.id
+    assert newest.config == TrainingConfig(batch_size=8)
+
+
+def test_a_run_that_is_stopping_can_be_ended_at_once(held):
+    run = make_run("stopping", make_dataset(), held)
+    app = open_page(TRAIN, run=run.id)
+    assert not store.stop_now_asked(run)
+    button(app, "End at once").click().run()
+    clean(app)
+    assert store.stop_now_asked(run)
+
+
+def test_the_wait_is_told_from_the_run_at_work(held):
+    data = make_dataset()
+    running = make_run("running", data, held)
+    waiting = make_run("queued", data, held)
+    left = store.last_event(running, "step")["seconds_left"]
+    assert queue.expected_wait(waiting) == left
+    assert f"about {duration(left)} to wait" in open_page(TRAIN, run=waiting.id).info[0].value
+    # Of the second one nothing is known: no such run has ended yet.
+    behind = make_run("queued", data, held)
+    assert queue.expected_wait(behind) is None
+    assert "to wait" not in open_page(TRAIN, run=behind.id).info[0].value
+    # Twice the epochs, twice the time.
+    finished = make_run("finished", data, held, TrainingConfig(epochs=2))
+    assert queue.expected_wait(behind) == left + store.report_of(finished)["total_seconds"] * 3 / 2
 
 
 # Runs
