@@ -89,7 +89,9 @@ class Snapshots:
 
 
 def write(root: Path, state: State) -> None:
-    """Add a snapshot and remove all but the newest `KEPT`.
+    """Add a snapshot and keep beside it only the one before, to `KEPT` in all.
+
+    Those of later steps go, too: a training that writes an earlier one has passed them over as damaged.
 
     Raises:
         NoSpace: the disk is full, or a limit on files is reached.
@@ -110,8 +112,11 @@ def write(root: Path, state: State) -> None:
         if _means_full(error):
             raise NoSpace(str(error)) from error
         raise
-    for old in _numbered(root)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    present = _numbered(root)
+    kept = [path for path in present if int(path.name) <= state.step][:KEPT]
+    for path in present:
+        if path not in kept:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def newest(root: Path) -> tuple[State | None, list[str]]:

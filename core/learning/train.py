@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WEIGHTS = "model.safetensors"
+_SAVING = ".saving-"
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,10 @@ def train_classifier(
 def save_model(network: Network, tokenizer: TextTokenizer, folder: Path) -> None:
     """Write a standard Hugging Face folder, the weights last and in one piece."""
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".saving-") as temporary:
+    # Of a process that was killed as it saved.
+    for unfinished in folder.parent.glob(f"{_SAVING}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_SAVING) as temporary:
         network.save(Path(temporary))
         tokenizer.save(Path(temporary))
         # Whoever sees the weights file sees a complete folder.

@@ -60,6 +60,17 @@ def test_all_damaged_means_from_the_beginning(tmp_path):
     assert len(damages) == 1
 
 
+def test_damaged_ones_do_not_take_the_place_of_those_after_them(tmp_path):
+    for step in (10, 20):
+        write(tmp_path, state(step))
+        (tmp_path / str(step) / snapshots.TENSORS).write_bytes(b"damaged")
+    # The training has begun anew, and is killed before it is as far as they were.
+    for step in (1, 2, 3):
+        write(tmp_path, state(step))
+        assert newest(tmp_path)[0].step == step
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2", "3"]
+
+
 WRITER = """
 import os, sys, torch
 from pathlib import Path

@@ -46,6 +46,14 @@ def test_folder_is_a_standard_one_and_nothing_else_is_left(tiny, splits, tmp_pat
     assert json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())["model_max_length"] == 16
 
 
+def test_what_a_kill_left_unfinished_is_cleared_away(tiny, splits, tmp_path):
+    unfinished = tmp_path / ".saving-of-another-process"
+    unfinished.mkdir()
+    (unfinished / "model.safetensors").write_bytes(b"half")
+    train_classifier(splits, replace(FAST, model=tiny), tmp_path / "model", [].append, lambda: False)
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_without_held_out_texts_the_last_weights_are_kept(tiny, splits, tmp_path):
     none = splits.train.take([])
     outcome, _ = train(replace(splits, validation=none, test=none), replace(FAST, model=tiny), tmp_path / "m")
