@@ -48,11 +48,13 @@ def train_tutorial(job: Job, rows: Rows, pace: Pace) -> PreTrainedModel:
         total_loss = 0.0
         for input_ids, attention_mask, labels in loader:
             optimizer.zero_grad()
-            output = model(input_ids=input_ids, attention_mask=attention_mask, labels=labels)
+            tokens = int(attention_mask.sum())
+            moved = {"input_ids": input_ids, "attention_mask": attention_mask, "labels": labels}
+            output = model(**{name: tensor.to(job.device) for name, tensor in moved.items()})
             output.loss.backward()
             optimizer.step()
             total_loss += output.loss.item()
-            if not pace.step_done(len(labels), int(attention_mask.sum())):
+            if not pace.step_done(len(labels), tokens):
                 return model
     return model
 
@@ -96,7 +98,7 @@ def predict(model: PreTrainedModel, job: Job, rows: Rows) -> list[int]:
                 max_length=job.max_length,
                 return_tensors="pt",
             )
-            answers += model(**batch).logits.argmax(dim=-1).tolist()
+            answers += model(**batch.to(model.device)).logits.argmax(dim=-1).tolist()
     return answers
 
 
@@ -154,7 +156,7 @@ class _EvenSampler(Sampler):
 def _model(job: Job, rows: Rows) -> PreTrainedModel:
     return AutoModelForSequenceClassification.from_pretrained(
         job.model, num_labels=len(rows.label2id), dtype=torch.float32
-    )
+    ).to(job.device)
 
 
 def _arguments(job: Job, folder: str | Path, best: bool) -> TrainingArguments:
@@ -168,7 +170,7 @@ def _arguments(job: Job, folder: str | Path, best: bool) -> TrainingArguments:
         "report_to": "none",
         "save_strategy": "no",
         "disable_tqdm": True,
-        "use_cpu": True,
+        "use_cpu": job.device == "cpu",
     }
     if best:
         settings |= {

@@ -5,6 +5,7 @@ import os
 import resource
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Protocol, TextIO
 
 WARM_UP_SECONDS = 1.5
@@ -48,8 +49,9 @@ class BlockPace:
     of all is the warm-up.
     """
 
-    def __init__(self, orders: Orders) -> None:
+    def __init__(self, orders: Orders, wait_for_device: Callable[[], None]) -> None:
         self._orders = orders
+        self._wait_for_device = wait_for_device
         self._wanted = WARM_UP_SECONDS
         self._reset()
 
@@ -57,16 +59,18 @@ class BlockPace:
         self._reset()
 
     def step_done(self, texts: int, tokens: int) -> bool:
-        now = time.perf_counter()
         if self._started is None:
-            self._started = now
+            self._wait_for_device()
+            self._started = time.perf_counter()
             return True
         self._steps += 1
         self._texts += texts
         self._tokens += tokens
-        seconds = now - self._started
-        if seconds < self._wanted:
+        if time.perf_counter() - self._started < self._wanted:
             return True
+        # A GPU is told of a step long before it has done it.
+        self._wait_for_device()
+        seconds = time.perf_counter() - self._started
         self._orders.reply(steps=self._steps, texts=self._texts, tokens=self._tokens, seconds=seconds)
         self._wanted = self._orders.wait()["seconds"]
         self._reset()
@@ -92,8 +96,12 @@ class WholePace:
         return True
 
 
-def peak_memory() -> float:
-    """Most memory this process ever held, in MiB."""
+def peak_memory(device: str) -> float:
+    """Most memory this process ever held, of the GPU's where it works there, in MiB."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_reserved() / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # macOS counts bytes, Linux KiB.
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -5,6 +5,7 @@ Loads, warms up, and then trains a block for every order that comes in, or the w
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks.pace import BlockPace, Orders, Pace, WholePace, peak_memory
@@ -21,8 +22,18 @@ def main(job: Job) -> None:
     if job.whole:
         _train_whole(job, rows, orders)
         return
-    _train(job, rows, BlockPace(orders))
-    orders.reply(peak_mib=peak_memory())
+    _train(job, rows, BlockPace(orders, _wait_for(job.device)))
+    orders.reply(peak_mib=peak_memory(job.device))
+
+
+def _wait_for(device: str) -> Callable[[], None]:
+    def wait() -> None:
+        if device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+
+    return wait
 
 
 def _train(job: Job, rows: Rows, pace: Pace) -> object:
@@ -40,7 +51,7 @@ def _train(job: Job, rows: Rows, pace: Pace) -> object:
 def _train_whole(job: Job, rows: Rows, orders: Orders) -> None:
     pace = WholePace()
     model = _train(job, rows, pace)
-    peak = peak_memory()
+    peak = peak_memory(job.device)
     if job.stack.startswith("engine"):
         from tests.benchmarks.engine import predict
     else:
@@ -63,7 +74,7 @@ def _measure_limit(job: Job, orders: Orders) -> None:
         orders.reply(mean_tokens=mean_tokens, step_seconds=measure(job, mean_tokens))
         if not orders.wait()["seconds"]:
             break
-    orders.reply(peak_mib=peak_memory())
+    orders.reply(peak_mib=peak_memory(job.device))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@
 The stacks: `tutorial-N`, the usual tutorial's loop (all texts padded to the longest, float32, torch's AdamW)
 in batches of 2 and of the given size; `trainer`, transformers' Trainer as it comes; `trainer-best`, the same
 with batches grouped by length and bfloat16; `engine`, this project's, and `engine-free` at a larger batch.
-Each is a process of its own in the middle of one training, on the processor alone. They work in turn, a few
-seconds each, round after round, so that whatever else the machine does hits all alike.
+Each is a process of its own in the middle of one training, on the processor alone, or with `--device cuda` on
+the GPU (then the peak is of the GPU's memory, and there is no limit to compare with). They work in turn, a
+few seconds each, round after round, so that whatever else the machine does hits all alike.
 
 How to read the table: texts/s and tokens/s are medians over the rounds; special tokens count, padding does
 not. A ratio (`× trainer`) is the median of the ratios of texts/s within each round, and says more than two
@@ -47,8 +48,10 @@ ENDLESS = 10_000
 def main() -> None:
     """Measure what the command line asks for, and print it."""
     # Before anything of the engine is imported, which changes the environment.
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     options = _parser().parse_args()
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    if options.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     data = Path(options.data or (SST2 if SST2.is_file() else _sample())).resolve()
     with tempfile.TemporaryDirectory() as folder:
         model = _model_folder(options.model, Path(folder))
@@ -104,6 +107,7 @@ def _jobs(options: argparse.Namespace, data: Path, model: Path) -> list[Job]:
         data=str(data),
         model=str(model),
         batch=options.batch,
+        device=options.device,
         precision=options.precision,
         max_length=options.max_length,
         learning_rate=options.learning_rate,
@@ -125,7 +129,7 @@ def _jobs(options: argparse.Namespace, data: Path, model: Path) -> list[Job]:
         if stack in (options.stacks or batches) and _installed(stack)
     ]
     engines = tuple(job.batch for job in jobs if job.stack.startswith("engine"))
-    if engines and not options.accuracy:
+    if engines and options.device == "cpu" and not options.accuracy:
         jobs.append(replace(base, stack=LIMIT, limit_batches=engines))
     return jobs
 
@@ -159,6 +163,7 @@ def _facts(options: argparse.Namespace, data: Path) -> dict[str, Any]:
     return {
         "data": f"{data.parent.name}/{data.name}",
         "model": options.model,
+        "device": options.device,
         "precision": options.precision,
         "max_length": options.max_length,
         "learning_rate": options.learning_rate,
@@ -203,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--batch", type=int, default=16, help="texts per step (default: 16)")
     parser.add_argument("--free-batch", type=int, default=64, help="of engine-free (default: 64)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: all on the GPU")
     parser.add_argument("--precision", choices=("auto", "bf16", "fp32"), default="auto")
     parser.add_argument("--max-length", type=int, default=128, help="tokens per text (default: 128)")
     parser.add_argument("--learning-rate", type=float, default=1e-4)

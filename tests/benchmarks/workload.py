@@ -25,6 +25,8 @@ class Job:
     """Folder with config.json, model.safetensors and the tokenizer's files."""
     batch: int
     """Texts per optimizer step."""
+    device: str
+    """cpu or cuda, for all stacks alike."""
     precision: str
     """Of the stacks that may choose: auto, bf16 or fp32."""
     max_length: int
@@ -72,9 +74,11 @@ test_file.__test__ = False
 
 
 def has_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware."""
+    """Whether the GPU, or without one this processor, multiplies bfloat16 in hardware."""
     import torch
 
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
