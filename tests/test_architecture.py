@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-LEAVES = {"errors", "home", "words", "charts"}
+LEAVES = {"errors", "home", "words", "charts", "disk", "folders"}
 MAY_IMPORT = {
     "data": {"data"},
     "learning": {"learning", "data"},
@@ -18,6 +18,8 @@ MAY_IMPORT = {
     "words": set(),
     "errors": set(),
     "home": set(),
+    "disk": set(),
+    "folders": set(),
     "__main__": {"runs", "serving", "learning", "data"},
     "__init__": set(),
 }

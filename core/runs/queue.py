@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from core.data.datasets import Dataset
 from core.errors import UserError
@@ -28,7 +28,17 @@ def submit(config: TrainingConfig, dataset: Dataset) -> Run:
 
 
 def submit_again(run: Run, **changes: int) -> Run:
-    """A new run with the data and the settings of an earlier one, but for `changes`, from the beginning."""
+    """A new run with the data and the settings of an earlier one, but for `changes`, from the beginning.
+
+    Raises:
+        UserError: the data is damaged, or the settings are not all known.
+    """
+    if run.unknown or not run.readable:
+        raise UserError(
+            "a run with settings that this version knows",
+            f"one with {', '.join(run.unknown) or 'none that can be read'}",
+            "Choose the settings on the Train page.",
+        )
     again = store.create_run(replace(run.config, **changes), store.own_dataset(run))
     ensure_worker()
     return again
@@ -41,7 +51,7 @@ def resume(run: Run) -> Run:
         UserError: the run was neither interrupted, nor failed in a way that leaves something to go on from.
     """
     try:
-        with FileLock(run.folder / "run.lock", timeout=1):
+        with store.hold(run, timeout=1):
             if not store.can_resume(run):
                 raise _not_resumable(run)
             store.forget_stop(run)
@@ -69,10 +79,13 @@ def cancel(run: Run, now: bool = False) -> None:
     """
     store.ask_to_stop(run, now)
     try:
-        with FileLock(run.folder / "run.lock", timeout=1):
+        with store.hold(run, timeout=1):
             if store.waits(run):
+                kept = "; the best weights so far are kept" if store.model_folder(run) else ""
                 with EventLog(run.folder / "events.jsonl") as events:
-                    events.append({"type": "stopped", "reason": "Taken out of the line before it began."})
+                    events.append({"type": "stopped", "reason": f"Taken out of the line{kept}."})
+    except store.Gone:
+        pass  # There is nothing left to end.
     except Timeout:
         ensure_worker()  # The trainer holds the lock: it reads the word left above.
 
@@ -99,7 +112,7 @@ def _seconds_left(run: Run) -> float | None:
     like = (r for r in store.list_runs() if _alike(r, run) and store.state(r).status == "finished")
     for earlier in like:
         report, texts = store.report_of(earlier), _texts_to_train(earlier)
-        if report and texts:
+        if report and texts and "total_seconds" in report:
             return report["total_seconds"] * _texts_to_train(run) / texts
     return None
 

@@ -14,20 +14,23 @@ import secrets
 import shutil
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, lock_descriptor
 
+from core import folders
 from core.data.datasets import Dataset, copy_dataset, read_dataset
 from core.errors import UserError
 from core.home import home
 from core.learning import config as settings
 from core.learning.config import TrainingConfig
 from core.runs.events import FINAL, TURNS, Event, EventLog, parse_events, read_events, without_undone
+from core.runs.reports import sound_report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,10 +42,23 @@ WEIGHTS = "model.safetensors"
 RESUME = "Resume it: it goes on from its last snapshot."
 """What to do about a run whose process was lost."""
 
+REPAIR = "Delete it, or restore its folder from a copy."
+"""What to do about a run whose folder is damaged."""
+
 STOP, STOP_NOW = "stop", "stop-now"
 """Files that carry a person's word to the process at work; they outlive both."""
 
+LOCK = "run.lock"
+"""Held by whoever works on the run, for as long as they live."""
+
 _EDGE_BYTES = 4096
+_POLL_SECONDS = 0.05
+_PREDICTIONS = ("split", "text", "label", "predicted", "confidence")
+# A link in the place of a lock would lock something else; Windows has no such switch, and no such links.
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_LATEST = 9e9
+"""Seconds since 1970: the year 2255, to which every library counts."""
+_NO_JSON_OF_OURS = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 # Trying a lock takes it for an instant: two readers of one process must not take each other for the trainer.
 _probe = threading.Lock()
@@ -63,7 +79,16 @@ class Run:
     """Seconds since 1970."""
     config: TrainingConfig = TrainingConfig()
     damage: str | None = None
-    """Why the folder cannot be read, if so; then nothing else but id and folder is known."""
+    """What is wrong with the folder, if anything; what could be read is there all the same."""
+    unknown: tuple[str, ...] = ()
+    """Names of settings of another version, which this one does not know."""
+    unrecorded: tuple[str, ...] = ()
+    """Names of settings that the version which made the run did not write down; the default may be untrue."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether its config.json could be read: what it is called, and its settings."""
+        return self.number > 0
 
 
 @dataclass(frozen=True)
@@ -91,6 +116,15 @@ class RunState:
         return max(0.0, (self.ended or time.time()) - self.started)
 
 
+class Gone(UserError):
+    """There is no such run, or no longer."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the id of a run that is kept here", "no such run", "It may have been deleted; see the Runs page."
+        )
+
+
 def runs_root() -> Path:
     """The folder of all runs."""
     return home() / "runs"
@@ -106,7 +140,8 @@ def create_run(config: TrainingConfig, dataset: Dataset) -> Run:
     root = runs_root()
     root.mkdir(parents=True, exist_ok=True)
     run_id = secrets.token_urlsafe(16)
-    draft = root / f".new-{run_id}"
+    folders.sweep(root)
+    draft = root / f"{folders.DRAFT}{run_id}"
     draft.mkdir()
     try:
         copy_dataset(dataset, draft / "dataset")
@@ -133,31 +168,30 @@ def find_run(run_id: str) -> Run:
     """The run with this id, as it stands in a link or a command.
 
     Raises:
-        UserError: not the form of an id, or no such run.
+        UserError: not the form of an id.
+        Gone: no such run.
     """
     if not isinstance(run_id, str) or not ID_PATTERN.fullmatch(run_id):
         raise UserError("the id of a run, 22 letters, digits, - or _", "something else", "Check the link.")
     folder = runs_root() / run_id
-    if not folder.is_dir():
-        raise UserError(
-            "the id of a run that is kept here", "no such run", "It may have been deleted; see the Runs page."
-        )
+    if not (folder.exists() or folder.is_symlink()):
+        raise Gone()
     return _read_run(folder)
 
 
 def list_runs() -> list[Run]:
-    """All runs, newest first, damaged ones among them."""
+    """All runs, newest first, damaged ones among them; last those of which not even the number is known."""
     root = runs_root()
     if not root.is_dir():
         return []
-    folders = [path for path in root.iterdir() if ID_PATTERN.fullmatch(path.name) and path.is_dir()]
-    return sorted(map(_read_run, folders), key=lambda run: run.number, reverse=True)
+    found = [path for path in root.iterdir() if ID_PATTERN.fullmatch(path.name)]
+    return sorted(map(_read_run, found), key=lambda run: run.number, reverse=True)
 
 
 def state(run: Run) -> RunState:
     """What the run does now, from the first and the last of its events and from its lock."""
     if run.damage:
-        return RunState("damaged", run.damage, "Delete it, or restore its folder from a copy.")
+        return RunState("damaged", run.damage, REPAIR)
     found = _ended(run)
     if found is None and is_alive(run):
         started = _started(_edge_events(run))
@@ -202,10 +236,12 @@ def is_lost(run: Run) -> bool:
 
 def can_resume(run: Run) -> bool:
     """Whether a person may let the run go on: interrupted, or failed for a cause that can be removed."""
+    if run.damage or run.unknown:
+        return False
     last = _last_turn(_edge_events(run))
     if last and last["type"] == "failed":
         return bool(last.get("resumable"))
-    return not run.damage and not has_ended(run) and _unattended(run).status == "interrupted"
+    return not has_ended(run) and _unattended(run).status == "interrupted"
 
 
 def smaller_batch(run: Run) -> int | None:
@@ -234,19 +270,64 @@ def has_ended(run: Run) -> bool:
 
 def is_alive(run: Run) -> bool:
     """Whether a process is at work on the run: it holds the run's lock for as long as it lives."""
-    return is_held(run.folder / "run.lock")
+    return is_held(run.folder / LOCK)
 
 
 def is_held(lock: Path) -> bool:
     """Whether another process, or another part of this one, holds the lock."""
-    if not lock.exists():
+    # Opened, not made: what is deleted meanwhile would come back with nothing but a lock in it.
+    try:
+        descriptor = os.open(lock, os.O_RDWR | _NO_LINK)
+    except FileNotFoundError:
         return False
-    with _probe:
-        try:
-            with FileLock(lock, blocking=False):
-                return False
-        except Timeout:
-            return True
+    try:
+        with _probe:
+            return not lock_descriptor(descriptor, blocking=False)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def hold(run: Run, timeout: float = -1) -> Iterator[None]:
+    """Hold the run's lock: nobody else begins with the run, or deletes it, meanwhile.
+
+    filelock's own class makes the folder of a lock, too, and so would bring back a run that was deleted.
+
+    Args:
+        timeout: seconds to wait for it; below zero for ever.
+
+    Raises:
+        Timeout: somebody else holds it.
+        Gone: the run is deleted.
+    """
+    lock = run.folder / LOCK
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+    except FileNotFoundError as error:
+        raise Gone() from error
+    try:
+        _wait_for(descriptor, lock, timeout)
+        if not _lies_at(descriptor, lock):
+            raise Gone()
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for(descriptor: int, lock: Path, timeout: float) -> None:
+    end = time.monotonic() + timeout
+    while not lock_descriptor(descriptor, blocking=False):
+        if timeout >= 0 and end <= time.monotonic():
+            raise Timeout(str(lock))
+        time.sleep(_POLL_SECONDS)
+
+
+def _lies_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one of this name: its folder may have been moved away."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def events_of(run: Run) -> list[Event]:
@@ -292,34 +373,49 @@ def snapshots_folder(run: Run) -> Path:
 def model_folder(run: Run) -> Path | None:
     """The run's best weights so far, as a Hugging Face folder; None while there are none."""
     folder = run.folder / "model"
-    return folder if (folder / WEIGHTS).is_file() else None
+    return folder if not run.folder.is_symlink() and _is_file(folder / WEIGHTS) else None
 
 
 def report_of(run: Run) -> dict[str, Any] | None:
-    """The run's scores, speed and hardware; None while there are none, or when the file is damaged."""
+    """The run's scores, speed and hardware, as far as they are sound; None when nothing is.
+
+    See `reports.sound_report` for what may be missing.
+    """
     try:
-        return json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
+        return sound_report(_read_json(run.folder / "report.json"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         log.warning("the report of run %s cannot be read", run.id)
         return None
 
 
 def predictions_of(run: Run) -> pd.DataFrame | None:
-    """split, text, label, predicted and confidence of each held-out text; None while there are none."""
+    """split, text, label, predicted and confidence of each held-out text.
+
+    None while there are none, or when the file is damaged.
+    """
     # Imported late: worker and trainer begin twice as fast without it.
     import pandas as pd
+    import pyarrow as pa
 
-    path = run.folder / "predictions.parquet"
-    return pd.read_parquet(path) if path.is_file() else None
+    try:
+        table = pd.read_parquet(run.folder / "predictions.parquet", columns=list(_PREDICTIONS))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, pa.ArrowException):
+        log.warning("the predictions of run %s cannot be read", run.id)
+        return None
+    texts = [name for name in _PREDICTIONS if name != "confidence"]
+    sound = all(map(pd.api.types.is_string_dtype, (table[name] for name in texts)))
+    return table if sound and pd.api.types.is_numeric_dtype(table["confidence"]) else None
 
 
 def log_of(run: Run, characters: int = 20_000) -> str:
     """The end of what the training process printed."""
     try:
         content = (run.folder / "log.txt").read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return ""
     return content.decode("utf-8", errors="replace")[-characters:]
 
@@ -329,28 +425,46 @@ def own_dataset(run: Run) -> Dataset:
     return read_dataset(run.folder / "dataset")
 
 
-def delete_run(run_id: str) -> int:
-    """Delete a run that no process works on.
+def delete_run(run_id: str, spare_waiting: bool = False) -> int:
+    """Delete a run that no process works on, damaged or not.
+
+    Args:
+        spare_waiting: refuse a run that waits in line, too: somebody may just have let it go on.
 
     Returns:
         Bytes freed.
 
     Raises:
-        UserError: no such run, or it is being trained.
+        UserError: it is being trained, or waits and is to be spared, or its files may not be deleted.
+        Gone: no such run.
     """
     run = find_run(run_id)
+    if not _has_lock(run):
+        return folders.clear(folders.bury(run.folder))
     try:
-        with FileLock(run.folder / "run.lock", timeout=1):
-            size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
-            # Out of sight in one move; what a crash leaves behind is no half of a run.
-            grave = run.folder.with_name(f".deleted-{run.id}")
-            run.folder.rename(grave)
+        with hold(run, timeout=1):
+            if spare_waiting and not run.damage and waits(run):
+                raise UserError("a run that has ended", "one that waits", "Take it out of the line first.")
+            # Out of sight in one move: what a crash leaves behind is no half of a run.
+            grave = folders.bury(run.folder)
     except Timeout as error:
         raise UserError(
             "a run that has ended", "a run that is being trained", "Stop it first, then delete it."
         ) from error
-    shutil.rmtree(grave)
-    return size
+    except OSError as error:
+        raise UserError(
+            "a run whose files may be changed", f"one that may not ({error.strerror})", folders.REPERMIT
+        ) from error
+    return folders.clear(grave)
+
+
+def _has_lock(run: Run) -> bool:
+    """Whether anybody could hold the run: not a file or link in its place, and not where its lock is none."""
+    lock = run.folder / LOCK
+    try:
+        return _is_folder(run.folder) and not lock.is_symlink() and not lock.is_dir()
+    except OSError:
+        return True
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -365,20 +479,68 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def _read_run(folder: Path) -> Run:
     try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return Run(
-            id=folder.name,
-            folder=folder,
-            number=int(content["number"]),
-            name=str(content["name"]),
-            dataset_id=str(content["dataset_id"]),
-            created=float(content["created"]),
-            config=settings.from_dict(content["settings"]),
-        )
+        if not _is_folder(folder):
+            kind = "a link to another place" if folder.is_symlink() else "a file"
+            return Run(folder.name, folder, damage=f"It is {kind}, and not a folder.")
+        run = _parse_run(folder, _read_json(folder / "config.json"))
     except UserError as error:
         return Run(folder.name, folder, damage=f"Its settings are not those of this version: {error.reason}")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except FileNotFoundError:
+        return Run(folder.name, folder, damage="Its config.json is missing.")
+    except _NO_JSON_OF_OURS as error:
         return Run(folder.name, folder, damage=f"Its config.json cannot be read ({type(error).__name__}).")
+    return replace(run, damage=_damage(run))
+
+
+def _parse_run(folder: Path, content: dict[str, Any]) -> Run:
+    given = dict(content["settings"])
+    known = [field.name for field in fields(TrainingConfig)]
+    run = Run(
+        id=folder.name,
+        folder=folder,
+        number=int(content["number"]),
+        name=str(content["name"]),
+        dataset_id=str(content["dataset_id"]),
+        created=float(content["created"]),
+        config=settings.from_dict({name: given[name] for name in known if name in given}),
+        unknown=tuple(sorted(set(given) - set(known))),
+        unrecorded=tuple(name for name in known if name not in given),
+    )
+    if run.number < 1 or not 0 <= run.created < _LATEST:
+        raise ValueError("a number or a time that no run has")
+    return run
+
+
+def _damage(run: Run) -> str | None:
+    """What is wrong with the files that tell what the run does."""
+    if not _has_lock(run):
+        return f"Its {LOCK} is a folder or a link."
+    try:
+        # Opened, not tried: whoever tries it looks like somebody at work to others.
+        os.close(os.open(run.folder / LOCK, os.O_RDWR | _NO_LINK))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        return f"Its {LOCK} cannot be opened ({error.strerror})."
+    return None if _edge_events(run) else "Its events.jsonl is missing, empty or cannot be read."
+
+
+def _read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
+    content = json.loads(path.read_text(encoding="utf-8"))
+    # Halves of a character, which JSON can spell and no page can show: a ValueError.
+    json.dumps(content, ensure_ascii=False).encode()
+    return content
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _ended(run: Run) -> RunState | None:
@@ -397,7 +559,13 @@ def _unattended(run: Run) -> RunState:
     events = read_events(run.folder / "events.jsonl")
     started = _started(events)
     last = _last_turn(events)
-    if last is None or last["type"] == "queued" or last.get("resumes"):
+    if last is None:
+        return RunState("damaged", "Its events are gone.", REPAIR)
+    if run.unknown:
+        names = ", ".join(run.unknown)
+        reason = f"It was made by another version, with settings that this one lacks: {names}."
+        return RunState("damaged", reason, "Go on with it in the version that made it, or delete it.")
+    if last["type"] == "queued" or last.get("resumes"):
         return RunState("queued")
     if last["type"] == "interrupted":
         return RunState("interrupted", last["reason"], last["remedy"], started, last["time"])
@@ -419,7 +587,7 @@ def _edge_events(run: Run) -> list[Event]:
     try:
         found = path.stat()
         return _edges(path, found.st_size, found.st_mtime_ns)
-    except FileNotFoundError:
+    except OSError:
         return []
 
 

@@ -58,7 +58,8 @@ def _drain() -> None:
     while True:
         _wait_for_device()
         for run in store.lost_runs():
-            _record_loss(run, None)
+            with suppress(store.Gone):
+                _record_loss(run, None)
         # Looked up after the wait: a run may have left the line, or been deleted, in the meantime.
         run = next(iter(store.waiting_runs()), None)
         if run is None:
@@ -66,7 +67,7 @@ def _drain() -> None:
         log.info("run %s begins", run.id)
         try:
             code = _train(run)
-        except FileNotFoundError:
+        except (FileNotFoundError, store.Gone):
             log.info("run %s was deleted as it began", run.id)
             continue
         log.info("run %s ended with exit code %s", run.id, code)
@@ -138,7 +139,7 @@ def _patience_of(run: Run) -> float:
 
 def _record_loss(run: Run, code: int | None, short_of_memory: bool = False) -> None:
     """Say how a training process ended that could not say so itself, and let the run go on if it may."""
-    with FileLock(run.folder / "run.lock", timeout=10), EventLog(run.folder / "events.jsonl") as events:
+    with store.hold(run, timeout=10), EventLog(run.folder / "events.jsonl") as events:
         if store.has_ended(run):
             return
         processes.forget_pid(run)
