@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core import charts
 from core.data.datasets import list_datasets
 from core.data.sample import read_sample
 from core.data.uploads import keep_upload
@@ -21,7 +22,7 @@ from core.learning.suggestions import suggest
 from core.runs import engines, queue, store
 from core.runs.events import EventLog
 from core.words import STATUS, duration
-from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
+from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, training_events, write_result
 
 PROJECT = Path(__file__).resolve().parents[2]
 DATA, TRAIN, RUNS, PREDICT = (f"pages/{name}.py" for name in ("1_Data", "2_Train", "3_Runs", "4_Predict"))
@@ -485,6 +486,18 @@ def test_a_run_that_is_stopping_can_be_ended_at_once(held):
     assert store.stop_now_asked(run)
 
 
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_link_to_look_with_has_no_buttons(status, held):
+    run = make_run(status, make_dataset(), held)
+    make_run("queued", make_dataset(), held)
+    app = open_page(TRAIN, run=run.id, view="only")
+    assert not app.button
+    assert not app.number_input
+    assert not app.selectbox
+    assert store.state(run).status == status
+    assert STATUS[status].words in words(app)
+
+
 def test_the_wait_is_told_from_the_run_at_work(held):
     data = make_dataset()
     running = make_run("running", data, held)
@@ -649,3 +662,19 @@ def test_a_model_of_a_failed_run_can_be_used_and_is_told_apart(held):
     (run.folder / "model" / "model.safetensors").write_bytes(b"weights")
     app = open_page(PREDICT)
     assert any("failed" in option for box in app.selectbox for option in box.options)
+
+
+def test_those_who_watch_a_run_share_its_charts_until_there_is_more_to_draw(held, monkeypatch):
+    run = make_run("running", make_dataset(), held)
+    drawn = []
+    curves = charts.loss_curves
+    monkeypatch.setattr(charts, "loss_curves", lambda losses: drawn.append(len(losses)) or curves(losses))
+    for _ in range(3):
+        open_page(TRAIN, run=run.id)
+    assert len(drawn) == 1
+    with EventLog(run.folder / "events.jsonl") as events:
+        for event in training_events(40)[-12:]:
+            events.append(event)
+    app = open_page(TRAIN, run=run.id)
+    assert not app.exception
+    assert len(drawn) == 2 and drawn[1] > drawn[0]
