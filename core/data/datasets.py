@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +21,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core import folders
 from core.data.decoding import LONE_SURROGATE
 from core.data.labels import LabeledTexts
 from core.data.records import RejectedRow
@@ -33,6 +35,8 @@ ID = re.compile(r"[A-Za-z0-9_-]{22}")
 PARTS = ("train", "validation", "test")
 FACTS, TEXTS, REJECTED = "dataset.json", "splits.parquet", "rejected.jsonl"
 NAME_CHARACTERS = 200
+_LATEST = 9e9
+"""Seconds since 1970: the year 2255, to which every library counts."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,15 @@ class Dataset:
     source: dict
 
 
+@dataclass(frozen=True)
+class DamagedDataset:
+    """A folder among the data sets that cannot be read: why, and when it was changed (seconds since 1970)."""
+
+    id: str
+    reason: str
+    changed: float
+
+
 def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source: dict) -> Dataset:
     """Write a data set into a folder of its own: first into a hidden one, which is renamed once it is whole.
 
@@ -64,6 +77,7 @@ def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source:
     """
     root = _root()
     root.mkdir(parents=True, exist_ok=True)
+    sweep()
     id = secrets.token_urlsafe(16)
     parts = {part: _storable(getattr(splits, part)) for part in PARTS}
     dataset = Dataset(
@@ -80,7 +94,7 @@ def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source:
         sha256=_sha256(parts),
         source=source,
     )
-    hidden = root / f".{id}"
+    hidden = root / f"{folders.DRAFT}{id}"
     hidden.mkdir()
     try:
         _write(hidden, dataset, parts, rejected)
@@ -99,9 +113,11 @@ def read_dataset(folder: Path) -> Dataset:
     """
     try:
         facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
+        # Halves of a character, which JSON can spell and no page can show: a ValueError.
+        json.dumps(facts, ensure_ascii=False).encode()
         dataset = Dataset(folder=folder, **facts)
-    except (OSError, ValueError, TypeError) as error:
-        raise _damaged(folder, error) from error
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise _damaged(folder, f"{FACTS}: {_in_short(error)}") from error
     if not _is_sound(dataset):
         raise _damaged(folder, f"{FACTS} does not hold what it should")
     return dataset
@@ -123,20 +139,20 @@ def load_splits(folder: Path) -> Splits:
         if _sha256(parts) != dataset.sha256:
             raise ValueError(f"{TEXTS} is not as it was saved")
     except (OSError, ValueError, KeyError, AttributeError, pa.ArrowException) as error:
-        raise _damaged(folder, error) from error
+        raise _damaged(folder, f"{TEXTS}: {_in_short(error)}") from error
     return Splits(**parts, how=dataset.how, removed=dataset.removed)
 
 
 def list_datasets() -> list[Dataset]:
-    """All saved data sets, newest first; damaged folders are skipped with a logged warning."""
-    found = []
-    for folder in _root().glob("*"):
-        if ID.fullmatch(folder.name) and folder.is_dir():
-            try:
-                found.append(read_dataset(folder))
-            except UserError as error:
-                logger.warning("Skipped a data set: %s", error.reason)
+    """All saved data sets, newest first, without the damaged ones."""
+    found = [entry for entry in _entries() if isinstance(entry, Dataset)]
     return sorted(found, key=lambda dataset: (dataset.created, dataset.id), reverse=True)
+
+
+def list_damaged() -> list[DamagedDataset]:
+    """The folders among the data sets that cannot be read, the last changed first."""
+    found = [entry for entry in _entries() if isinstance(entry, DamagedDataset)]
+    return sorted(found, key=lambda damaged: damaged.changed, reverse=True)
 
 
 def find_dataset(id: str) -> Dataset:
@@ -148,17 +164,51 @@ def find_dataset(id: str) -> Dataset:
     return read_dataset(_folder(id))
 
 
-def delete_dataset(id: str) -> None:
+def delete_dataset(id: str) -> int:
     """Delete the data set of this id, damaged or not.
+
+    Returns:
+        Bytes freed.
+
+    Raises:
+        UserError: the id is malformed, there is no data set of this id, or its files may not be deleted.
+    """
+    # Out of the list at once, whatever happens while the files go.
+    return folders.clear(folders.bury(_entry(id)))
+
+
+def bytes_of(id: str) -> int:
+    """What deleting the data set of this id would free.
 
     Raises:
         UserError: the id is malformed, or there is no data set of this id.
     """
-    folder = _folder(id)
-    # Out of the list at once, whatever happens while the files go.
-    hidden = folder.with_name(f".{folder.name}")
-    folder.rename(hidden)
-    shutil.rmtree(hidden)
+    return folders.bytes_on_disk(_entry(id))
+
+
+def bytes_of_all() -> int:
+    """What all data sets take on disk, with what crashes left of some."""
+    return folders.bytes_on_disk(_root())
+
+
+def older_than(days: float) -> list[Dataset | DamagedDataset]:
+    """Data sets saved more than `days` ago, and damaged folders that have not changed since then."""
+    before = time.time() - days * 24 * 3600
+    return [
+        entry
+        for entry in (*list_datasets(), *list_damaged())
+        if (entry.created if isinstance(entry, Dataset) else entry.changed) < before
+    ]
+
+
+def sweep() -> int:
+    """Delete what crashes left of data sets that were being saved or deleted.
+
+    Returns:
+        Bytes freed.
+    """
+    # Earlier versions hid a folder by a dot before its id.
+    return folders.sweep(_root(), "." + "[A-Za-z0-9_-]" * 22)
 
 
 def copy_dataset(dataset: Dataset, to: Path) -> None:
@@ -173,8 +223,8 @@ def copy_dataset(dataset: Dataset, to: Path) -> None:
         for name in (TEXTS, REJECTED, FACTS):
             shutil.copyfile(dataset.folder / name, to / name)
             _fsync(to / name)
-    except FileNotFoundError as error:
-        raise _damaged(dataset.folder, error) from error
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        raise _damaged(dataset.folder, _in_short(error)) from error
     _fsync(to)
 
 
@@ -183,35 +233,78 @@ def _root() -> Path:
 
 
 def _folder(id: str) -> Path:
-    folder = _root() / id if isinstance(id, str) and ID.fullmatch(id) else None
-    if folder is None or not folder.is_dir() or folder.resolve().parent != _root().resolve():
-        raise UserError(
-            "a saved data set",
-            "none under this link",
-            "Choose one from the list of data sets, or save the file again.",
-        )
+    folder = _entry(id)
+    if not folder.is_dir() or folder.resolve().parent != _root().resolve():
+        raise _none_here()
     return folder
+
+
+def _entry(id: str) -> Path:
+    """What lies under this id: a folder, or what took its place."""
+    path = _root() / id if isinstance(id, str) and ID.fullmatch(id) else None
+    if path is None or not (path.exists() or path.is_symlink()):
+        raise _none_here()
+    return path
+
+
+def _none_here() -> UserError:
+    return UserError(
+        "a saved data set",
+        "none under this link",
+        "Choose one from the list of data sets, or save the file again.",
+    )
+
+
+def _entries() -> Iterator[Dataset | DamagedDataset]:
+    for path in _root().glob("*"):
+        if not ID.fullmatch(path.name):
+            continue
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            continue  # Deleted between the two looks.
+        if not stat.S_ISDIR(found.st_mode):
+            yield DamagedDataset(path.name, "It is a file or a link, and not a folder.", found.st_mtime)
+            continue
+        try:
+            yield read_dataset(path)
+        except UserError as error:
+            logger.warning("The data set %s cannot be read: %s", path.name, error.reason)
+            yield DamagedDataset(path.name, error.reason, found.st_mtime)
+
+
+def _in_short(error: Exception) -> str:
+    """What went wrong, without the place on this machine."""
+    return error.strerror or type(error).__name__ if isinstance(error, OSError) else str(error)
 
 
 def _damaged(folder: Path, reason: object) -> UserError:
     return UserError(
         "a whole data set",
-        f"a damaged one, {folder.name} ({reason})",
+        f"a damaged one ({str(reason)[:200]})",
         "Delete it, and save the data set from its file again.",
     )
 
 
 def _is_sound(dataset: Dataset) -> bool:
     """Whether the facts have the types that others rely on."""
-    dicts = (dataset.label2id, dataset.counts, dataset.class_counts, dataset.removed, dataset.source)
     texts = (dataset.id, dataset.name, dataset.how, dataset.sha256)
+    counts = (dataset.label2id, dataset.counts, dataset.removed)
     return (
-        all(isinstance(value, dict) for value in dicts)
-        and all(isinstance(value, str) for value in texts)
-        and isinstance(dataset.created, float)
-        and isinstance(dataset.rejected, int)
+        all(isinstance(value, str) for value in texts)
+        and all(map(_are_counts, counts))
+        and isinstance(dataset.source, dict)
+        and isinstance(dataset.class_counts, dict)
+        and all(map(_are_counts, dataset.class_counts.values()))
         and set(dataset.counts) == set(dataset.class_counts) == set(PARTS)
+        and type(dataset.created) in (int, float)
+        and 0 <= dataset.created < _LATEST
+        and type(dataset.rejected) is int
     )
+
+
+def _are_counts(value: object) -> bool:
+    return isinstance(value, dict) and all(type(n) is int and 0 <= n < 2**53 for n in value.values())
 
 
 def _storable_text(text: str) -> str:

@@ -2,18 +2,23 @@ import dataclasses
 import json
 import logging
 import os
+import time
 
 import pytest
 
 from core.data import datasets
 from core.data.datasets import (
+    bytes_of,
     copy_dataset,
     delete_dataset,
     find_dataset,
+    list_damaged,
     list_datasets,
     load_splits,
+    older_than,
     read_dataset,
     save_dataset,
+    sweep,
 )
 from core.data.splits import Splits
 from core.data.tables import RejectedRow
@@ -108,6 +113,10 @@ def test_data_sets_are_listed_newest_first_and_damaged_ones_are_skipped_and_logg
     with caplog.at_level(logging.WARNING):
         assert [dataset.name for dataset in list_datasets()] == ["new", "old"]
     assert damaged.id in caplog.text
+    assert {damaged.id: "dataset.json", "A" * 22: "a file or a link"} == {
+        found.id: next(words for words in ("dataset.json", "a file or a link") if words in found.reason)
+        for found in list_damaged()
+    }
     assert old.created < new.created
 
 
@@ -146,15 +155,59 @@ def test_an_id_does_not_follow_a_link_out_of_the_root(splits, tmp_path):
     dataset.folder.rename(outside)
     dataset.folder.symlink_to(outside)
     with pytest.raises(UserError):
-        delete_dataset(dataset.id)
+        find_dataset(dataset.id)
+    delete_dataset(dataset.id)
     assert (outside / "dataset.json").exists()
+    assert list((tmp_path / "home" / "datasets").iterdir()) == []
 
 
-def test_deleting_removes_the_folder_of_a_damaged_one_too(splits):
+def test_deleting_removes_the_folder_of_a_damaged_one_too_and_says_what_it_freed(splits):
     dataset = save_dataset("data", splits, [], {})
     (dataset.folder / "dataset.json").unlink()
-    delete_dataset(dataset.id)
+    size = sum(path.stat().st_size for path in dataset.folder.iterdir())
+    assert bytes_of(dataset.id) == size > 0
+    assert delete_dataset(dataset.id) == size
     assert list(dataset.folder.parent.iterdir()) == []
+
+
+def test_data_sets_are_found_by_age_damaged_ones_by_their_last_change(splits, monkeypatch):
+    now = time.time()
+    ages = {"young": 29, "old": 31, "damaged young": 29, "damaged old": 31}
+    saved = {}
+    for name, days in ages.items():
+        monkeypatch.setattr(time, "time", lambda days=days: now - days * 86400)
+        saved[name] = save_dataset(name, splits, [], {})
+        if name.startswith("damaged"):
+            (saved[name].folder / "dataset.json").write_text("{")
+            os.utime(saved[name].folder, (now, now - days * 86400))
+    monkeypatch.undo()
+    monkeypatch.setenv("TEXTUNER_HOME", str(saved["old"].folder.parents[1]))
+    assert {found.id for found in older_than(30)} == {saved["old"].id, saved["damaged old"].id}
+    assert len(older_than(0)) == 4
+
+
+def test_what_crashes_left_is_swept_once_it_is_nobodys(splits):
+    kept = save_dataset("kept", splits, [], {})
+    root = kept.folder.parent
+    names = (".new-" + "a" * 22, ".deleted-" + "b" * 22 + "-00", "." + "c" * 22)
+    for name in names:
+        (root / name).mkdir()
+        (root / name / "splits.parquet").write_bytes(b"12345")
+    (root / ".someone-elses").mkdir()
+    assert sweep() == 0
+    for path in root.iterdir():
+        os.utime(path, (0, time.time() - 25 * 3600))
+    assert sweep() == 15
+    assert {path.name for path in root.iterdir()} == {kept.id, ".someone-elses"}
+    assert find_dataset(kept.id).name == "kept"
+
+
+def test_saving_sweeps(splits):
+    root = save_dataset("first", splits, [], {}).folder.parent
+    (root / ".deleted-x").mkdir()
+    os.utime(root / ".deleted-x", (0, 0))
+    save_dataset("second", splits, [], {})
+    assert not (root / ".deleted-x").exists()
 
 
 @pytest.mark.parametrize("step", ["fsync", "rename"])
@@ -175,7 +228,7 @@ def test_the_files_are_on_disk_before_the_folder_gets_its_name(splits, monkeypat
         datasets, "_fsync", lambda path: (synced.append(path.name), real(os.open(path, os.O_RDONLY)))
     )
     dataset = save_dataset("data", splits, [], {})
-    hidden = f".{dataset.id}"
+    hidden = f".new-{dataset.id}"
     assert set(synced[:3]) == {"splits.parquet", "rejected.jsonl", "dataset.json"}
     assert synced[3:] == [hidden, "datasets"]
 
@@ -201,10 +254,27 @@ def test_a_damaged_folder_is_an_error_for_people(splits, file, content):
         load_splits(path.parent)
 
 
+WRONG_FACTS = [
+    {"label2id": ["a"]},
+    {"label2id": {"a": "0"}},
+    {"counts": {"train": "1", "validation": 1, "test": 1}},
+    {"class_counts": {"train": 1, "validation": {}, "test": {}}},
+    {"class_counts": {"train": {"a": None}, "validation": {}, "test": {}}},
+    {"removed": {"x": [1]}},
+    {"created": "now"},
+    {"created": float("inf")},
+    {"created": -1.0},
+    {"name": None},
+    {"name": "half a \ud83d"},
+    {"source": []},
+    {"rejected": True},
+]
+
+
 def test_facts_of_a_wrong_kind_are_damage(splits):
     path = folder_of(splits) / "dataset.json"
     facts = json.loads(path.read_text())
-    for wrong in ({"counts": {}}, {"label2id": ["a"]}, {"created": "now"}, {"name": None}):
+    for wrong in ({"counts": {}}, *WRONG_FACTS):
         path.write_text(json.dumps(facts | wrong))
         with pytest.raises(UserError, match="damaged"):
             read_dataset(path.parent)
