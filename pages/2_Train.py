@@ -14,7 +14,7 @@ from core.learning import catalogue
 from core.learning import config as settings
 from core.learning.config import CHOICES, TUTORIAL, TrainingConfig
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import engines, queue, store
+from core.runs import engines, following, queue, store
 from core.runs.events import Event
 from core.runs.store import Run, RunState
 from core.words import SETTINGS, STATUS, count, duration, escape_markdown, explain, percent, run_link, shorten
@@ -65,9 +65,10 @@ def main() -> None:
     datasets = list_datasets()
     # On a telephone the settings are the first thing to see, and afterwards the run.
     sidebar = "expanded" if datasets and not run else "auto"
+    viewing = only_viewing()
     st.set_page_config(page_title="Train – Textuner", layout="wide", initial_sidebar_state=sidebar)
     queue.ensure_worker()
-    if datasets:
+    if datasets and not viewing:
         with st.sidebar:
             choose_and_start(datasets, run)
     st.title("Train")
@@ -79,7 +80,13 @@ def main() -> None:
         teach()
     else:
         send_to_data()
-    show_line(run)
+    if not viewing:
+        show_line(run)
+
+
+def only_viewing() -> bool:
+    """Whether the link is one to look with: then nothing on the page starts, stops or deletes anything."""
+    return st.query_params.get("view") == "only"
 
 
 def chosen_run() -> tuple[Run | None, UserError | None]:
@@ -331,10 +338,10 @@ def watch(run_id: str, was_live: bool, baseline: float | None) -> None:
         st.rerun()
     if state.status == "queued":
         queue.ensure_worker()
-    events = store.events_of(run)
+    events = following.follow(run)
     show_state(run, state, events)
     show_notes(events)
-    show_curves(events, baseline)
+    show_curves(run, events if state.status != "running" else settled(events), baseline)
 
 
 def show_state(run: Run, state: RunState, events: list[Event]) -> None:
@@ -343,7 +350,7 @@ def show_state(run: Run, state: RunState, events: list[Event]) -> None:
         st.badge(status.words, icon=status.icon, color=status.colour)
         if state.seconds is not None:
             st.caption(f"{duration(state.seconds)} {'so far' if state.live else 'in all'}", width="content")
-        if state.live:
+        if state.live and not only_viewing():
             offer_stop(run, state)
             share(run)
     if state.status == "queued":
@@ -385,8 +392,11 @@ def offer_stop(run: Run, state: RunState) -> None:
 
 def share(run: Run) -> None:
     with st.popover("Share", icon=":material/link:", help="A link to this run"):
-        st.write("Whoever can reach this server can follow the run under this link:")
-        st.code(run_link(st.context.url, run.id), language=None, wrap_lines=True)
+        st.write("Whoever can reach this server can look at the run under this link, without any buttons:")
+        link = run_link(st.context.url, run.id)
+        st.code(f"{link}&view=only", language=None, wrap_lines=True)
+        st.write("The same with the buttons that stop it, judge it and use it:")
+        st.code(link, language=None, wrap_lines=True)
 
 
 def show_progress(state: RunState, events: list[Event]) -> None:
@@ -445,6 +455,8 @@ def show_result(run: Run, state: RunState) -> None:
         for name in ("test", "validation"):
             if report.get(name):
                 show_scores(name.capitalize(), report[name])
+    if only_viewing():
+        return
     with st.container(horizontal=True):
         if report and st.button("Judge it", type="primary", icon=":material/insights:"):
             st.switch_page(RUNS_PAGE, query_params={"run": run.id})
@@ -458,6 +470,8 @@ def show_result(run: Run, state: RunState) -> None:
 def show_failure(run: Run, state: RunState) -> None:
     box = st.warning if state.status in ("stopped", "interrupted") else st.error
     box(say(state), icon=STATUS[state.status].icon)
+    if only_viewing():
+        return
     if state.status != "damaged":
         with st.container(horizontal=True):
             offer_another_try(run)
@@ -523,17 +537,34 @@ def show_notes(events: list[Event]) -> None:
         )
 
 
-def show_curves(events: list[Event], baseline: float | None) -> None:
-    losses, scores = charts.loss_table(events), charts.score_table(events)
-    if losses.empty:
+def settled(events: list[Event]) -> list[Event]:
+    """The events but for the newest few, at most a fiftieth: a chart that grows by less is not drawn anew."""
+    return events[: len(events) - len(events) % max(1, len(events) // 50)]
+
+
+def show_curves(run: Run, events: list[Event], baseline: float | None) -> None:
+    if not events:
         return
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.altair_chart(charts.loss_curves(losses), key="loss", alt=charts.describe_losses(losses))
+    drawn = draw_curves(run.id, len(events), events[-1]["time"], baseline, events)
+    for name, column, (spec, words) in zip(
+        ("loss", "scores"), st.columns(2, gap="large"), drawn, strict=False
+    ):
+        column.vega_lite_chart(spec=spec, key=name, alt=words)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def draw_curves(
+    run_id: str, events: int, until: float, baseline: float | None, _events: list[Event]
+) -> list[tuple[dict[str, Any], str]]:
+    """The charts and their words; drawn once for all who watch, however many and however often."""
+    losses, scores = charts.loss_table(_events), charts.score_table(_events)
+    drawn = []
+    if not losses.empty:
+        drawn.append((charts.to_spec(charts.loss_curves(losses)), charts.describe_losses(losses)))
     if not scores.empty:
-        with right:
-            words = charts.describe_scores(scores, baseline)
-            st.altair_chart(charts.score_curves(scores, baseline), key="scores", alt=words)
+        words = charts.describe_scores(scores, baseline)
+        drawn.append((charts.to_spec(charts.score_curves(scores, baseline)), words))
+    return drawn
 
 
 def show_log(run: Run) -> None:

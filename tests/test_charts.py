@@ -77,6 +77,15 @@ def test_a_chart_never_draws_more_than_500_points():
     assert len(charts.thin(pd.DataFrame({"x": range(9000)}))) == charts.MOST_POINTS
 
 
+def test_the_same_data_gives_the_same_specification():
+    first, second = (charts.to_spec(charts.loss_curves(charts.loss_table(EVENTS))) for _ in range(2))
+    tables = [spec.pop("datasets") for spec in (first, second)]
+    assert first == second
+    assert list(tables[0]) == list(tables[1]) == [first["data"]["name"]]
+    (table,) = tables[0].values()
+    assert table["loss"].tolist() == [0.9, 0.5, 0.8]
+
+
 def test_thinning_keeps_the_mean_and_short_tables_as_they_are():
     frame = pd.DataFrame({"x": [float(i) for i in range(2000)]})
     assert charts.thin(frame)["x"].mean() == pytest.approx(frame["x"].mean())
