@@ -69,6 +69,10 @@ class BertNetwork:
             self._hidden_masks if same else _masks(architecture.attention_dropout, working, seed + 1)
         )
 
+    @property
+    def nbytes(self) -> int:
+        return sum(weight.nbytes for weight in self._weights().values())
+
     def begin(self, step: int) -> None:
         self._encoder.clear_gradients()
         self._head.zero_grad(set_to_none=True)

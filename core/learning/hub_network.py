@@ -43,6 +43,10 @@ class HubNetwork:
         self._hardware = hardware
         self._model = model.to(hardware.device).eval()
 
+    @property
+    def nbytes(self) -> int:
+        return sum(weight.nbytes for weight in self._model.state_dict().values())
+
     def begin(self, step: int) -> None:
         self._model.zero_grad(set_to_none=True)
 

@@ -25,6 +25,8 @@ class Network(Protocol):
     names: list[str]
     """Class names in the order of their numbers."""
     device: str
+    nbytes: int
+    """Bytes of the weights, as they are saved."""
     part_tokens: int | None
     """Tokens, padding included, up to which it computes fastest at once; None when more is always better."""
 

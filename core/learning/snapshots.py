@@ -6,7 +6,6 @@ happens at whatever moment, every folder with a number is whole, and one that wa
 its manifest and passed over.
 """
 
-import errno
 import hashlib
 import json
 import logging
@@ -22,6 +21,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from core import disk
+from core.disk import NoSpace
+from core.learning.memory import means_out_of_memory
+
 log = logging.getLogger(__name__)
 
 KEPT = 2
@@ -31,7 +34,7 @@ SHARE = 0.04
 """Of the training time may go into snapshots."""
 
 PAUSE_SECONDS = 60.0
-"""Time until another try after the disk was full."""
+"""Time until another try after the disk or the memory was full."""
 
 TENSORS, VALUES, MANIFEST = "tensors.safetensors", "values.json", "manifest.json"
 _UNFINISHED = ".writing-"
@@ -48,70 +51,86 @@ class State:
     """Plain values, ready for JSON."""
 
 
-class NoSpace(Exception):
-    """A snapshot found no room on the disk; the ones before it are as they were."""
-
-
 class Snapshots:
     """Takes snapshots of one training, as often as their cost allows.
 
     Args:
         root: their folder; None takes none.
         report: receives an event for each one taken, and a note when there is no room for one.
+        spared: bytes of the disk that snapshots leave free, for what the training has to write besides.
     """
 
-    def __init__(self, root: Path | None, report: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(
+        self,
+        root: Path | None,
+        report: Callable[[dict[str, Any]], None],
+        spared: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._root = root
         self._report = report
+        self._spared = spared
         self._next = -float("inf")
-        self._no_space = False
+        self._paused = False
 
     def due(self) -> bool:
         """Whether enough time has gone by for another one."""
         return self._root is not None and time.perf_counter() >= self._next
 
     def take(self, state: State) -> None:
-        """Write one; a full disk is reported, and does not end the training."""
+        """Write one; a lack of room or memory is reported, and does not end the training."""
         assert self._root is not None
         started = time.perf_counter()
         try:
-            write(self._root, state)
+            write(self._root, state, self._spared())
         except NoSpace as error:
-            self._next = time.perf_counter() + PAUSE_SECONDS
-            if not self._no_space:
-                self._report({"type": "note", "message": _no_space_words(self._root, state, error)})
-            self._no_space = True
+            self._pause(f"{error.reason} {_PAUSED}")
+            return
+        except (MemoryError, RuntimeError, OSError, SafetensorError) as error:
+            if not means_out_of_memory(error):
+                raise
+            self._pause(f"Too little memory for a snapshot. {_PAUSED}")
             return
         seconds = time.perf_counter() - started
         self._next = started + seconds / SHARE
-        self._no_space = False
+        self._paused = False
         self._report({"type": "snapshot", "step": state.step, "seconds": seconds})
 
+    def give_up_older(self) -> bool:
+        """Make room on the disk. See `give_up_older`."""
+        return self._root is not None and give_up_older(self._root)
 
-def write(root: Path, state: State) -> None:
+    def _pause(self, message: str) -> None:
+        self._next = time.perf_counter() + PAUSE_SECONDS
+        if not self._paused:
+            self._report({"type": "note", "message": message})
+        self._paused = True
+
+
+_PAUSED = (
+    f"The training goes on without snapshots and tries again every {PAUSE_SECONDS:.0f} seconds. Make room: "
+    "an interruption would cost what was trained since the last snapshot."
+)
+
+
+def write(root: Path, state: State, spared: int = 0) -> None:
     """Add a snapshot and keep beside it only the one before, to `KEPT` in all.
 
     Those of later steps go, too: a training that writes an earlier one has passed them over as damaged.
+    Where there is no room for a third, the older one makes way before the new one is written.
+
+    Args:
+        spared: bytes to leave free on the disk.
 
     Raises:
-        NoSpace: the disk is full, or a limit on files is reached.
+        NoSpace: the disk is full, or a limit on files is reached; the newest one before is as it was.
         OSError: it cannot be written for another reason.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    _clear_unfinished(root)
-    draft = root / f"{_UNFINISHED}{state.step}"
     try:
-        _fill(draft, state)
-        target = root / str(state.step)
-        if target.exists():
-            shutil.rmtree(target)
-        draft.rename(target)
-        _force(root)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        if _means_full(error):
-            raise NoSpace(str(error)) from error
-        raise
+        _write(root, state, spared)
+    except NoSpace:
+        if not give_up_older(root):
+            raise
+        _write(root, state, spared)
     present = _numbered(root)
     kept = [path for path in present if int(path.name) <= state.step][:KEPT]
     for path in present:
@@ -126,6 +145,8 @@ def newest(root: Path) -> tuple[State | None, list[str]]:
         try:
             return _read(folder), damages
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            if means_out_of_memory(error):
+                raise
             log.warning("snapshot %s is damaged: %s", folder.name, error)
             damages.append(f"The snapshot of step {int(folder.name):,} is damaged ({error}).")
     return None, damages
@@ -136,16 +157,37 @@ def size(state: State) -> int:
     return sum(tensor.nbytes for tensor in state.tensors.values())
 
 
-def _no_space_words(root: Path, state: State, error: Exception) -> str:
+def give_up_older(root: Path) -> bool:
+    """Make room on the disk: remove what is unfinished, and all whole snapshots but the newest.
+
+    Returns:
+        Whether there was anything to give up.
+    """
+    older = [folder for folder in _numbered(root) if _is_whole(folder)][1:]
+    gone = [*older, *root.glob(f"{_UNFINISHED}*")]
+    for folder in gone:
+        shutil.rmtree(folder, ignore_errors=True)
+    return bool(gone)
+
+
+def _write(root: Path, state: State, spared: int) -> None:
+    needed = size(state) + spared
+    if root.is_dir() and disk.free_bytes(root) < needed:
+        raise NoSpace("a snapshot of the training", needed, root)
+    draft = root / f"{_UNFINISHED}{state.step}"
     try:
-        free = f"{shutil.disk_usage(root).free / 1e6:,.0f} MB are free"
-    except OSError:
-        free = str(error)
-    return (
-        f"No room on the disk for a snapshot: it takes {size(state) / 1e6:,.0f} MB, {free}. The training "
-        f"goes on and tries again every {PAUSE_SECONDS:.0f} seconds. Make room: an interruption would cost "
-        "what was trained since the last snapshot."
-    )
+        with disk.full_is_said("a snapshot of the training", needed, root):
+            root.mkdir(parents=True, exist_ok=True)
+            _clear_unfinished(root)
+            _fill(draft, state)
+            target = root / str(state.step)
+            if target.exists():
+                shutil.rmtree(target)
+            draft.rename(target)
+            _force(root)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
 
 
 def _fill(draft: Path, state: State) -> None:
@@ -160,12 +202,24 @@ def _fill(draft: Path, state: State) -> None:
 
 
 def _read(folder: Path) -> State:
+    _check(folder)
+    values = json.loads((folder / VALUES).read_text(encoding="utf-8"))
+    return State(int(folder.name), load_file(folder / TENSORS), values)
+
+
+def _check(folder: Path) -> None:
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     for name in (TENSORS, VALUES):
         if manifest[name] != _fingerprint(folder / name):
             raise ValueError(f"{name} is not as it was written")
-    values = json.loads((folder / VALUES).read_text(encoding="utf-8"))
-    return State(int(folder.name), load_file(folder / TENSORS), values)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        _check(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
 
 
 def _numbered(root: Path) -> list[Path]:
@@ -190,10 +244,3 @@ def _force(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _means_full(error: Exception) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    # The safetensors library says so in words alone.
-    return any(words in str(error) for words in ("No space left", "File too large", "quota"))

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
+from core.disk import NoSpace, full_is_said
 from core.learning import catalogue
 from core.learning.batching import EncodedDataset, encode
 from core.learning.config import TrainingConfig, check
 from core.learning.evaluation import evaluate, predict_probabilities
 from core.learning.fit import Event, describe, fit
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
+from core.learning.memory import shortage_is_said
 from core.learning.networks import Network, load_finetuned, load_for_training
-from core.learning.snapshots import Snapshots, newest
+from core.learning.snapshots import Snapshots, State, newest
 from core.learning.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 _SAVING = ".saving-"
+
+RESUME = "Make room, then resume: it goes on from its last snapshot."
+"""What to do about a training that a full disk ended."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,8 @@ class _Setting:
     tokenizer: TextTokenizer
 
     def encode(self, texts: LabeledTexts) -> EncodedDataset:
-        return encode(texts.texts, texts.labels, self.tokenizer)
+        with shortage_is_said("splitting the texts into tokens", self.config.batch_size, at_steps=False):
+            return encode(texts.texts, texts.labels, self.tokenizer)
 
     def facts(self) -> dict[str, str]:
         return {
@@ -85,28 +91,44 @@ def train_classifier(
         The outcome; None when it was stopped before the first step, so that there are no weights.
 
     Raises:
-        UserError: settings out of range, no model in reach, a loss that is no number, or no memory.
+        UserError: settings out of range, no model in reach, or a loss that is no number.
+        OutOfMemory: memory ran out, and smaller parts of a batch were no way out.
+        NoSpace: there is no room for better weights; the ones kept before, and the newest snapshot, are as
+            they were.
     """
     began = time.perf_counter()
-    setting = _set_up(config)
+    with shortage_is_said("loading the model", config.batch_size, at_steps=False):
+        setting = _set_up(config)
+        network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
+    weights_bytes = network.nbytes
     train = setting.encode(splits.train)
     validation = setting.encode(splits.validation) if len(splits.validation) else None
-    network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
-    state, damages = newest(snapshots_folder) if snapshots_folder else (None, [])
+    state, damages = _newest(snapshots_folder, config)
     done = state.step if state else 0
     report({"type": "started", "step": done, **setting.facts(), **describe(train, config)})
     for message in [*damages, *([f"Gone on from the snapshot of step {done:,}."] if done else [])]:
         report({"type": "note", "message": message})
 
     def keep(network: Network) -> None:
-        save_model(network, setting.tokenizer, model_folder)
+        try:
+            save_model(network, setting.tokenizer, model_folder)
+        except NoSpace:
+            if not taken.give_up_older():
+                raise
+            save_model(network, setting.tokenizer, model_folder)
 
-    taken = Snapshots(snapshots_folder, report)
-    result = fit(network, train, validation, config, report, should_stop, keep, taken, state)
+    def spared() -> int:
+        # The best weights so far and better ones beside them, until those take their place.
+        return weights_bytes * (1 if (model_folder / WEIGHTS).is_file() else 2)
+
+    taken = Snapshots(snapshots_folder, report, spared)
+    with shortage_is_said("the training", config.batch_size):
+        result = fit(network, train, validation, config, report, should_stop, keep, taken, state)
     if result.best_step == 0:
         return None
     del network
-    scores, predictions = _judge(splits, setting, model_folder)
+    with shortage_is_said("scoring the model", config.batch_size, at_steps=False):
+        scores, predictions = _judge(splits, setting, model_folder)
     summary = {
         **scores,
         **setting.facts(),
@@ -123,7 +145,16 @@ def train_classifier(
 
 
 def save_model(network: Network, tokenizer: TextTokenizer, folder: Path) -> None:
-    """Write a standard Hugging Face folder, the weights last and in one piece."""
+    """Write a standard Hugging Face folder, the weights last and in one piece.
+
+    Raises:
+        NoSpace: the disk is full; what was in the folder before is as it was.
+    """
+    with full_is_said("the best weights so far", network.nbytes, folder, RESUME):
+        _save_model(network, tokenizer, folder)
+
+
+def _save_model(network: Network, tokenizer: TextTokenizer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # Of a process that was killed as it saved.
     for unfinished in folder.parent.glob(f"{_SAVING}*"):
@@ -147,6 +178,13 @@ def _set_up(config: TrainingConfig) -> _Setting:
     # Saved with the model, so that whoever loads the folder cuts texts where training did.
     tokenizer = TextTokenizer(source, config.max_length)
     return _Setting(config, choose_hardware(config.precision), source, tokenizer)
+
+
+def _newest(root: Path | None, config: TrainingConfig) -> tuple[State | None, list[str]]:
+    if root is None:
+        return None, []
+    with shortage_is_said("reading the last snapshot", config.batch_size, at_steps=False):
+        return newest(root)
 
 
 def _judge(splits: Splits, setting: _Setting, model_folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:

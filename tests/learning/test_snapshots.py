@@ -136,7 +136,7 @@ def test_a_full_disk_is_a_note_and_damages_nothing(tmp_path, monkeypatch):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert [event["type"] for event in events] == ["note"]
-    assert "takes 4 MB" in events[0]["message"]
+    assert "Expected 5 MB of room for a snapshot" in events[0]["message"]
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
     taken.take(large)
     assert events[-1]["type"] == "snapshot"
