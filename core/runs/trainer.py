@@ -50,7 +50,11 @@ def _train(run: Run, events: EventLog) -> int:
             "remedy": "The run's log has the details. Start it again, or with other settings.",
         }
     events.append(ending)
-    return 0 if ending["type"] != "failed" else 1
+    if ending["type"] == "failed":
+        return 1
+    # What has ended needs no state to go on from; until it has, a kill must not cost all of it.
+    shutil.rmtree(store.snapshots_folder(run), ignore_errors=True)
+    return 0
 
 
 def _train_and_keep(run: Run, events: EventLog) -> dict[str, str]:
@@ -84,8 +88,6 @@ def _train_and_keep(run: Run, events: EventLog) -> dict[str, str]:
         return {"type": "stopped", "reason": "Stopped before the first step, so there are no weights."}
     outcome.predictions.to_parquet(run.folder / "predictions.parquet", index=False)
     store.write_json(run.folder / "report.json", outcome.report)
-    # What is judged needs no state to go on from.
-    shutil.rmtree(store.snapshots_folder(run), ignore_errors=True)
     if outcome.stopped:
         return {"type": "stopped", "reason": "Stopped on request; the best weights so far are kept."}
     return {"type": "finished"}

@@ -140,9 +140,9 @@ def _patience_of(run: Run) -> float:
 def _record_loss(run: Run, code: int | None, short_of_memory: bool = False) -> None:
     """Say how a training process ended that could not say so itself, and let the run go on if it may."""
     with store.hold(run, timeout=10), EventLog(run.folder / "events.jsonl") as events:
+        processes.forget_pid(run)
         if store.has_ended(run):
             return
-        processes.forget_pid(run)
         if store.stop_asked(run):
             events.append({"type": "stopped", "reason": _stopped_words(run)})
             return

@@ -62,8 +62,8 @@ PATIENCE_SECONDS = 120.0
 """Time without what must come next, after which a run counts as lost."""
 
 KILLS_PER_RUN = (4, 9)
-LIFE_SECONDS = 6.0
-"""Longest time from a process's begin to a kill by the clock; about the first third goes into loading."""
+LIFE_SECONDS = 4.0
+"""Longest time from a process's begin to a kill by the clock; about the first half goes into loading."""
 
 MOMENTS = {"clock": 4, "step": 4, "snapshot": 5, "end": 1}
 """When a process is killed, and how often."""
@@ -206,7 +206,7 @@ class Attack:
         begun = time.monotonic()
         report = _changed(self.run.folder / "report.json")
         life = self.chance.uniform(0, LIFE_SECONDS)
-        steps, passed = self.chance.randint(1, 100), self.chance.randint(0, 5)
+        steps, passed = self.chance.randint(1, 60), self.chance.randint(0, 3)
         conditions: dict[str, Callable[[], bool]] = {
             "clock": lambda: time.monotonic() - begun >= life,
             "step": lambda: _steps_done(_events(self.run)[found:]) >= steps,
@@ -267,7 +267,7 @@ class Attack:
                     queue.resume(self.run)
             return condition()
 
-        wait_for(look, PATIENCE_SECONDS)
+        wait_for(look, PATIENCE_SECONDS, every=0.2)
 
     def _choose(self, weights: dict[str, int]) -> str:
         return self.chance.choices(list(weights), list(weights.values()))[0]
