@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import json
 import logging
+import math
 import os
 import threading
 import urllib.request
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
+from core.disk import MAKE_ROOM, NoSpace, means_full
 from core.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -147,6 +151,35 @@ def resolve(name: str) -> Path:
     return _hub_folder(checkpoint)
 
 
+def folder_on_disk(name: str) -> Path | None:
+    """The folder of a checkpoint that needs no network; None for those of the hub.
+
+    Raises:
+        UserError: unknown name, or damaged embedded model.
+    """
+    return None if find(name).repo else resolve(name)
+
+
+def parameters(name: str) -> int:
+    """How many numbers the checkpoint's weights are.
+
+    Raises:
+        UserError: unknown name, or weights that cannot be read.
+    """
+    checkpoint = find(name)
+    if checkpoint.parameters or checkpoint.folder is None:
+        return checkpoint.parameters
+    file = checkpoint.folder / "model.safetensors"
+    try:
+        # The shapes alone: no weight is read.
+        with safe_open(file, framework="numpy") as weights:
+            return sum(math.prod(weights.get_slice(key).get_shape()) for key in weights.keys())  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"weights that can be read in {file}", str(error), "Choose another model, or replace the file."
+        ) from error
+
+
 def check_length(name: str, max_length: int) -> None:
     """Refuse a max length (tokens) beyond what the checkpoint's position table holds.
 
@@ -236,13 +269,16 @@ def _hub_folder(checkpoint: Checkpoint) -> Path:
         return cached
 
     from httpx2 import HTTPError
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     _ask_hub(checkpoint)
     log.info("fetching %s at revision %s", checkpoint.repo, checkpoint.revision)
     try:
         folder = snapshot_download(checkpoint.repo, revision=checkpoint.revision, allow_patterns=HUB_FILES)
     except (OSError, HTTPError) as error:
+        if means_full(error):
+            size = 4 * checkpoint.parameters
+            raise NoSpace(checkpoint.title, size, Path(constants.HF_HUB_CACHE), MAKE_ROOM, error) from error
         raise _out_of_reach(checkpoint, f"the download broke off ({type(error).__name__})") from error
     return Path(folder)
 

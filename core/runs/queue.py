@@ -5,11 +5,12 @@ from dataclasses import replace
 from filelock import Timeout
 
 from core.data.datasets import Dataset
+from core.disk import full_is_said
 from core.errors import UserError
 from core.home import home
 from core.learning import catalogue
 from core.learning.config import TrainingConfig, check
-from core.runs import engines, store
+from core.runs import engines, space, store
 from core.runs.events import EventLog
 from core.runs.store import Run
 
@@ -19,10 +20,11 @@ def submit(config: TrainingConfig, dataset: Dataset) -> Run:
 
     Raises:
         UserError: settings out of range, all problems at once, or not fit for the model.
+        NoSpace: the disk has no room for the run.
     """
     check(config)
     catalogue.check_length(config.model, config.max_length)
-    run = store.create_run(config, dataset)
+    run = _create(config, dataset)
     ensure_worker()
     return run
 
@@ -39,9 +41,15 @@ def submit_again(run: Run, **changes: int) -> Run:
             f"one with {', '.join(run.unknown) or 'none that can be read'}",
             "Choose the settings on the Train page.",
         )
-    again = store.create_run(replace(run.config, **changes), store.own_dataset(run))
+    again = _create(replace(run.config, **changes), store.own_dataset(run))
     ensure_worker()
     return again
+
+
+def _create(config: TrainingConfig, dataset: Dataset) -> Run:
+    space.check_new(config, dataset)
+    with full_is_said("this run", space.need(config, dataset).ending, store.runs_root(), space.MAKE_ROOM):
+        return store.create_run(config, dataset)
 
 
 def resume(run: Run) -> Run:

@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout, lock_descriptor
 
 from core import folders
 from core.data.datasets import Dataset, copy_dataset, read_dataset
+from core.disk import whole_file
 from core.errors import UserError
 from core.home import home
 from core.learning import config as settings
@@ -469,12 +470,8 @@ def _has_lock(run: Run) -> bool:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON so that the file is there whole or not at all."""
-    draft = path.with_name(f".{path.name}.new")
-    with draft.open("w", encoding="utf-8") as file:
+    with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
         json.dump(content, file, ensure_ascii=False, indent=2, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
 
 
 def _read_run(folder: Path) -> Run:

@@ -4,20 +4,34 @@ Everything it prints goes to the run's log; everything that happens becomes an e
 becomes a reason for people and a full trace in the log.
 """
 
+from __future__ import annotations
+
 import logging
-import shutil
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from core.disk import NoSpace, full_is_said, means_full, whole_file
 from core.errors import UserError
 from core.home import home
-from core.runs import processes, store
-from core.runs.events import EventLog
+from core.learning.memory import OutOfMemory, means_out_of_memory, shortage_is_said
+from core.runs import processes, space, store
+from core.runs.events import Event, EventLog, Reserve
 from core.runs.store import Run
 
+if TYPE_CHECKING:
+    from core.learning.train import TrainingOutcome
+
 log = logging.getLogger("textuner")
+
+RETRY_SECONDS = 5.0
+"""Time between two tries to write the last event to a full disk."""
+
+RESUME = "Make room, then resume: it goes on from its last snapshot, and is judged again."
 
 
 def main(folder: Path) -> int:
@@ -29,35 +43,76 @@ def main(folder: Path) -> int:
         if not store.waits(run):
             log.info("nothing to do: the run does not wait any more")
             return 0
-        processes.write_pid(run)
+        with suppress(OSError):  # On a full disk; the run can do without.
+            processes.write_pid(run)
         with EventLog(run.folder / "events.jsonl") as events:
-            code = _train(run, events)
+            ending = _train(run, events)
+            _say(run, events, ending)
         processes.forget_pid(run)
-        return code
+        return 0 if ending["type"] != "failed" else 1
 
 
-def _train(run: Run, events: EventLog) -> int:
+def _train(run: Run, events: EventLog) -> Event:
+    """Train, and say in one event how it ended."""
     try:
-        ending = _train_and_keep(run, events)
+        warning = space.check_start(run)
+        if warning:
+            events.append({"type": "note", "message": warning})
+        closing = space.hold_closing(run)
+        try:
+            return _train_and_keep(run, events, closing)
+        finally:
+            closing.give_up()
     except UserError as error:
         log.info("%s", error)
-        ending = {"type": "failed", "reason": error.reason, "remedy": error.remedy}
+        return _failed(run, error)
     except Exception as error:
         log.exception("the training broke off")
-        ending = {
+        return _failed(run, error)
+
+
+def _failed(run: Run, error: Exception) -> Event:
+    if not isinstance(error, UserError) and means_out_of_memory(error):
+        error = OutOfMemory("the training", run.config.batch_size)
+    if not isinstance(error, UserError) and means_full(error):
+        error = NoSpace("the files of the run", space.SMALL_FILES, run.folder, space.RESUME, error)
+    if not isinstance(error, UserError):
+        return {
             "type": "failed",
             "reason": f"The training broke off: {type(error).__name__}: {str(error)[:300]}",
             "remedy": "The run's log has the details. Start it again, or with other settings.",
         }
+    ending: Event = {"type": "failed", "reason": error.reason, "remedy": error.remedy}
+    if isinstance(error, NoSpace):
+        ending["resumable"] = True
+    if isinstance(error, OutOfMemory):
+        # Once other programs are closed it may go on; with smaller batches it is another training.
+        ending["resumable"] = store.snapshots_folder(run).is_dir()
+        if error.smaller_batch:
+            ending["smaller_batch"] = error.smaller_batch
+    return ending
+
+
+def _say(run: Run, events: EventLog, ending: Event) -> None:
+    """Put the last event on the disk, whatever has to make way, and give back what nobody needs after it."""
     events.append(ending)
-    if ending["type"] == "failed":
-        return 1
-    # What has ended needs no state to go on from; until it has, a kill must not cost all of it.
-    shutil.rmtree(store.snapshots_folder(run), ignore_errors=True)
-    return 0
+    failed = ending["type"] == "failed"
+    while not events.flush():
+        if not (_give_up_older(run) if failed else space.give_back(run)):
+            # Nothing is left to give up. Without this event nobody would know how the run ended.
+            time.sleep(RETRY_SECONDS)
+    if not failed:
+        # What has ended needs no state to go on from; until it has, a kill must not cost all of it.
+        space.give_back(run)
 
 
-def _train_and_keep(run: Run, events: EventLog) -> dict[str, str]:
+def _give_up_older(run: Run) -> bool:
+    from core.learning.snapshots import give_up_older
+
+    return give_up_older(store.snapshots_folder(run))
+
+
+def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
     # Imported late: torch takes seconds, and the locks should be held before them.
     from core.data.datasets import load_splits
     from core.learning.train import train_classifier
@@ -76,8 +131,10 @@ def _train_and_keep(run: Run, events: EventLog) -> dict[str, str]:
         return asked
 
     heard = False
+    with shortage_is_said("reading the data set", run.config.batch_size, at_steps=False):
+        splits = load_splits(run.folder / "dataset")
     outcome = train_classifier(
-        load_splits(run.folder / "dataset"),
+        splits,
         run.config,
         run.folder / "model",
         report,
@@ -86,11 +143,28 @@ def _train_and_keep(run: Run, events: EventLog) -> dict[str, str]:
     )
     if outcome is None:
         return {"type": "stopped", "reason": "Stopped before the first step, so there are no weights."}
-    outcome.predictions.to_parquet(run.folder / "predictions.parquet", index=False)
-    store.write_json(run.folder / "report.json", outcome.report)
+    closing.give_up()
+    try:
+        _close(run, outcome)
+    except NoSpace:
+        if not _give_up_older(run):
+            raise
+        _close(run, outcome)
     if outcome.stopped:
         return {"type": "stopped", "reason": "Stopped on request; the best weights so far are kept."}
     return {"type": "finished"}
+
+
+def _close(run: Run, outcome: TrainingOutcome) -> None:
+    """Write what the run's pages show of its end.
+
+    Raises:
+        NoSpace: the disk is full.
+    """
+    with full_is_said("the report of the run", space.closing_bytes(run), run.folder, RESUME):
+        with whole_file(run.folder / "predictions.parquet") as draft:
+            outcome.predictions.to_parquet(draft, index=False)
+        store.write_json(run.folder / "report.json", outcome.report)
 
 
 def _in_words(event: dict[str, object]) -> str:
