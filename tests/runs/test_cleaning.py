@@ -168,11 +168,6 @@ def test_left_overs_are_swept_once_they_are_nobodys(dataset):
     assert young.exists()
     left = sorted(path.name for path in run.folder.iterdir())
     assert left == ["config.json", "dataset", "events.jsonl", "run.lock"]
-        "config.json",
-        "dataset",
-        "events.jsonl",
-        "run.lock",
-    ]
 
 
 def test_submitting_sweeps(dataset):
