@@ -22,7 +22,7 @@ from core.data.tables import Limits, RejectedRow, Table, read_table
 from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import bundle, processes, queue, store
+from core.runs import bundle, cleaning, processes, queue, store
 from core.runs.store import Run
 from core.words import count, size
 
@@ -172,10 +172,16 @@ def stop(options: argparse.Namespace) -> int:
 
 
 def delete(options: argparse.Namespace) -> int:
-    """Delete runs that no process works on, for good."""
-    freed = sum(store.delete_run(run_id) for run_id in options.run)
-    print(f"{count(len(options.run), 'run')} deleted, {size(freed)} freed", file=sys.stderr)
-    return 0
+    """Delete runs that no process works on, for good, singly or by age."""
+    if not options.run and options.older_than is None:
+        raise UserError("the id of a run, or --older-than DAYS", "neither", "See `runs` for the ids.")
+    old = cleaning.older_than(options.older_than) if options.older_than is not None else []
+    done = cleaning.delete([*map(store.find_run, options.run), *old])
+    cleaning.sweep()
+    print(f"{count(done.deleted, 'run')} deleted, {size(done.freed)} freed", file=sys.stderr)
+    for run, error in done.refused:
+        print(f"error: run {run.id}: {error}", file=sys.stderr)
+    return 1 if done.refused else 0
 
 
 def device(options: argparse.Namespace) -> int:
@@ -343,7 +349,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--now", action="store_true", help="do not wait for the end of its step")
 
     command = _command(commands, "delete", delete)
-    command.add_argument("run", metavar="RUN", nargs="+")
+    command.add_argument("run", metavar="RUN", nargs="*")
+    command.add_argument("--older-than", type=float, metavar="DAYS", help="and all that ended before that")
 
     _command(commands, "runs", runs).add_argument("--json", action="store_true")
     _command(commands, "device", device).add_argument("--json", action="store_true")

@@ -177,8 +177,11 @@ def test_a_detached_run_is_watched_killed_resumed_stopped_and_deleted(detached):
     ended = json.loads(out.splitlines()[-1])
     assert (ended["run"], ended["status"]) == (detached, "stopped")
     assert ended["test"]["accuracy"] >= 0
-    _, words = core("delete", detached)
-    assert "freed" in words
+    _, words = core("delete", "--older-than", 1)
+    assert "0 runs deleted" in words
+    _, words = core("delete", "--older-than", 0)
+    assert "1 run deleted" in words
+    assert "0 bytes freed" not in words
     assert json.loads(core("runs", "--json")[0]) == []
 
 
