@@ -81,7 +81,12 @@ def means_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno == errno.ENOMEM
-    return any(words in str(error) for words in _OUT_OF_MEMORY)
+    return says_out_of_memory(str(error))
+
+
+def says_out_of_memory(text: str) -> bool:
+    """Whether an allocator's words are in a text."""
+    return any(words in text for words in _OUT_OF_MEMORY)
 
 
 @contextmanager

@@ -4,10 +4,13 @@ Another engine (a cluster, say) would start the same entry point, `python -m cor
 """
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,29 +18,55 @@ from core.errors import UserError
 from core.home import home
 from core.runs.store import Run
 
+log = logging.getLogger(__name__)
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 # No process of ours tells anybody what it does, and none asks a hub unless a person chose a model from it.
 _ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 
+FAILED_LATELY_SECONDS = 15.0
+"""Time from the start of a worker that ended with an error until the start of another one."""
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    started: float
+    """On the monotonic clock, in seconds."""
+
+    def failed_lately(self) -> bool:
+        """Whether another one would, most likely, end the same way. A kill says nothing of the next one."""
+        code = self.process.poll()
+        failed = code is not None and code > 0
+        return failed and time.monotonic() - self.started < FAILED_LATELY_SECONDS
+
+
 _worker_lock = threading.Lock()
-_workers: dict[Path, subprocess.Popen[bytes]] = {}
+_workers: dict[Path, _Worker] = {}
 
 
 def start_worker() -> None:
     """Start the process that drains the line of queued runs; it ends by itself when the line is empty.
 
     One that this process started before and that has not ended is enough: it may still be on its way to
-    its lock, which takes seconds on busy cores.
+    its lock, which takes seconds on busy cores. One that ended at once with an error is not followed by
+    the next at every look of every page.
     """
     root = home()
     with _worker_lock:
         earlier = _workers.get(root)
-        if earlier is not None and earlier.poll() is None:
+        if earlier is not None and (earlier.process.poll() is None or earlier.failed_lately()):
             return
-        root.mkdir(parents=True, exist_ok=True)
-        process = _workers[root] = _spawn("core.runs.worker", log=root / "worker.log")
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            process = _spawn("core.runs.worker", log=root / "worker.log")
+        except OSError as error:
+            # A full disk or no memory: whoever looks at a page still sees it, and the next look tries again.
+            log.warning("the worker cannot be started: %s", error)
+            return
+        _workers[root] = _Worker(process, time.monotonic())
     # Waited for in the background, so that an ended worker does not stay behind as a zombie.
     threading.Thread(target=process.wait, daemon=True).start()
 

@@ -11,14 +11,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
 
+from core.disk import NoSpace
 from core.home import home
+from core.learning.memory import says_out_of_memory, smaller_batch, smaller_words
 from core.runs import engines, processes, store
 from core.runs.events import EventLog
+from core.runs.memory_kills import memory_kills
 from core.runs.store import Run
 
 log = logging.getLogger(__name__)
@@ -26,8 +29,11 @@ log = logging.getLogger(__name__)
 RESUMPTIONS = 2
 """How often an interrupted run goes on by itself."""
 
-MEMORY_KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT)
+"""Signals that a process brings on itself."""
 
+RETRY_SECONDS = 5.0
+"""Time until another try after the disk or the memory was full."""
 
 LOOK_SECONDS = 0.5
 """Time between two looks at the process at work."""
@@ -70,6 +76,11 @@ def _drain() -> None:
         except (FileNotFoundError, store.Gone):
             log.info("run %s was deleted as it began", run.id)
             continue
+        except OSError as error:
+            # No memory for another process, or no room for its log: the run waits until there is.
+            log.warning("run %s cannot begin: %s", run.id, error)
+            time.sleep(RETRY_SECONDS)
+            continue
         log.info("run %s ended with exit code %s", run.id, code)
 
 
@@ -83,7 +94,7 @@ def _wait_for_device() -> None:
 
 
 def _train(run: Run) -> int:
-    kills = _memory_kills()
+    kills = memory_kills()
     process = engines.start_trainer(run)
     ending = _Ending(run)
     while (code := process.poll()) is None:
@@ -91,8 +102,7 @@ def _train(run: Run) -> int:
         with suppress(subprocess.TimeoutExpired):
             process.wait(LOOK_SECONDS)
     if run.folder.is_dir():
-        short_of_memory = code == -signal.SIGKILL and (kills is None or _memory_kills() != kills)
-        _record_loss(run, code, short_of_memory)
+        _record_loss(run, code, _lacked_memory(run, code, kills))
     return code
 
 
@@ -138,7 +148,20 @@ def _patience_of(run: Run) -> float:
 
 
 def _record_loss(run: Run, code: int | None, short_of_memory: bool = False) -> None:
-    """Say how a training process ended that could not say so itself, and let the run go on if it may."""
+    """Say how a training process ended that could not say so itself, and let the run go on if it may.
+
+    Waits for room on a full disk: a run about which nobody says anything would begin again and again.
+    """
+    while True:
+        try:
+            _try_to_record_loss(run, code, short_of_memory)
+            return
+        except NoSpace as error:
+            log.warning("how run %s ended cannot be written: %s", run.id, error)
+            time.sleep(RETRY_SECONDS)
+
+
+def _try_to_record_loss(run: Run, code: int | None, short_of_memory: bool) -> None:
     with store.hold(run, timeout=10), EventLog(run.folder / "events.jsonl") as events:
         processes.forget_pid(run)
         if store.has_ended(run):
@@ -158,35 +181,51 @@ def _stopped_words(run: Run) -> str:
     return "Stopped on request, from outside, before there were any weights."
 
 
-def explain_exit(run: Run, code: int | None, short_of_memory: bool) -> dict[str, str]:
-    """reason and remedy for a process that ended without a final event; negative codes are signals."""
+def explain_exit(run: Run, code: int | None, short_of_memory: bool) -> dict[str, Any]:
+    """reason and remedy for a process that ended without a final event; negative codes are signals.
+
+    With `smaller_batch`, the batch size to propose, where memory ran out.
+    """
     if short_of_memory:
-        half = max(1, run.config.batch_size // 2)
-        return {
-            "reason": "The system ended the training process (SIGKILL), most likely because memory ran out.",
-            "remedy": f"Start it again with batches of {half} instead of {run.config.batch_size}, with a "
-            "smaller max length or a smaller model, or close other programs and resume it.",
-        }
+        size = run.config.batch_size
+        half = smaller_batch(size)
+        remedy = f"{smaller_words(size)} Once there is more memory, it can be resumed, too."
+        proposal = {"smaller_batch": half} if half else {}
+        return {"reason": _memory_words(code), "remedy": remedy, **proposal}
     if code is None:
         return {"reason": "The training process ended without a word.", "remedy": store.RESUME}
+    if -code in CRASHES:
+        reason = f"The training process crashed ({_name(code)})."
+        return {"reason": reason, "remedy": f"Read the end of the run's log. {store.RESUME}"}
     if code < 0:
-        name = signal.Signals(-code).name
-        return {"reason": f"The training process was ended from outside ({name}).", "remedy": store.RESUME}
+        reason = f"The training process was ended from outside ({_name(code)})."
+        return {"reason": reason, "remedy": store.RESUME}
     return {
         "reason": f"The training process ended by itself with exit code {code}.",
         "remedy": f"Read the end of the run's log. {store.RESUME}",
     }
 
 
-def _memory_kills() -> int | None:
-    """How many processes Linux has ended for lack of memory, in this container or in all; None elsewhere."""
-    for file in MEMORY_KILLS:
-        try:
-            counts = dict(line.split() for line in file.read_text().splitlines())
-            return int(counts["oom_kill"])
-        except (OSError, ValueError, KeyError):
-            continue
-    return None
+def _lacked_memory(run: Run, code: int, kills_before: int | None) -> bool:
+    """Whether a process most likely ended because memory ran out."""
+    if code == -signal.SIGKILL:
+        return kills_before is None or memory_kills() != kills_before
+    # Libraries in C++ and Rust cannot go on without memory, and say so as the last thing.
+    last_words = store.log_of(run, 2000).splitlines()[-3:]
+    return code == -signal.SIGABRT and says_out_of_memory(" ".join(last_words))
+
+
+def _memory_words(code: int | None) -> str:
+    if code == -signal.SIGKILL:
+        return "The system ended the training process (SIGKILL), most likely because memory ran out."
+    return "Memory ran out, and the training process could not go on."
+
+
+def _name(code: int) -> str:
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 if __name__ == "__main__":

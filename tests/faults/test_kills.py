@@ -2,115 +2,188 @@
 
 import random
 import signal
+import threading
 import time
 from dataclasses import replace
 
 import pytest
 from safetensors.numpy import load_file
 
-from core.home import home
+from core.errors import UserError
 from core.runs import queue, store, worker
-from core.runs.events import read_events
-from tests.runs.test_runs import LONG, nothing_left_running, processes_of, status, trainer_of, wait_for
+from tests.benchmarks.workload import has_bf16
+from tests.faults.looks import count, events_in, looked_at, see_that_nothing_is_left, status, steps_of
+from tests.processes import is_at_work, kill, trainer_of, wait_for, worker_process
+from tests.runs.test_runs import FAST
 
-__all__ = ["nothing_left_running"]
-
-KILLS = 6
-
-
-@pytest.fixture
-def config(tiny):
-    return replace(LONG, model=tiny)
+KILLS = 7
+STOPS = 4
 
 
-def steps_of(run):
-    return max((event.get("step", 0) for event in store.events_of(run)), default=0)
+def kill_later(run, chance):
+    """Kill the run's trainer at a step, or so long after a snapshot that it may be writing the next."""
+    snapshots, steps = count(run, "snapshot"), steps_of(run)
+    trainer = wait_for(lambda: trainer_of(run))
+    if chance.random() < 0.5:
+        aimed = steps + chance.randint(1, 40)
+        wait_for(lambda: steps_of(run) >= aimed, every=0.01)
+    else:
+        wait_for(lambda: count(run, "snapshot") > snapshots, every=0.01)
+        time.sleep(chance.uniform(0, 0.3))
+    assert kill(trainer) == [True]
 
 
-def looked_at(run):
-    """The run's state, as a page asks for it."""
-    queue.ensure_worker()
-    return status(run)
+def weights_of(run):
+    return load_file(run.folder / "model" / store.WEIGHTS)
 
 
-def snapshots_of(run):
-    return sum(event["type"] == "snapshot" for event in read_events(run.folder / "events.jsonl"))
-
-
-def kill_later(run, seconds):
-    """Kill the run's trainer some time after the first snapshot since its last start."""
-    before = snapshots_of(run)
-    wait_for(lambda: snapshots_of(run) > before)
-    time.sleep(seconds)
-    trainer_of(run).send_signal(signal.SIGKILL)
-
-
-def test_a_run_whose_trainer_is_killed_again_and_again_ends_with_the_same_weights(config, dataset):
+@pytest.mark.parametrize(
+    ("precision", "batch_size", "evaluations"),
+    [
+        ("fp32", 1, 20),
+        pytest.param("bf16", 2, 1, marks=pytest.mark.skipif(not has_bf16(), reason="no bf16 in hardware")),
+    ],
+)
+def test_a_run_whose_trainer_is_killed_again_and_again_ends_with_the_same_weights(
+    config, dataset, precision, batch_size, evaluations
+):
+    config = replace(
+        config, precision=precision, batch_size=batch_size, evaluations_per_epoch=evaluations, epochs=80
+    )
     whole = queue.submit(config, dataset)
     wait_for(lambda: status(whole) == "finished")
-    seeded = random.Random(1)
+    chance = random.Random(batch_size)
     run = queue.submit(config, dataset)
-    for kill in range(KILLS):
+    for i in range(KILLS):
         wait_for(lambda: looked_at(run) == "running")
-        kill_later(run, seeded.uniform(0, 0.4))
-        if kill >= worker.RESUMPTIONS:
-            wait_for(lambda: status(run) == "interrupted", seconds=5)
+        kill_later(run, chance)
+        if i >= worker.RESUMPTIONS:
+            wait_for(lambda: status(run) == "interrupted" and not store.is_lost(run), seconds=5)
             assert "SIGKILL" in store.state(run).reason
             queue.resume(run)
     wait_for(lambda: looked_at(run) == "finished")
-    events = read_events(run.folder / "events.jsonl")
-    assert [event["resumes"] for event in events if event["type"] == "interrupted"] == [True] * 2 + [
-        False
-    ] * 4
+
+    events = events_in(run)
+    by_itself = [event["resumes"] for event in events if event["type"] == "interrupted"]
+    assert by_itself == [True] * worker.RESUMPTIONS + [False] * (KILLS - worker.RESUMPTIONS)
     began = [event["step"] for event in events if event["type"] == "started"]
     assert began == sorted(began)
     assert began[-1] > 0
-    expected, found = (load_file(of.folder / "model" / store.WEIGHTS) for of in (whole, run))
+    expected, found = weights_of(whole), weights_of(run)
     assert expected.keys() == found.keys()
-    assert all((expected[name] == found[name]).all() for name in expected)
-    # The charts show each step once, and the state that nobody needs any more is gone.
-    steps = [event["step"] for event in store.events_of(run) if event["type"] == "evaluated"]
-    assert steps == [event["step"] for event in store.events_of(whole) if event["type"] == "evaluated"]
+    assert all(expected[name].tobytes() == found[name].tobytes() for name in expected)
+    # The charts show each evaluation once, and the state that nobody needs any more is gone.
+    told = [
+        [(e["step"], e["loss"]) for e in store.events_of(one) if e["type"] == "evaluated"]
+        for one in (whole, run)
+    ]
+    assert told[0] == told[1]
+    see_that_nothing_is_left()
     assert not store.snapshots_folder(run).exists()
+
+
+def test_the_line_goes_on_whenever_its_worker_is_killed(config, dataset):
+    chance = random.Random(3)
+    runs = [queue.submit(replace(config, epochs=60, seed=seed), dataset) for seed in range(3)]
+    for _ in range(5):
+        found = wait_for(lambda: any(looked_at(run) == "running" for run in runs) and worker_process())
+        time.sleep(chance.uniform(0, 1.5))
+        at_work = {run: process for run in runs if (process := trainer_of(run))}
+        assert kill(found) == [True]
+        # A training does not end with the worker that started it.
+        assert all(is_at_work(process) or store.has_ended(run) for run, process in at_work.items())
+    wait_for(lambda: {looked_at(run) for run in runs} == {"finished"})
+    assert [count(run, "started") for run in runs] == [1, 1, 1]
+    spans = [(store.state(run).started, store.state(run).ended) for run in runs]
+    assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+    see_that_nothing_is_left()
 
 
 def test_a_run_that_lost_trainer_and_worker_goes_on_at_the_next_look(config, dataset):
     run = queue.submit(config, dataset)
     wait_for(lambda: steps_of(run) > 10)
-    for name in ("core.runs.worker", "core.runs.trainer"):
-        next(p for p in processes_of(home()) if name in p.cmdline()).kill()
+    assert kill(worker_process(), trainer_of(run)) == [True, True]
     wait_for(lambda: not store.is_alive(run), seconds=5)
     assert status(run) == "interrupted"
-    queue.ensure_worker()
+    assert looked_at(run) == "interrupted"
     wait_for(lambda: status(run) == "finished")
-    assert not processes_of(home()) or wait_for(lambda: not processes_of(home()))
+    see_that_nothing_is_left()
 
 
-def test_a_damaged_newest_snapshot_is_said_and_the_one_before_it_used(config, dataset, monkeypatch):
+def test_a_damaged_newest_snapshot_is_said_and_the_one_before_it_used(config, dataset):
     run = queue.submit(config, dataset)
     snapshots = store.snapshots_folder(run)
-    wait_for(lambda: snapshots.is_dir() and len([p for p in snapshots.iterdir() if p.name.isdecimal()]) == 2)
-    next(p for p in processes_of(home()) if "core.runs.worker" in p.cmdline()).kill()
-    trainer_of(run).kill()
-    wait_for(lambda: not store.is_alive(run), seconds=5)
+    wait_for(lambda: len([p for p in snapshots.glob("*") if p.name.isdecimal()]) == 2)
+    assert kill(worker_process(), trainer_of(run)) == [True, True]
     older, newer = sorted((p for p in snapshots.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
     content = bytearray((newer / "tensors.safetensors").read_bytes())
     content[-1] ^= 1
     (newer / "tensors.safetensors").write_bytes(content)
     queue.ensure_worker()
     wait_for(lambda: status(run) == "finished")
-    events = read_events(run.folder / "events.jsonl")
+    events = events_in(run)
     assert [event["step"] for event in events if event["type"] == "started"] == [0, int(older.name)]
     notes = [event["message"] for event in events if event["type"] == "note"]
     assert any(f"step {int(newer.name):,} is damaged" in note for note in notes)
 
 
-def test_short_of_memory_is_not_tried_again_by_itself(config, dataset, monkeypatch):
+def test_a_stop_and_a_kill_at_the_same_instant_leave_a_stopped_run(config, dataset):
+    chance = random.Random(5)
+    for i in range(STOPS):
+        run = queue.submit(replace(config, seed=i), dataset)
+        wait_for(lambda run=run: count(run, "evaluated") > 0)
+        trainer = trainer_of(run)
+        stop = threading.Timer(chance.uniform(0, 0.05), queue.cancel, [run])
+        stop.start()
+        time.sleep(chance.uniform(0, 0.05))
+        assert kill(trainer) == [True]
+        stop.join()
+        wait_for(lambda run=run: looked_at(run) == "stopped", seconds=30)
+        assert store.model_folder(run) is not None
+        assert sum(event["type"] == "stopped" for event in events_in(run)) == 1
+    see_that_nothing_is_left()
+
+
+def test_a_trainer_that_does_not_answer_is_ended_from_outside(config, dataset):
+    run = queue.submit(config, dataset)
+    following = queue.submit(replace(FAST, model=config.model), dataset)
+    wait_for(lambda: count(run, "evaluated") > 0)
+    trainer = trainer_of(run)
+    trainer.send_signal(signal.SIGSTOP)
+    queue.cancel(run, now=True)
+    assert status(run) == "stopping"
+    wait_for(lambda: status(run) == "stopped", seconds=worker.GRACE_SECONDS + 10)
+    assert not is_at_work(trainer)
+    assert store.model_folder(run) is not None
+    wait_for(lambda: status(following) == "finished")
+    see_that_nothing_is_left()
+
+
+def test_patience_with_a_trainer_that_does_not_answer_has_an_end(config, dataset, monkeypatch):
+    monkeypatch.setattr(worker, "PATIENCE_SECONDS", 2.0)
+    monkeypatch.setattr(worker, "GRACE_SECONDS", 1.0)
+    monkeypatch.setattr("core.runs.engines.start_worker", lambda: None)
+    run = store.create_run(config, dataset)
+    # The worker of this test has less patience; the trainer is as real as ever.
+    at_work = threading.Thread(target=worker.main)
+    at_work.start()
+    wait_for(lambda: steps_of(run) > 10)
+    trainer = trainer_of(run)
+    trainer.send_signal(signal.SIGSTOP)
+    queue.cancel(run)
+    time.sleep(1)
+    assert is_at_work(trainer)
+    wait_for(lambda: status(run) == "stopped", seconds=20)
+    assert not is_at_work(trainer)
+    at_work.join(timeout=10)
+    assert not at_work.is_alive()
+    see_that_nothing_is_left()
+
+
+def test_short_of_memory_is_not_tried_again_by_itself(config, dataset):
     run = queue.submit(config, dataset)
     wait_for(lambda: steps_of(run) > 10)
-    next(p for p in processes_of(home()) if "core.runs.worker" in p.cmdline()).kill()
-    trainer_of(run).kill()
-    wait_for(lambda: not store.is_alive(run), seconds=5)
+    assert kill(worker_process(), trainer_of(run)) == [True, True]
     # As the worker does when Linux counts one more process that it ended for lack of memory.
     worker._record_loss(run, -signal.SIGKILL, short_of_memory=True)
     assert status(run) == "interrupted"
@@ -118,17 +191,7 @@ def test_short_of_memory_is_not_tried_again_by_itself(config, dataset, monkeypat
     assert f"batches of {max(1, config.batch_size // 2)}" in store.state(run).remedy
 
 
-def test_memory_kills_are_counted_where_linux_counts_them(monkeypatch, tmp_path):
-    (tmp_path / "memory.events").write_text("low 0\noom 3\noom_kill 2\n")
-    monkeypatch.setattr(worker, "MEMORY_KILLS", (tmp_path / "none", tmp_path / "memory.events"))
-    assert worker._memory_kills() == 2
-    monkeypatch.setattr(worker, "MEMORY_KILLS", (tmp_path / "none",))
-    assert worker._memory_kills() is None
-
-
 def test_only_an_interrupted_run_can_be_resumed(config, dataset):
-    from core.errors import UserError
-
     run = queue.submit(replace(config, epochs=1), dataset)
     wait_for(lambda: status(run) == "finished")
     with pytest.raises(UserError, match="a run that is finished"):
