@@ -21,13 +21,34 @@ NO_BROWSER = f"a browser is needed for this test, one of {', '.join(BROWSERS)}"
 IN_CI = os.environ.get("CI") == "true"
 
 
-@dataclass(frozen=True)
+@dataclass
 class App:
-    """A running server with a home of its own."""
+    """A server with a home of its own, which a test may kill and start again at the same address."""
 
-    address: str
+    port: int
     home: Path
     log_file: Path
+    server: subprocess.Popen | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the server, and wait until it answers."""
+        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless", "true"]
+        command += ["--server.address", "127.0.0.1", "--server.port", str(self.port)]
+        command += ["--browser.gatherUsageStats", "false"]
+        with self.log_file.open("ab") as log:
+            self.server = subprocess.Popen(
+                command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        wait_until(lambda: healthy(self), 90, f"an answer from {self.address}")
+
+    def kill(self) -> None:
+        """End the server as a crash does; what it started is not touched."""
+        self.server.kill()
+        self.server.wait()
 
     def log(self) -> str:
         """What the server has printed so far."""
@@ -61,29 +82,23 @@ def app(browser, tmp_path, monkeypatch) -> Iterator[App]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless", "true"]
-    command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
-    command += ["--browser.gatherUsageStats", "false"]
-    log_file = tmp_path / "server.log"
-    with log_file.open("wb") as log:
-        server = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    app = App(f"http://127.0.0.1:{port}", home, log_file)
+    app = App(port, home, tmp_path / "server.log")
     try:
-        wait_until(lambda: healthy(app, server), 90, f"an answer from {app.address}")
+        app.start()
         yield app
     finally:
         print(app.log()[-5000:])  # Shown by pytest when the test fails.
         try:
             stop_trainings(app)
-            server.terminate()
-            server.wait(60)
+            app.server.terminate()
+            app.server.wait(60)
         finally:
             end_leftovers(app)
-            server.wait()
+            app.server.wait()
 
 
-def healthy(app: App, server: subprocess.Popen) -> bool:
-    assert server.poll() is None, f"the server ended by itself:\n{app.log()}"
+def healthy(app: App) -> bool:
+    assert app.server.poll() is None, f"the server ended by itself:\n{app.log()}"
     try:
         with urllib.request.urlopen(f"{app.address}/_stcore/health", timeout=5) as answer:
             return answer.read() == b"ok"
