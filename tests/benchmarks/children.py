@@ -22,11 +22,14 @@ class Child:
         SystemExit: the process ended without an answer; with the last lines that it wrote.
     """
 
+    module = "tests.benchmarks.stacks"
+    """What the process runs."""
+
     def __init__(self, job: Job, environment: Mapping[str, str]) -> None:
         self.job = job
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.benchmarks.stacks", json.dumps(asdict(job))],
+            [sys.executable, "-m", self.module, json.dumps(asdict(job))],
             cwd=PROJECT,
             env=dict(environment),
             stdin=subprocess.PIPE,
@@ -51,14 +54,11 @@ class Child:
 
     def work(self, seconds: float) -> dict[str, Any]:
         """Let it work for at least so long, and take it off the processor again."""
-        self._order(seconds)
-        answer = self.answer()
-        self.pause()
-        return answer
+        return self._in_turn(seconds=seconds)
 
     def end(self) -> dict[str, Any]:
         """Let it finish. Returns its last words."""
-        self._order(0)
+        self._order(seconds=0)
         answer = self.answer()
         self.close()
         return answer
@@ -75,7 +75,13 @@ class Child:
                 self._process.wait()
         self._log.close()
 
-    def _order(self, seconds: float) -> None:
+    def _in_turn(self, **order: float) -> dict[str, Any]:
+        self._order(**order)
+        answer = self.answer()
+        self.pause()
+        return answer
+
+    def _order(self, **order: float) -> None:
         self._process.send_signal(signal.SIGCONT)
-        self._process.stdin.write(json.dumps({"seconds": seconds}) + "\n")
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
