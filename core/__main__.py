@@ -19,6 +19,7 @@ from core.data.labels import ColumnMapping, LabeledTexts, label_texts
 from core.data.quality import find_problems
 from core.data.splits import SplitPlan, split_with_files
 from core.data.tables import Limits, RejectedRow, Table, read_table
+from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
 from core.learning.suggestions import SUGGESTED, suggest
@@ -89,9 +90,10 @@ def predict(options: argparse.Namespace) -> int:
     if options.spreadsheet_safe:
         labelled, changed = spreadsheet_safe(labelled)
         print(f"{changed} cells made safe for spreadsheets", file=sys.stderr)
-    draft = options.out.with_name(f".{options.out.name}.part")
-    draft.write_bytes(csv_text(labelled).encode("utf-8"))
-    draft.replace(options.out)
+    content = csv_text(labelled).encode("utf-8")
+    room = full_is_said("the labelled table", len(content), options.out.parent)
+    with room, whole_file(options.out) as draft:
+        draft.write_bytes(content)
     print(f"{len(labelled)} rows written to {options.out}", file=sys.stderr)
     return 0
 

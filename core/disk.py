@@ -2,6 +2,7 @@
 
 import errno
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,7 +91,8 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Whatever happens in between: what was there before is as it was, and no half of a file is left.
     """
-    draft = path.with_name(f".{path.name}.new")
+    # Two may write the same file at the same time: the last one to end has it.
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         yield draft
         with draft.open("rb") as written:

@@ -9,7 +9,8 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core import charts
-from core.data.datasets import Dataset, delete_dataset, find_dataset, list_datasets, save_dataset
+from core.data import datasets as saved
+from core.data.datasets import DamagedDataset, Dataset, find_dataset, list_datasets, save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, guess_mapping, label_texts
 from core.data.quality import Finding, find_problems, length_histogram, profile_columns
 from core.data.sample import read_sample
@@ -18,13 +19,15 @@ from core.data.tables import RejectedRow, Table, read_table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
-from core.words import count, escape_markdown, explain, shorten
+from core.words import count, escape_markdown, explain, shorten, size
 
 TRAIN_PAGE = "pages/2_Train.py"
 PERCENTAGES, SPLIT_COLUMN, OWN_FILES = "Percentages", "A split column", "Own files"
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", "": "none"}
 PREVIEW_ROWS = 20
 SHOWN_REJECTED = 1000
+OLD_DAYS = 30
+"""Age in days from which the clean-up proposes to delete."""
 
 
 def main() -> None:
@@ -40,6 +43,7 @@ def main() -> None:
         st.title("Data")
         st.error(explain(error), icon=":material/error:")
         start_over("Start with a file")
+        show_datasets()
 
 
 # The first screen
@@ -59,7 +63,7 @@ def welcome() -> None:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Try the sample", type="primary", icon=":material/play_arrow:"):
-                open_file("upload", keep_upload("sample.csv", read_sample()))
+                keep_and_open("upload", "sample.csv", read_sample())
             st.caption("No file at hand? The sample is 300 messages to a library, written for this project.")
     how, table = st.columns(2, gap="large")
     with how:
@@ -80,7 +84,16 @@ def welcome() -> None:
 def take_file(label: str, param: str, help: str) -> None:
     uploaded = st.file_uploader(label, help=help, key=f"uploader_{param}")
     if uploaded is not None:
-        open_file(param, keep_upload(uploaded.name, uploaded.getvalue()))
+        keep_and_open(param, uploaded.name, uploaded.getvalue())
+
+
+def keep_and_open(param: str, name: str, content: bytes) -> None:
+    try:
+        upload = keep_upload(name, content)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    open_file(param, upload)
 
 
 def open_file(param: str, upload: Upload) -> None:
@@ -476,8 +489,12 @@ def offer_save(
 
 
 def save(name: str, splits: Splits, rejected: list[RejectedRow], source: dict[str, object]) -> None:
-    with st.spinner("Saving"):
-        dataset = save_dataset(name, splits, rejected, source)
+    try:
+        with st.spinner("Saving"):
+            dataset = save_dataset(name, splits, rejected, source)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
     for param in ("upload", "validation", "test"):
         delete_upload(st.query_params.get(param, ""))
     st.query_params.from_dict({"saved": dataset.id})
@@ -535,50 +552,128 @@ def train_on(dataset: Dataset) -> None:
 
 
 def show_datasets() -> None:
-    datasets = list_datasets()
-    if not datasets:
+    show_freed()
+    entries = [*list_datasets(), *saved.list_damaged()]
+    if not entries:
         return
-    st.subheader("Saved data sets")
-    table = pd.DataFrame(
-        {
-            "Name": [dataset.name for dataset in datasets],
-            "Texts": [sum(dataset.counts.values()) for dataset in datasets],
-            "Classes": [len(dataset.label2id) for dataset in datasets],
-            "Saved": pd.to_datetime([dataset.created for dataset in datasets], unit="s", utc=True),
-        }
-    )
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader("Saved data sets", width="content")
+        if st.button("Clean up", type="tertiary", icon=":material/cleaning_services:"):
+            clean_up()
     chosen = st.dataframe(
-        table,
+        datasets_table(entries),
         hide_index=True,
-        key="datasets",
+        # Another key when the list changes: a selected row number would mean another data set.
+        key=f"datasets_{len(entries)}_{entries[0].id}",
         on_select="rerun",
         selection_mode="single-row",
         alt="Saved data sets, newest first",
-        column_config={
-            "Texts": st.column_config.NumberColumn(format="localized"),
-            "Saved": st.column_config.DatetimeColumn(format="distance"),
-        },
+        placeholder="",
+        column_config=COLUMNS,
     ).selection.rows
-    if not chosen or chosen[0] >= len(datasets):
+    if not chosen or chosen[0] >= len(entries):
         st.caption("Select a row to train on it or to delete it.")
         return
-    dataset = datasets[chosen[0]]
+    show_choice(entries[chosen[0]])
+
+
+COLUMNS = {
+    "Texts": st.column_config.NumberColumn(format="localized"),
+    "Classes": st.column_config.NumberColumn(format="localized"),
+    "Saved": st.column_config.DatetimeColumn(format="distance"),
+}
+
+
+def datasets_table(entries: list[Dataset | DamagedDataset]) -> pd.DataFrame:
+    table = pd.DataFrame([row_of(entry) for entry in entries])
+    table["Saved"] = pd.to_datetime(table["Saved"], unit="s", utc=True)
+    return table
+
+
+def row_of(entry: Dataset | DamagedDataset) -> dict[str, object]:
+    if isinstance(entry, DamagedDataset):
+        return {"Name": "(cannot be read)", "Texts": None, "Classes": None, "Saved": entry.changed}
+    texts, classes = sum(entry.counts.values()), len(entry.label2id)
+    return {"Name": entry.name, "Texts": texts, "Classes": classes, "Saved": entry.created}
+
+
+def show_choice(entry: Dataset | DamagedDataset) -> None:
+    damaged = isinstance(entry, DamagedDataset)
+    if damaged:
+        st.error(escape_markdown(entry.reason), icon=":material/broken_image:")
     with st.container(horizontal=True):
-        if st.button("Train on the selected one", icon=":material/model_training:"):
-            train_on(dataset)
+        if not damaged and st.button("Train on the selected one", icon=":material/model_training:"):
+            train_on(entry)
         if st.button("Delete", icon=":material/delete:"):
-            ask_to_delete(dataset)
+            ask_to_delete(entry)
+
+
+# Deleting
+
+
+KEPT_BY_RUNS = "It cannot be brought back. Runs that were trained on it keep their own copy."
 
 
 @st.dialog("Delete this data set?", icon=":material/delete:")
-def ask_to_delete(dataset: Dataset) -> None:
-    st.text(dataset.name)
-    st.write("It cannot be brought back. Runs that were trained on it keep their own copy.")
-    if st.button("Delete it", type="primary"):
-        delete_dataset(dataset.id)
-        if st.query_params.get("saved") == dataset.id:
-            st.query_params.clear()
+def ask_to_delete(entry: Dataset | DamagedDataset) -> None:
+    st.text("(cannot be read)" if isinstance(entry, DamagedDataset) else entry.name)
+    st.write(KEPT_BY_RUNS)
+    if st.button(f"Delete it and free {size(bytes_of(entry))}", type="primary"):
+        delete([entry])
         st.rerun()
+
+
+@st.dialog("Clean up data sets", icon=":material/cleaning_services:", width="medium")
+def clean_up() -> None:
+    st.write(f"All data sets together take **{size(saved.bytes_of_all())}** on the disk.")
+    days = st.number_input("Saved more than … days ago", min_value=0, value=OLD_DAYS, key="old_days")
+    old = saved.older_than(days)
+    if not old:
+        st.info(f"No data set was saved more than {count(days, 'day')} ago.", icon=":material/info:")
+        return
+    sizes = list(map(bytes_of, old))
+    st.dataframe(
+        datasets_table(old).assign(Size=list(map(size, sizes))),
+        hide_index=True,
+        height=min(240, 36 * (len(old) + 1)),
+        alt="The data sets that would be deleted",
+        placeholder="",
+        column_config=COLUMNS,
+    )
+    st.write("They cannot be brought back. Runs that were trained on them keep their own copies.")
+    if st.button(f"Delete {count(len(old), 'data set')} and free {size(sum(sizes))}", type="primary"):
+        delete(old)
+        st.rerun()
+
+
+def bytes_of(entry: Dataset | DamagedDataset) -> int:
+    with suppress(UserError):  # Deleted meanwhile, by somebody else.
+        return saved.bytes_of(entry.id)
+    return 0
+
+
+def delete(entries: list[Dataset | DamagedDataset]) -> None:
+    """Delete data sets; what was freed, and what is still there and why, is said with the next run."""
+    freed, deleted, refused = saved.sweep(), 0, []
+    for entry in entries:
+        try:
+            freed += saved.delete_dataset(entry.id)
+            deleted += 1
+        except UserError as error:
+            refused.append(str(error))
+    if deleted:
+        st.session_state["freed"] = f"{count(deleted, 'data set')} deleted; {size(freed)} freed."
+    st.session_state["refused"] = refused
+    if st.query_params.get("saved") in [entry.id for entry in entries]:
+        st.query_params.clear()
+
+
+def show_freed() -> None:
+    freed = st.session_state.pop("freed", None)
+    if freed is not None:
+        st.success(freed, icon=":material/check_circle:")
+    for words in st.session_state.pop("refused", []):
+        st.warning(f"Not deleted: {escape_markdown(words)}", icon=":material/error:")
 
 
 if "routed" not in st.session_state:

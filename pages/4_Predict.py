@@ -13,6 +13,7 @@ from core import charts
 from core.data.labels import guess_mapping
 from core.data.tables import Table, read_table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, result_path
+from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.runs import store
 from core.runs.store import Run
@@ -29,7 +30,7 @@ PREVIEW_ROWS = 20
 LONGEST_TEXT = 20_000
 NEW_COLUMNS = ("predicted_label", "confidence")
 ENDED_WELL = ("finished", "stopped")
-ENDED = (*ENDED_WELL, "failed", "interrupted")
+ENDED = (*ENDED_WELL, "failed", "interrupted", "damaged")
 
 SNIPPET = """import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -107,7 +108,8 @@ def name_of(run: Run) -> str:
     accuracy = f", {percent(scores['accuracy'])} test accuracy" if scores else ""
     status = store.state(run).status
     ending = "" if status in ENDED_WELL else f", {STATUS[status].words}: best weights before that"
-    return f"{run.name} – run {run.number}{accuracy}{ending}"
+    name = f"{run.name} – run {run.number}" if run.readable else f"(cannot be read) {run.id}"
+    return f"{name}{accuracy}{ending}"
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
@@ -148,13 +150,22 @@ def show_bars(table: pd.DataFrame) -> None:
 # A file
 
 
+def take_file(name: str, content: bytes) -> None:
+    try:
+        upload = keep_upload(name, content)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    st.query_params["file"] = upload.id
+    st.rerun()
+
+
 def label_a_file(run: Run) -> None:
     if "file" not in st.query_params:
         st.write("Every row gets two more columns: `predicted_label` and `confidence` (0 to 1).")
         uploaded = st.file_uploader("Table with a text column", help="A CSV file.", key="file_uploader")
         if uploaded is not None:
-            st.query_params["file"] = keep_upload(uploaded.name, uploaded.getvalue()).id
-            st.rerun()
+            take_file(uploaded.name, uploaded.getvalue())
         return
     try:
         upload = find_upload(st.query_params["file"])
@@ -239,9 +250,19 @@ def label_rows(run: Run, upload: Upload, table: Table, columns: list[str]) -> No
         )
         if not clicked:
             return
-        add_answers(run, table, columns).to_parquet(result, index=False)
+        try:
+            keep_answers(add_answers(run, table, columns), result)
+        except UserError as error:
+            st.error(explain(error), icon=":material/error:")
+            return
         st.rerun()
     show_result(result, upload, table)
+
+
+def keep_answers(answers: pd.DataFrame, result: Path) -> None:
+    size = int(answers.memory_usage(deep=True).sum())
+    with full_is_said("the labelled file", size, result.parent), whole_file(result) as draft:
+        answers.to_parquet(draft, index=False)
 
 
 def add_answers(run: Run, table: Table, columns: list[str]) -> pd.DataFrame:

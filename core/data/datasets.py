@@ -26,6 +26,7 @@ from core.data.decoding import LONE_SURROGATE
 from core.data.labels import LabeledTexts
 from core.data.records import RejectedRow
 from core.data.splits import Splits
+from core.disk import full_is_said
 from core.errors import UserError
 from core.home import home
 
@@ -74,6 +75,9 @@ def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source:
     """Write a data set into a folder of its own: first into a hidden one, which is renamed once it is whole.
 
     Lone surrogates, which no file can hold, are replaced by U+FFFD.
+
+    Raises:
+        NoSpace: the disk is full; nothing of the data set is left on it.
     """
     root = _root()
     root.mkdir(parents=True, exist_ok=True)
@@ -95,10 +99,12 @@ def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source:
         source=source,
     )
     hidden = root / f"{folders.DRAFT}{id}"
-    hidden.mkdir()
+    size = sum(len(text) for texts in parts.values() for text in texts.texts)
     try:
-        _write(hidden, dataset, parts, rejected)
-        hidden.rename(dataset.folder)
+        with full_is_said("this data set", size, root):
+            hidden.mkdir()
+            _write(hidden, dataset, parts, rejected)
+            hidden.rename(dataset.folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     _fsync(root)

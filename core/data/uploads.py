@@ -5,10 +5,11 @@ import json
 import re
 import secrets
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import folders
+from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.home import home
 
@@ -26,13 +27,23 @@ class Upload:
 
 
 def keep_upload(name: str, content: bytes) -> Upload:
-    """Write the bytes of an upload to disk; uploads older than a day are removed on the way."""
+    """Write the bytes of an upload to disk; uploads older than a day are removed on the way.
+
+    Raises:
+        NoSpace: the disk is full; nothing of the upload is left on it.
+    """
     _remove_old()
     folder = _root() / secrets.token_urlsafe(16)
-    folder.mkdir(parents=True)
-    (folder / "content").write_bytes(content)
-    # Written last: a folder without it is an upload that was cut short.
-    (folder / "upload.json").write_text(json.dumps({"name": name[-200:]}), encoding="utf-8")
+    try:
+        with full_is_said("this file", len(content), _root()):
+            folder.mkdir(parents=True)
+            (folder / "content").write_bytes(content)
+            # Written last: a folder without it is an upload that was cut short.
+            with whole_file(folder / "upload.json") as draft:
+                draft.write_text(json.dumps({"name": name[-200:]}), encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return find_upload(folder.name)
 
 
@@ -43,9 +54,15 @@ def find_upload(id: str) -> Upload:
         UserError: the id is malformed, or nothing complete is kept under it (any more).
     """
     folder = _root() / id if _ID.fullmatch(id) else None
-    if folder is None or not (folder / "upload.json").is_file():
-        raise UserError("an uploaded file", "none that is kept under this link", "Upload the file again.")
-    name = json.loads((folder / "upload.json").read_text(encoding="utf-8"))["name"]
+    try:
+        if folder is None:
+            raise ValueError("not the form of an id")
+        name = str(json.loads((folder / "upload.json").read_text(encoding="utf-8"))["name"])
+        name.encode()  # Half a character, which no page can show, is a ValueError.
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(
+            "an uploaded file", "none that is kept under this link", "Upload the file again."
+        ) from error
     return Upload(id, name, folder / "content")
 
 
@@ -66,7 +83,4 @@ def _root() -> Path:
 
 
 def _remove_old() -> None:
-    oldest = time.time() - KEPT_SECONDS
-    for folder in _root().glob("*"):
-        if folder.stat().st_mtime < oldest:
-            shutil.rmtree(folder, ignore_errors=True)
+    folders.sweep(_root(), "*", age=KEPT_SECONDS)

@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from core.errors import UserError
@@ -22,7 +23,7 @@ def export_state_dict(folder: Path, out: Path) -> None:
         UserError: the folder has no weights.
     """
     _check(folder)
-    torch.save(load_file(folder / WEIGHTS), _draft(out))
+    torch.save(_weights(folder), _draft(out))
     _draft(out).replace(out)
 
 
@@ -39,6 +40,15 @@ def export_huggingface(folder: Path, card: str, out: Path) -> None:
             archive.write(file, file.name)
         archive.writestr("README.md", card)
     _draft(out).replace(out)
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise UserError(
+            "whole weights", f"damaged ones ({error})", "Choose another run, or train it again."
+        ) from error
 
 
 def _check(folder: Path) -> None:
