@@ -1,0 +1,115 @@
+"""The real server, killed again and again: trainings and their line go on, and the next server shows them."""
+
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+from core.home import home
+from core.runs import store
+from core.runs.engines import PROJECT
+from tests.faults.looks import count, see_that_nothing_is_left, status, steps_of
+from tests.processes import is_at_work, processes_of, trainer_of, wait_for, worker_process
+
+ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL)
+
+
+class Server:
+    """A Streamlit server of this project, as a person starts it."""
+
+    def __init__(self, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless", "true"]
+        command += ["--server.address", "127.0.0.1", "--server.port", str(self.port)]
+        command += ["--server.fileWatcherType", "none", "--browser.gatherUsageStats", "false"]
+        self.log = (folder / f"server-{self.port}.log").open("wb")
+        self.process = subprocess.Popen(command, cwd=PROJECT, stdout=self.log, stderr=subprocess.STDOUT)
+        wait_for(self.is_well, seconds=60)
+
+    def is_well(self):
+        """Whether it answers its health check."""
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/_stcore/health", timeout=2) as answer:
+                return answer.read() == b"ok"
+        except (URLError, OSError):
+            return False
+
+    def show(self, run):
+        """Open the page of a run as a browser does. Returns the words on it; an error on it is one here."""
+        with connect(f"ws://127.0.0.1:{self.port}/_stcore/stream", max_size=None) as browser:
+            wanted = f"run={run.id}"
+            browser.send(BackMsg(rerun_script={"query_string": wanted}).SerializeToString())
+            words = []
+            while True:
+                message = ForwardMsg.FromString(browser.recv(timeout=60))
+                kind = message.WhichOneof("type")
+                if kind == "script_finished" and message.script_finished == FINISHED:
+                    return " ".join(words)
+                if kind == "delta":
+                    element = message.delta.new_element
+                    assert element.WhichOneof("type") != "exception", element.exception
+                    words.append(str(element))
+
+    def end(self, by):
+        """End it by a signal, and wait until it is gone."""
+        self.process.send_signal(by)
+        self.process.wait(timeout=20)
+        self.log.close()
+
+
+FINISHED = ForwardMsg.ScriptFinishedStatus.FINISHED_SUCCESSFULLY
+
+
+@pytest.fixture
+def start(tmp_path):
+    servers = []
+
+    def start():
+        servers.append(Server(tmp_path))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.end(signal.SIGKILL)
+
+
+def test_trainings_and_their_line_outlive_every_server(config, dataset, start):
+    chance = random.Random(8)
+    # Nobody has started a worker: the first server does, as a person opens a page.
+    first, *others = (store.create_run(replace(config, seed=seed, epochs=60), dataset) for seed in range(3))
+    server = start()
+    server.show(first)
+    found = wait_for(worker_process)
+    assert found.ppid() == server.process.pid
+    for by in ENDS:
+        time.sleep(chance.uniform(0, 1))
+        shown = next((run for run in (first, *others) if not store.has_ended(run)), others[-1])
+        at_work, done = trainer_of(shown), steps_of(shown)
+        server.end(by)
+        assert not server.is_well()
+        assert at_work is None or is_at_work(at_work) or store.has_ended(shown)
+        # It goes on while there is no server at all.
+        wait_for(lambda shown=shown, done=done: steps_of(shown) > done or store.has_ended(shown))
+        server = start()
+        assert shown.name in server.show(shown)
+    wait_for(lambda: {status(run) for run in (first, *others)} == {"finished"})
+    for run in (first, *others):
+        # No process was lost with a server, and none was started twice.
+        assert (count(run, "started"), count(run, "interrupted")) == (1, 0)
+        assert run.name in server.show(run)
+    server.end(signal.SIGTERM)
+    wait_for(lambda: not processes_of(home()), seconds=20)
+    see_that_nothing_is_left()
