@@ -10,7 +10,7 @@ from streamlit.errors import StreamlitAPIException
 
 from core import charts
 from core.data import datasets as saved
-from core.data.datasets import DamagedDataset, Dataset, find_dataset, list_datasets, save_dataset
+from core.data.datasets import DamagedDataset, Dataset, find_dataset, save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, guess_mapping, label_texts
 from core.data.quality import Finding, find_problems, length_histogram, profile_columns
 from core.data.sample import read_sample
@@ -553,7 +553,7 @@ def train_on(dataset: Dataset) -> None:
 
 def show_datasets() -> None:
     show_freed()
-    entries = [*list_datasets(), *saved.list_damaged()]
+    entries = saved.list_entries()
     if not entries:
         return
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -592,7 +592,7 @@ def datasets_table(entries: list[Dataset | DamagedDataset]) -> pd.DataFrame:
 
 def row_of(entry: Dataset | DamagedDataset) -> dict[str, object]:
     if isinstance(entry, DamagedDataset):
-        return {"Name": "(cannot be read)", "Texts": None, "Classes": None, "Saved": entry.changed}
+        return {"Name": "(cannot be read)", "Texts": None, "Classes": None, "Saved": entry.created}
     texts, classes = sum(entry.counts.values()), len(entry.label2id)
     return {"Name": entry.name, "Texts": texts, "Classes": classes, "Saved": entry.created}
 

@@ -311,10 +311,14 @@ def show_heading(run: Run) -> None:
         return
     model = next((known.title for known in catalogue.available() if known.name == run.config.model), "")
     st.subheader(escape_markdown(shorten(run.name, 80)), anchor=False)
-    st.caption(
-        f"{escape_markdown(model or run.config.model)} · {count(run.config.epochs, 'epoch')} · "
-        f"batches of {run.config.batch_size} · learning rate {run.config.learning_rate:g}"
-    )
+    words = {
+        "model": escape_markdown(model or run.config.model),
+        "epochs": count(run.config.epochs, "epoch"),
+        "batch_size": f"batches of {run.config.batch_size}",
+        "learning_rate": f"learning rate {run.config.learning_rate:g}",
+    }
+    # What an earlier version did not write down may have been another value than today's default.
+    st.caption(" · ".join(said for name, said in words.items() if name not in run.unrecorded))
 
 
 def baseline(run: Run) -> float | None:

@@ -12,7 +12,7 @@ from core.data.datasets import Dataset
 from core.errors import UserError
 from core.learning import catalogue
 from core.learning import config as settings
-from core.runs import store
+from core.runs import cleaning, store
 from core.runs.store import Run, RunState
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.words import (
@@ -31,6 +31,8 @@ from core.words import (
 TRAIN_PAGE, PREDICT_PAGE = "pages/2_Train.py", "pages/4_Predict.py"
 REPORT, MISTAKES, CURVES, ABOUT = "Report", "Mistakes", "Curves", "Settings"
 SHOWN_MISTAKES = 1000
+OLD_DAYS = 30
+"""Age in days from which the clean-up proposes to delete."""
 FEW_CLASSES = charts.CELLS_WITH_NUMBERS
 
 
@@ -42,7 +44,10 @@ def main() -> None:
     if not runs:
         teach()
         return
-    st.write("Every training so far. Select one to see how good it is and where it goes wrong.")
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.write("Every training so far. Select one to see how good it is and where it goes wrong.")
+        if st.button("Clean up", type="tertiary", icon=":material/cleaning_services:"):
+            clean_up()
     run = choose_run(runs)
     if run:
         show_run(run)
@@ -104,24 +109,33 @@ def row_of(run: Run) -> dict[str, Any]:
     state = store.state(run)
     row: dict[str, Any] = {"Status": STATUS[state.status].words, "Data set": run.name or "(cannot be read)"}
     row |= {"Accuracy (%)": None, "Macro F1 (%)": None, "Started": state.started or run.created or None}
-    if run.damage:
+    if not run.readable:
         return row
     scores = (store.report_of(run) or {}).get("test")
     if scores:
         row |= {"Accuracy (%)": 100 * scores["accuracy"], "Macro F1 (%)": 100 * scores["macro_f1"]}
-    return row | {
-        "Duration": duration(state.seconds) if state.seconds is not None else None,
-        "Model": model_title(run),
-        "Epochs": run.config.epochs,
-        "Batch size": run.config.batch_size,
-        "Learning rate": f"{run.config.learning_rate:g}",
+    values: dict[str, Any] = {
+        "model": model_title(run),
+        "epochs": run.config.epochs,
+        "batch_size": run.config.batch_size,
+        "learning_rate": f"{run.config.learning_rate:g}",
     }
+    row |= {"Duration": duration(state.seconds) if state.seconds is not None else None}
+    values |= dict.fromkeys(name for name in values if name in run.unrecorded)
+    return row | {IN_TABLE[name]: value for name, value in values.items()}
 
 
 def model_title(run: Run) -> str:
     titles = {known.name: known.title for known in catalogue.available()}
     return titles.get(run.config.model, run.config.model)
 
+
+IN_TABLE = {
+    "model": "Model",
+    "epochs": "Epochs",
+    "batch_size": "Batch size",
+    "learning_rate": "Learning rate",
+}
 
 COLUMNS = {
     "Accuracy (%)": st.column_config.NumberColumn(
@@ -146,8 +160,11 @@ def show_run(run: Run) -> None:
     if state.reason:
         box = st.error if state.status in ("failed", "damaged") else st.warning
         box(say(state), icon=STATUS[state.status].icon)
-    if run.damage:
+    if not run.readable:
         return
+    if run.unknown and not run.damage:
+        names = escape_markdown(", ".join(run.unknown))
+        st.caption(f"Made by another version, with settings that this one lacks: {names}.")
     views = st.tabs([REPORT, MISTAKES, CURVES, ABOUT], key="view", on_change="rerun")
     for view, show in zip(views, (show_report, show_mistakes, show_curves, show_settings), strict=True):
         if view.open:
@@ -160,6 +177,10 @@ def show_heading(run: Run, state: RunState) -> None:
     st.subheader(escape_markdown(shorten(run.name or "A run that cannot be read", 80)))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(status.words, icon=status.icon, color=status.colour)
+        if state.status == "interrupted" and st.button(
+            "Resume on Train", icon=":material/resume:", help="The Train page lets it go on."
+        ):
+            st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
         if state.live and st.button("Watch it", type="primary", icon=":material/visibility:"):
             st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
         if (
@@ -186,7 +207,7 @@ def say(state: RunState) -> str:
 def show_report(run: Run, report: dict[str, Any] | None) -> None:
     judged = [name for name in ("test", "validation") if report and report.get(name)]
     if not judged:
-        st.info("No scores yet: they are made when a training ends.", icon=":material/info:")
+        say_missing(run, "report.json", "No scores yet: they are made when a training ends.")
         return
     name = judged[0]
     if len(judged) > 1:
@@ -202,6 +223,9 @@ def show_report(run: Run, report: dict[str, Any] | None) -> None:
         st.caption("The best weights were chosen by these texts, so these scores are a little too good.")
     scores = report[name]
     show_scores(scores)
+    if "confusion" not in scores:
+        st.caption("The scores by class are damaged, or another version left them out.")
+        return
     labels = [row["label"] for row in scores["per_class"]]
     wide = len(labels) > FEW_CLASSES
     left, right = (st.container(), st.container()) if wide else st.columns(2, gap="large")
@@ -211,37 +235,40 @@ def show_report(run: Run, report: dict[str, Any] | None) -> None:
         show_classes(scores["per_class"])
 
 
+def say_missing(run: Run, file: str, not_yet: str) -> None:
+    """Why there is nothing to show: it is not made yet, or the file that an ended run has is damaged."""
+    if store.state(run).status == "finished":
+        st.warning(
+            f"The file {file} of this run is missing, damaged or of another version.",
+            icon=":material/broken_image:",
+        )
+    else:
+        st.info(not_yet, icon=":material/info:")
+
+
+SCORES = {
+    "accuracy": ("Accuracy", percent, "Share of the texts that got the right label."),
+    "macro_f1": (
+        "Macro F1",
+        percent,
+        "Mean over all classes of F1 (the balance of precision and recall); each counts the same.",
+    ),
+    "majority_accuracy": ("Baseline", percent, "The accuracy of always naming the most common class."),
+    "loss": (
+        "Loss",
+        "{:.3f}".format,
+        "How far the probabilities are from the true labels (cross-entropy, nats). Lower is better.",
+    ),
+    "texts": ("Texts", "{:,.0f}".format, None),
+}
+"""What each score is called, how it is written, and what it means."""
+
+
 def show_scores(scores: dict[str, Any]) -> None:
     with st.container(horizontal=True):
-        st.metric(
-            "Accuracy",
-            percent(scores["accuracy"]),
-            border=True,
-            width=150,
-            help="Share of the texts that got the right label.",
-        )
-        st.metric(
-            "Macro F1",
-            percent(scores["macro_f1"]),
-            border=True,
-            width=150,
-            help="Mean over all classes of F1 (the balance of precision and recall); each counts the same.",
-        )
-        st.metric(
-            "Baseline",
-            percent(scores["majority_accuracy"]),
-            border=True,
-            width=150,
-            help="The accuracy of always naming the most common class.",
-        )
-        st.metric(
-            "Loss",
-            f"{scores['loss']:.3f}",
-            border=True,
-            width=150,
-            help="How far the probabilities are from the true labels (cross-entropy, nats). Lower is better.",
-        )
-        st.metric("Texts", f"{scores['texts']:,}", border=True, width=150)
+        for name, (words, form, help) in SCORES.items():
+            if name in scores:
+                st.metric(words, form(scores[name]), border=True, width=150, help=help)
 
 
 def show_confusion(labels: list[str], matrix: list[list[int]]) -> None:
@@ -302,7 +329,7 @@ def show_classes(per_class: list[dict[str, Any]]) -> None:
 def show_mistakes(run: Run, report: dict[str, Any] | None) -> None:
     predictions = store.predictions_of(run)
     if predictions is None or predictions.empty:
-        st.info("No answers yet: they are made when a training ends.", icon=":material/info:")
+        say_missing(run, "predictions.parquet", "No answers yet: they are made when a training ends.")
         return
     split = "test" if (predictions["split"] == "test").any() else "validation"
     answers = predictions[predictions["split"] == split]
@@ -382,6 +409,8 @@ def show_settings(run: Run, report: dict[str, Any] | None) -> None:
     with left:
         st.markdown("##### Settings")
         values = settings.to_dict(run.config) | {"model": model_title(run)}
+        # What a version of old did not write down may have been another value than today's default.
+        values |= dict.fromkeys(run.unrecorded, "not recorded")
         show_pairs({SETTINGS[name]: value for name, value in values.items()}, "Settings of this run")
     with right:
         st.markdown("##### Data and machine")
@@ -398,8 +427,8 @@ def facts_of(run: Run, report: dict[str, Any]) -> dict[str, Any]:
     facts |= {words: report[name] for name, words in names.items() if name in report}
     if "train_seconds" in report:
         facts["Training steps took"] = duration(report["train_seconds"])
-        facts["Texts per second"] = f"{report['samples_per_second']:,.0f}"
-        facts["Tokens per second"] = f"{report['tokens_per_second']:,.0f}"
+    speeds = {"samples_per_second": "Texts per second", "tokens_per_second": "Tokens per second"}
+    facts |= {words: f"{report[name]:,.0f}" for name, words in speeds.items() if name in report}
     return facts | {"Run": run.id}
 
 
@@ -427,23 +456,68 @@ def in_words(value: Any) -> str:  # noqa: ANN401 - settings are numbers, words a
 
 @st.dialog("Delete this run?", icon=":material/delete:")
 def ask_to_delete(run: Run) -> None:
-    st.text(run.name)
+    st.text(run.name or "A run that cannot be read")
     st.write("Its model, scores and log are removed and cannot be brought back. The data set stays.")
-    if not st.button("Delete it", type="primary"):
+    if not st.button(f"Delete it and free {size(cleaning.bytes_of(run))}", type="primary"):
         return
     try:
-        st.session_state["freed_bytes"] = store.delete_run(run.id)
+        freed = store.delete_run(run.id, spare_waiting=True)
     except UserError as error:
         st.error(explain(error), icon=":material/error:")
         return
+    st.session_state["freed"] = f"Deleted; {size(freed)} freed."
     st.query_params.clear()
     st.rerun()
 
 
+@st.dialog("Clean up runs", icon=":material/cleaning_services:", width="medium")
+def clean_up() -> None:
+    st.write(f"All runs together take **{size(cleaning.bytes_of_all())}** on the disk.")
+    days = st.number_input(
+        "Ended more than … days ago",
+        min_value=0,
+        value=OLD_DAYS,
+        key="old_days",
+        help="Runs that wait in line or are being trained are never among them.",
+    )
+    old = cleaning.older_than(days)
+    if not old:
+        st.info(f"No run ended more than {count(days, 'day')} ago.", icon=":material/info:")
+        return
+    sizes = list(map(cleaning.bytes_of, old))
+    show_old(old, sizes)
+    st.write("Their models, scores and logs cannot be brought back. The data sets stay.")
+    if st.button(f"Delete {count(len(old), 'run')} and free {size(sum(sizes))}", type="primary"):
+        done = cleaning.delete(old)
+        done.freed += cleaning.sweep()
+        if done.deleted:
+            st.session_state["freed"] = f"{count(done.deleted, 'run')} deleted; {size(done.freed)} freed."
+        st.session_state["refused"] = [f"{run.name}: {error}" for run, error in done.refused]
+        st.query_params.clear()
+        st.rerun()
+
+
+def show_old(old: list[Run], sizes: list[int]) -> None:
+    st.dataframe(
+        {
+            "Data set": [run.name or "(cannot be read)" for run in old],
+            "Status": [STATUS[store.state(run).status].words for run in old],
+            "Ended": pd.to_datetime([cleaning.ended_at(run) for run in old], unit="s", utc=True),
+            "Size": list(map(size, sizes)),
+        },
+        hide_index=True,
+        height=min(240, 36 * (len(old) + 1)),
+        alt="The runs that would be deleted, the oldest first",
+        column_config={"Ended": st.column_config.DatetimeColumn(format="distance")},
+    )
+
+
 def show_freed() -> None:
-    freed = st.session_state.pop("freed_bytes", None)
+    freed = st.session_state.pop("freed", None)
     if freed is not None:
-        st.success(f"Deleted; {size(freed)} freed.", icon=":material/check_circle:")
+        st.success(freed, icon=":material/check_circle:")
+    for words in st.session_state.pop("refused", []):
+        st.warning(f"Not deleted: {escape_markdown(words)}", icon=":material/error:")
 
 
 if "routed" not in st.session_state:

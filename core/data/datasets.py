@@ -68,7 +68,7 @@ class DamagedDataset:
 
     id: str
     reason: str
-    changed: float
+    created: float
 
 
 def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source: dict) -> Dataset:
@@ -151,14 +151,14 @@ def load_splits(folder: Path) -> Splits:
 
 def list_datasets() -> list[Dataset]:
     """All saved data sets, newest first, without the damaged ones."""
-    found = [entry for entry in _entries() if isinstance(entry, Dataset)]
-    return sorted(found, key=lambda dataset: (dataset.created, dataset.id), reverse=True)
+    return [entry for entry in list_entries() if isinstance(entry, Dataset)]
 
 
-def list_damaged() -> list[DamagedDataset]:
-    """The folders among the data sets that cannot be read, the last changed first."""
-    found = [entry for entry in _entries() if isinstance(entry, DamagedDataset)]
-    return sorted(found, key=lambda damaged: damaged.changed, reverse=True)
+def list_entries() -> list[Dataset | DamagedDataset]:
+    """All saved data sets, newest first, and behind them the folders that cannot be read."""
+    return sorted(
+        _entries(), key=lambda entry: (isinstance(entry, Dataset), entry.created, entry.id), reverse=True
+    )
 
 
 def find_dataset(id: str) -> Dataset:
@@ -200,11 +200,7 @@ def bytes_of_all() -> int:
 def older_than(days: float) -> list[Dataset | DamagedDataset]:
     """Data sets saved more than `days` ago, and damaged folders that have not changed since then."""
     before = time.time() - days * 24 * 3600
-    return [
-        entry
-        for entry in (*list_datasets(), *list_damaged())
-        if (entry.created if isinstance(entry, Dataset) else entry.changed) < before
-    ]
+    return [entry for entry in list_entries() if entry.created < before]
 
 
 def sweep() -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from core.errors import UserError
 from core.learning import catalogue
+from core.learning.config import to_dict
 from core.runs import store
 from core.runs.store import Run
 
@@ -33,7 +34,8 @@ def card_of(run: Run) -> str:
     base = next(
         (known.title for known in catalogue.available() if known.name == run.config.model), run.config.model
     )
-    return model_card(base, store.own_dataset(run), run.config, store.report_of(run))
+    recorded = {name: value for name, value in to_dict(run.config).items() if name not in run.unrecorded}
+    return model_card(base, store.own_dataset(run), recorded, store.report_of(run))
 
 
 def weights_of(run: Run) -> Path:

@@ -1,10 +1,8 @@
 """The model card: what a model is, what it was trained on, how good it is, and how to use it."""
 
-from dataclasses import asdict
 from typing import Any
 
 from core.data.datasets import Dataset
-from core.learning.config import TrainingConfig
 from core.words import escape_markdown
 
 USAGE = """import torch
@@ -29,11 +27,12 @@ tags:
 ---"""
 
 
-def model_card(base: str, dataset: Dataset, config: TrainingConfig, report: dict[str, Any] | None) -> str:
+def model_card(base: str, dataset: Dataset, settings: dict[str, Any], report: dict[str, Any] | None) -> str:
     """The README.md of an exported model, in Markdown with the hub's metadata block.
 
     Args:
         base: name of the pre-trained model for people.
+        settings: those that are known of the training, by name.
         report: the run's scores; None when it was stopped or lost before it could be judged.
     """
     sections = [
@@ -45,7 +44,7 @@ def model_card(base: str, dataset: Dataset, config: TrainingConfig, report: dict
         "## Classes\n\n" + "\n".join(f"- {_line(label)}" for label in dataset.label2id),
         "## Scores\n\n" + _scores(report),
         "## Data\n\n" + _data(dataset),
-        "## Settings\n\n" + _table([(name, str(value)) for name, value in asdict(config).items()], "Setting"),
+        "## Settings\n\n" + _table([(name, str(value)) for name, value in settings.items()], "Setting"),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -60,10 +59,11 @@ def _scores(report: dict[str, Any] | None) -> str:
     ):
         scores = report.get(name)
         if scores:
+            texts = f" ({scores['texts']:,})" if "texts" in scores else ""
+            baseline = scores.get("majority_accuracy")
             lines.append(
-                f"- {words} ({scores['texts']:,}): accuracy {scores['accuracy']:.3f}, "
-                f"macro F1 {scores['macro_f1']:.3f}; always answering the most frequent class: "
-                f"accuracy {scores['majority_accuracy']:.3f}."
+                f"- {words}{texts}: accuracy {scores['accuracy']:.3f}, macro F1 {scores['macro_f1']:.3f}"
+                + ("." if baseline is None else f"; always the most frequent class: accuracy {baseline:.3f}.")
             )
     return "\n".join(lines) or "No texts were held out, so there are no scores."
 

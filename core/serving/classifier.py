@@ -47,7 +47,7 @@ class Classifier:
         """Load a Hugging Face folder with safetensors weights. No code of the folder runs.
 
         Raises:
-            UserError: when the folder lacks a file.
+            UserError: when the folder lacks a file, or one is damaged.
         """
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
@@ -57,8 +57,17 @@ class Classifier:
                 "Choose a run that has weights, or a folder exported from one.",
             )
         use_all_cores()
-        # Its max length is what the trainer stored: how many tokens of a text the model was trained on.
-        return cls(load_finetuned(folder, choose_hardware("fp32")), TextTokenizer(folder))
+        try:
+            # Its max length is what the trainer stored: how many tokens of a text the model was trained on.
+            return cls(load_finetuned(folder, choose_hardware("fp32")), TextTokenizer(folder))
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - on a damaged file each library raises its own, some no narrower
+            raise UserError(
+                "a whole model folder",
+                f"a damaged one ({type(error).__name__}: {str(error)[:200]})",
+                "Choose another run, or train it again.",
+            ) from error
 
     def predict(
         self, texts: Sequence[str], progress: Callable[[int, int], None] = lambda done, total: None

@@ -1,14 +1,16 @@
 """A fine-tuned model folder as files that other programs read."""
 
-import os
 import zipfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from core.disk import full_is_said, whole_file
 from core.errors import UserError
+from core.folders import bytes_on_disk
 
 WEIGHTS = "model.safetensors"
 
@@ -23,8 +25,8 @@ def export_state_dict(folder: Path, out: Path) -> None:
         UserError: the folder has no weights.
     """
     _check(folder)
-    torch.save(_weights(folder), _draft(out))
-    _draft(out).replace(out)
+    with _said(folder, out), whole_file(out) as draft:
+        torch.save(_weights(folder), draft)
 
 
 def export_huggingface(folder: Path, card: str, out: Path) -> None:
@@ -35,11 +37,14 @@ def export_huggingface(folder: Path, card: str, out: Path) -> None:
     """
     _check(folder)
     # Weights are noise to a compressor: storing them is many times faster and hardly larger.
-    with zipfile.ZipFile(_draft(out), "w", zipfile.ZIP_STORED) as archive:
+    with (
+        _said(folder, out),
+        whole_file(out) as draft,
+        zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive,
+    ):
         for file in sorted(folder.iterdir()):
             archive.write(file, file.name)
         archive.writestr("README.md", card)
-    _draft(out).replace(out)
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -58,6 +63,5 @@ def _check(folder: Path) -> None:
         )
 
 
-def _draft(out: Path) -> Path:
-    # Unique per process and target; what a broken export leaves is never taken for the whole file.
-    return out.with_name(f".{out.name}.{os.getpid()}.part")
+def _said(folder: Path, out: Path) -> AbstractContextManager[None]:
+    return full_is_said("the exported model", bytes_on_disk(folder), out.parent)

@@ -12,8 +12,8 @@ from core.data.datasets import (
     copy_dataset,
     delete_dataset,
     find_dataset,
-    list_damaged,
     list_datasets,
+    list_entries,
     load_splits,
     older_than,
     read_dataset,
@@ -115,7 +115,8 @@ def test_data_sets_are_listed_newest_first_and_damaged_ones_are_skipped_and_logg
     assert damaged.id in caplog.text
     assert {damaged.id: "dataset.json", "A" * 22: "a file or a link"} == {
         found.id: next(words for words in ("dataset.json", "a file or a link") if words in found.reason)
-        for found in list_damaged()
+        for found in list_entries()
+        if isinstance(found, datasets.DamagedDataset)
     }
     assert old.created < new.created
 

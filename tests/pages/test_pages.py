@@ -1,6 +1,7 @@
 """Every page, in every state, as a person meets it. AppTest runs a page without a server."""
 
 import io
+import json
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -17,9 +18,10 @@ from core import charts
 from core.data.datasets import list_datasets
 from core.data.sample import read_sample
 from core.data.uploads import keep_upload
+from core.errors import UserError
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.suggestions import suggest
-from core.runs import engines, queue, store
+from core.runs import cleaning, engines, queue, store
 from core.runs.events import EventLog
 from core.words import STATUS, duration
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, training_events, write_result
@@ -101,6 +103,10 @@ def button(app: AppTest, label: str):
     return next(button for button in app.button if button.label == label)
 
 
+def button_like(app: AppTest, beginning: str):
+    return next(button for button in app.button if button.label.startswith(beginning))
+
+
 def labels(app: AppTest) -> list[str]:
     return [button.label for button in app.button]
 
@@ -108,7 +114,7 @@ def labels(app: AppTest) -> list[str]:
 def confirm_deletion(app: AppTest) -> None:
     # A browser would rerun the dialog alone; here the button that opens it is pressed again with it.
     button(app, "Delete").click()
-    button(app, "Delete it").click().run()
+    button_like(app, "Delete it and free").click().run()
 
 
 def clean(app: AppTest) -> None:
@@ -314,13 +320,63 @@ def test_own_test_file_becomes_the_test_texts_and_unknown_labels_are_counted():
 def test_a_saved_data_set_is_deleted_after_a_question():
     data = make_dataset("Old letters")
     app = open_page(DATA)
-    app.session_state["datasets"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
-    app.run()
+    select_first_dataset(app, data.id)
     button(app, "Delete").click().run()
     assert list_datasets()[0].id == data.id
+    assert "keep their own copy" in words(app)
+    freed = button_like(app, "Delete it and free").label.removeprefix("Delete it and free ")
     confirm_deletion(app)
     clean(app)
     assert not list_datasets()
+    assert app.success[0].value == f"1 data set deleted; {freed} freed."
+
+
+def select_first_dataset(app: AppTest, id: str, among: int = 1) -> None:
+    app.session_state[f"datasets_{among}_{id}"] = {"selection": {"rows": [0], "columns": [], "cells": []}}
+    app.run()
+
+
+def test_a_damaged_data_set_is_listed_with_its_reason_and_can_only_be_deleted():
+    data = make_dataset("Old letters")
+    (data.folder / "dataset.json").write_text("{ torn")
+    app = open_page(DATA)
+    assert list(app.dataframe[-1].value["Name"]) == ["(cannot be read)"]
+    select_first_dataset(app, data.id)
+    assert "dataset" in app.error[0].value
+    assert "Train on the selected one" not in labels(app)
+    button(app, "Delete").click().run()
+    confirm_deletion(app)
+    clean(app)
+    assert not data.folder.exists()
+
+
+def clean_up(app: AppTest, days: int, delete: bool = False) -> AppTest:
+    # A browser would rerun the dialog alone; here the button that opens it is pressed with each run.
+    button(app, "Clean up").click().run()
+    button(app, "Clean up").click()
+    app.number_input(key="old_days").set_value(days).run()
+    if delete:
+        button(app, "Clean up").click()
+        button_like(app, "Delete ").click().run()
+    clean(app)
+    return app
+
+
+def test_data_sets_are_cleaned_up_by_age_after_a_look_at_what_would_go(held):
+    data = make_dataset("Letters")
+    run = make_run("finished", data, held)
+    app = clean_up(open_page(DATA), 1)
+    assert "No data set was saved more than 1 day ago" in words(app)
+    app = clean_up(app, 0)
+    (shown,) = [table.value for table in app.dataframe if "Size" in table.value]
+    assert list(shown["Name"]) == ["Letters"]
+    label = button_like(app, "Delete 1 data set and free").label
+    assert data.folder.is_dir()
+    app = clean_up(app, 0, delete=True)
+    assert not data.folder.exists()
+    freed = label.removeprefix("Delete 1 data set and free ")
+    assert app.success[0].value == f"1 data set deleted; {freed} freed."
+    assert store.own_dataset(run).counts == data.counts
 
 
 # Train
@@ -570,6 +626,126 @@ def test_a_run_is_deleted_after_a_question_and_what_was_freed_is_said(held):
     clean(app)
     assert not run.folder.exists()
     assert "freed" in app.success[0].value
+
+
+def test_runs_are_cleaned_up_by_age_after_a_look_at_what_would_go(held):
+    data = make_dataset()
+    gone = [make_run(status, data, held) for status in ("finished", "failed", "damaged", "interrupted")]
+    kept = [make_run(status, data, held) for status in ("queued", "running", "stopping")]
+    app = clean_up(open_page(RUNS), 1)
+    assert "No run ended more than 1 day ago" in words(app)
+    app = clean_up(app, 0)
+    (shown,) = [table.value for table in app.dataframe if "Size" in table.value]
+    assert sorted(shown["Status"]) == ["damaged", "failed", "finished", "interrupted"]
+    label = button_like(app, "Delete 4 runs and free").label
+    assert all(run.folder.is_dir() for run in gone)
+    app = clean_up(app, 0, delete=True)
+    assert [run.folder.exists() for run in gone + kept] == [False] * 4 + [True] * 3
+    assert app.success[0].value == label.replace("Delete 4 runs and free", "4 runs deleted;") + " freed."
+
+
+def test_a_run_that_has_been_resumed_meanwhile_is_not_deleted(held, monkeypatch):
+    run = make_run("interrupted", make_dataset(), held)
+    app = open_page(RUNS, run=run.id)
+    button(app, "Delete").click().run()
+    bytes_of = cleaning.bytes_of
+
+    def resume_meanwhile(run):
+        if store.state(run).status == "interrupted":
+            queue.resume(run)
+        return bytes_of(run)
+
+    monkeypatch.setattr(cleaning, "bytes_of", resume_meanwhile)
+    confirm_deletion(app)
+    clean(app)
+    assert "Take it out of the line" in app.error[0].value
+    assert store.state(run).status == "queued"
+
+
+def test_an_interrupted_run_leads_to_where_it_is_resumed(held):
+    run = make_run("interrupted", make_dataset(), held)
+    app = open_page("streamlit_app.py", page="Runs", run=run.id)
+    button(app, "Resume on Train").click().run()
+    clean(app)
+    assert app.title[0].value == "Train"
+    assert "Resume" in labels(app)
+
+
+def test_what_an_earlier_version_did_not_write_down_is_said_nowhere(held):
+    run = make_run("finished", make_dataset(), held)
+    change_settings(run, lambda settings: [settings.pop(name) for name in ("learning_rate", "warmup")])
+    app = open_page(RUNS, run=run.id)
+    assert pd.isna(app.dataframe[0].value["Learning rate"][0])
+    assert app.dataframe[0].value["Epochs"][0] == 3
+    app.session_state["view"] = "Settings"
+    app.run()
+    clean(app)
+    tables = [table.value for table in app.dataframe if "Name" in table.value]
+    shown = {row.Name: row.Value for table in tables for row in table.itertuples()}
+    assert (shown["Learning rate"], shown["Warm-up (share of steps)"]) == ("not recorded", "not recorded")
+    assert "learning rate" not in words(open_page(TRAIN, run=run.id))
+
+
+def test_a_finished_run_with_settings_of_another_version_keeps_its_report_and_weights(held):
+    run = make_run("finished", make_dataset(), held)
+    change_settings(run, lambda settings: settings.update(quantum=True))
+    app = open_page(RUNS, run=run.id)
+    clean(app)
+    assert "settings that this one lacks: quantum" in words(app)
+    assert app.metric
+    assert "Try it" in labels(app)
+    assert open_page(PREDICT, run=run.id).selectbox[0].value == run.id
+    with pytest.raises(UserError, match="quantum"):
+        queue.submit_again(store.find_run(run.id))
+
+
+@pytest.mark.parametrize("status", ["queued", "interrupted"])
+def test_an_unfinished_run_with_settings_of_another_version_is_not_trained_by_this_one(status, held):
+    run = make_run(status, make_dataset(), held)
+    change_settings(run, lambda settings: settings.update(quantum=True))
+    app = open_page(RUNS, run=run.id)
+    clean(app)
+    assert "made by another version" in words(app)
+    assert store.waiting_runs() == []
+    assert not store.can_resume(store.find_run(run.id))
+
+
+def change_settings(run, change) -> None:
+    path = run.folder / "config.json"
+    content = json.loads(path.read_text())
+    change(content["settings"])
+    path.write_text(json.dumps(content))
+
+
+def test_a_report_of_an_older_form_shows_the_scores_that_it_has(held):
+    run = make_run("finished", make_dataset(), held)
+    report = {"test": {"accuracy": 0.75, "macro_f1": 0.5}, "validation": None, "device": "cpu"}
+    (run.folder / "report.json").write_text(json.dumps(report))
+    app = open_page(RUNS, run=run.id)
+    clean(app)
+    assert {metric.label: metric.value for metric in app.metric} == {"Accuracy": "75.0%", "Macro F1": "50.0%"}
+    assert "The scores by class are damaged" in words(app)
+
+
+@pytest.mark.parametrize(("view", "file"), [("Report", "report.json"), ("Mistakes", "predictions.parquet")])
+def test_a_damaged_file_of_a_finished_run_is_named(view, file, held):
+    run = make_run("finished", make_dataset(), held)
+    (run.folder / file).write_bytes(b"PAR1 {")
+    app = open_page(RUNS, run=run.id)
+    app.session_state["view"] = view
+    app.run()
+    clean(app)
+    assert f"The file {file} of this run is missing, damaged" in app.warning[0].value
+
+
+def test_damaged_weights_are_an_error_for_people(held):
+    run = make_run("finished", make_dataset(), held)
+    for name in ("tokenizer.json", "config.json"):
+        (run.folder / "model" / name).write_text("{}")
+    app = open_page(PREDICT, run=run.id)
+    app.text_area[0].set_value("a text").run()
+    clean(app)
+    assert "a whole model folder" in app.error[0].value
 
 
 def test_a_report_of_77_classes_is_drawn(held):

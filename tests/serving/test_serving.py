@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -66,7 +66,7 @@ def test_exports_give_the_same_answers_in_plain_transformers(folder, tmp_path):
 
 
 def test_usage_example_of_the_card_runs_as_printed(folder, dataset, tmp_path):
-    card = model_card("Tiny", dataset, CONFIG, None)
+    card = model_card("Tiny", dataset, asdict(CONFIG), None)
     export_huggingface(folder, card, tmp_path / "model.zip")
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
@@ -83,7 +83,7 @@ def test_card_tells_scores_hash_and_settings_and_hostile_names_stay_text(dataset
     hostile = replace(
         dataset, name="x\n# <script>alert(1)</script> [a](javascript:b)", label2id={"![](http://e)": 0}
     )
-    card = model_card("Tiny", hostile, CONFIG, {"test": scores, "validation": None})
+    card = model_card("Tiny", hostile, asdict(CONFIG), {"test": scores, "validation": None})
     assert dataset.sha256 in card
     assert "accuracy 0.500, macro F1 0.333" in card
     assert "| learning_rate | 0\\.005 |" in card
