@@ -26,8 +26,8 @@ PERCENTAGES, SPLIT_COLUMN, OWN_FILES = "Percentages", "A split column", "Own fil
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", "": "none"}
 PREVIEW_ROWS = 20
 SHOWN_REJECTED = 1000
+# Age from which the clean-up proposes to delete.
 OLD_DAYS = 30
-"""Age in days from which the clean-up proposes to delete."""
 
 
 def main() -> None:
@@ -635,7 +635,6 @@ def clean_up() -> None:
     st.dataframe(
         datasets_table(old).assign(Size=list(map(size, sizes))),
         hide_index=True,
-        height=min(240, 36 * (len(old) + 1)),
         alt="The data sets that would be deleted",
         placeholder="",
         column_config=COLUMNS,

@@ -31,8 +31,8 @@ from core.words import (
 TRAIN_PAGE, PREDICT_PAGE = "pages/2_Train.py", "pages/4_Predict.py"
 REPORT, MISTAKES, CURVES, ABOUT = "Report", "Mistakes", "Curves", "Settings"
 SHOWN_MISTAKES = 1000
+# Age from which the clean-up proposes to delete.
 OLD_DAYS = 30
-"""Age in days from which the clean-up proposes to delete."""
 FEW_CLASSES = charts.CELLS_WITH_NUMBERS
 
 
@@ -178,7 +178,10 @@ def show_heading(run: Run, state: RunState) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(status.words, icon=status.icon, color=status.colour)
         if state.status == "interrupted" and st.button(
-            "Resume on Train", icon=":material/resume:", help="The Train page lets it go on."
+            "Resume on Train",
+            type="secondary" if store.model_folder(run) else "primary",
+            icon=":material/resume:",
+            help="The Train page lets it go on.",
         ):
             st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
         if state.live and st.button("Watch it", type="primary", icon=":material/visibility:"):
@@ -246,6 +249,7 @@ def say_missing(run: Run, file: str, not_yet: str) -> None:
         st.info(not_yet, icon=":material/info:")
 
 
+# What each score is called, how it is written, and what it means.
 SCORES = {
     "accuracy": ("Accuracy", percent, "Share of the texts that got the right label."),
     "macro_f1": (
@@ -261,7 +265,6 @@ SCORES = {
     ),
     "texts": ("Texts", "{:,.0f}".format, None),
 }
-"""What each score is called, how it is written, and what it means."""
 
 
 def show_scores(scores: dict[str, Any]) -> None:
@@ -506,7 +509,6 @@ def show_old(old: list[Run], sizes: list[int]) -> None:
             "Size": list(map(size, sizes)),
         },
         hide_index=True,
-        height=min(240, 36 * (len(old) + 1)),
         alt="The runs that would be deleted, the oldest first",
         column_config={"Ended": st.column_config.DatetimeColumn(format="distance")},
     )

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -171,14 +172,29 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     for status in ("failed", "interrupted", "stopped", "damaged", "running", "queued"):
         run = make_run(status, messages, held)
         yield f"train-{status}", f"/Train?run={run.id}", None
+        yield f"runs-{status}", f"/Runs?run={run.id}", None
     many = make_run("finished", make_dataset("77 intents", MANY, 3), held, labels=MANY)
     yield "runs-many", f"/Runs?run={many.id}", None
     hostile = make_dataset("**Bold** <b>name</b> :red[x]", HOSTILE)
     attacked = make_run("finished", hostile, held, labels=HOSTILE)
     yield "runs-hostile", f"/Runs?run={attacked.id}", None
     yield "data-hostile", f"/?saved={hostile.id}", None
+    make_old(held)
     yield "runs-full", "/Runs", None
     yield "data-full", "/", None
+    yield "runs-clean-up", "/Runs", "Clean up"
+    yield "data-clean-up", "/", "Clean up"
+
+
+def make_old(held: ExitStack) -> None:
+    """A data set and runs of two months ago, one of each damaged, for the clean-up to find."""
+    at = time.time() - 60 * 24 * 3600
+    with patch("time.time", lambda: at):
+        letters, torn = make_dataset("Old letters"), make_dataset("Torn")
+        runs = [make_run(status, letters, held) for status in ("finished", "failed", "damaged")]
+    (torn.folder / "dataset.json").write_text("{ torn")
+    for folder in (torn.folder, *(run.folder for run in runs)):
+        os.utime(folder, (at, at))
 
 
 def save_sample() -> Dataset:

@@ -1,5 +1,6 @@
 """Every page, in every state, as a person meets it. AppTest runs a page without a server."""
 
+import ast
 import io
 import json
 import subprocess
@@ -218,6 +219,17 @@ def test_the_router_leads_a_link_to_its_page(link, title):
     app = open_page("streamlit_app.py", **link)
     clean(app)
     assert app.title[0].value.startswith(title)
+
+
+@pytest.mark.parametrize("file", ["streamlit_app.py", DATA, TRAIN, RUNS, PREDICT])
+def test_no_text_stands_alone_in_a_page_as_streamlit_would_show_it(file):
+    _, *statements = ast.parse((PROJECT / file).read_text(encoding="utf-8")).body
+    alone = [
+        node.lineno
+        for node in statements
+        if isinstance(node, ast.Expr) and not isinstance(node.value, ast.Call)
+    ]
+    assert alone == []
 
 
 # Data
