@@ -6,7 +6,8 @@ action takes to answer, how much of its speed the training keeps (alone and with
 used the processor, and the server's memory before, with and after the sessions.
 
 The browsers share the processor with server and training here, which a person's own browser does not: their
-part is reported by itself. Takes about five minutes. Nothing else should be at work on the machine.
+part is reported by itself, and `--without-browsers` sends the server the same requests without them. Takes
+about five minutes. Nothing else should be at work on the machine.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ from core.data.tables import read_table
 from core.learning.config import TrainingConfig
 from core.runs import queue, store
 from core.runs.store import Run
-from tests.benchmarks import sessions
+from tests.benchmarks import sessions, visitors
 from tests.benchmarks.sessions import Scene, Times
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -70,6 +72,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one object instead of tables")
+    parser.add_argument(
+        "--without-browsers", action="store_true", help="the same requests, from clients that draw nothing"
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of alone and together")
     parser.add_argument("--seconds", type=float, default=TOGETHER_SECONDS, help="of each time together")
     return parser.parse_args()
@@ -81,49 +86,52 @@ async def measure(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]
     table, rows = write_upload(folder / "upload.csv", source)
     finished = train_to_the_end(folder)
     with serve(folder / "server.log") as (server, address), train_on(source) as run:
-        async with browse() as browser:
+        async with nothing() if arguments.without_browsers else browse() as browser:
             scene = Scene(browser, address, run.id, finished.id, table, rows, Times(), asyncio.Event())
             memory = {"cold": rss(server)}
-            await warm_up(scene)
+            people = visitors if arguments.without_browsers else sessions
+            await warm_up(scene, people)
             await asyncio.sleep(10)
             memory["warm"] = rss(server)
             scene.times.seconds.clear()
             meter = Meter(server)
             async with meter.running():
-                phases = await take_turns(scene, meter, arguments)
+                phases = await take_turns(scene, meter, arguments, people)
             memory["together"] = max(sample.server_mib for sample in meter.samples)
         async with asyncio.timeout(FORGOTTEN_SECONDS + 60):
             memory |= await memory_afterwards(server, address)
     return summarise(scene.times, phases, memory)
 
 
-async def warm_up(scene: Scene) -> None:
+async def warm_up(scene: Scene, people: ModuleType) -> None:
     """One session of each kind, which goes away again."""
-    for kind in (sessions.watch, sessions.predict, sessions.upload):
+    for kind in (people.watch, people.predict, people.upload):
         leave = asyncio.Event()
         leave_soon = asyncio.get_running_loop().call_later(5, leave.set)
         await kind(replace(scene, leave=leave))
         leave_soon.cancel()
 
 
-async def take_turns(scene: Scene, meter: "Meter", arguments: argparse.Namespace) -> dict[str, list[dict]]:
+async def take_turns(
+    scene: Scene, meter: "Meter", arguments: argparse.Namespace, people: ModuleType
+) -> dict[str, list[dict]]:
     """alone, together, alone, …, alone: what happened in each."""
     phases: dict[str, list[dict]] = {"alone": [], "together": []}
     for _ in range(arguments.rounds):
         phases["alone"].append(await meter.phase(scene, asyncio.sleep(ALONE_SECONDS)))
-        phases["together"].append(await meter.phase(scene, everybody(scene, arguments.seconds)))
+        phases["together"].append(await meter.phase(scene, everybody(scene, arguments.seconds, people)))
         await asyncio.sleep(2)
     phases["alone"].append(await meter.phase(scene, asyncio.sleep(ALONE_SECONDS)))
     return phases
 
 
-async def everybody(scene: Scene, seconds: float) -> None:
+async def everybody(scene: Scene, seconds: float, people: ModuleType) -> None:
     """All sessions at once."""
     now = replace(scene, leave=asyncio.Event())
-    people = [sessions.watch] * WATCHING + [sessions.upload] * UPLOADING + [sessions.predict] * PREDICTING
+    kinds = [people.watch] * WATCHING + [people.upload] * UPLOADING + [people.predict] * PREDICTING
     async with asyncio.TaskGroup() as group:
-        for person in people:
-            group.create_task(person(now))
+        for kind in kinds:
+            group.create_task(kind(now))
         await asyncio.sleep(seconds)
         now.leave.set()
 
@@ -219,6 +227,7 @@ def serve(log_file: Path) -> Iterator[tuple[psutil.Process, str]]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.headless", "true"]
     command += ["--server.address", "127.0.0.1", "--server.port", str(port)]
+    command += ["--server.enableXsrfProtection", "false"]  # The visitors carry no cookies.
     with log_file.open("wb") as log:
         server = subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
@@ -254,6 +263,11 @@ async def browse() -> AsyncIterator[Any]:
         browser = await playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         await browser.close()
+
+
+@asynccontextmanager
+async def nothing() -> AsyncIterator[None]:
+    yield None
 
 
 def train_to_the_end(folder: Path) -> Run:
@@ -313,8 +327,8 @@ def summarise(times: Times, phases: dict[str, list[dict]], memory: dict[str, flo
         for name in ("alone", "together")
     )
     cores = {name: mean_cores(phases[name]) for name in phases}
-    taken = cores["together"]["server"] - cores["alone"]["server"] + cores["together"]["browsers"]
-    by_browsers = cores["together"]["browsers"] / taken
+    taken = cores["together"]["server"] - cores["alone"]["server"] + cores["together"].get("browsers", 0.0)
+    by_browsers = cores["together"].get("browsers", 0.0) / taken
     return {
         "answers": answers,
         "tokens_per_second": {"alone": alone, "together": together},
