@@ -7,6 +7,9 @@ from pathlib import PurePath
 import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import charts
 from core.data import datasets as saved
@@ -84,7 +87,15 @@ def welcome() -> None:
 def take_file(label: str, param: str, help: str) -> None:
     uploaded = st.file_uploader(label, help=help, key=f"uploader_{param}")
     if uploaded is not None:
-        keep_and_open(param, uploaded.name, uploaded.getvalue())
+        keep_and_open(param, uploaded.name, take_out(uploaded))
+
+
+def take_out(uploaded: UploadedFile) -> bytes:
+    """The bytes of an upload, which then leave the server's memory: there they would stay with the tab."""
+    context = get_script_run_ctx()
+    if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        context.uploaded_file_mgr.remove_file(context.session_id, uploaded.file_id)
+    return uploaded.getvalue()
 
 
 def keep_and_open(param: str, name: str, content: bytes) -> None:

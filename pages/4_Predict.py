@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import charts
 from core.data.labels import guess_mapping
@@ -15,6 +18,7 @@ from core.data.tables import Table, read_table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, result_path
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
+from core.home import home
 from core.runs import store
 from core.runs.store import Run
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
@@ -120,6 +124,19 @@ def load(run_id: str) -> "Classifier":
     return Classifier.load(store.model_folder(store.find_run(run_id)))
 
 
+def ready(run: Run) -> "Classifier":
+    """The model, with all cores to answer; with one while a training is at work, which keeps its speed."""
+    classifier = load(run.id)
+    from core.learning.hardware import use_all_cores, use_one_core
+
+    # At every answer: torch keeps the number for each thread, and every tab has its own.
+    if store.is_held(home() / "device.lock"):
+        use_one_core()
+    else:
+        use_all_cores()
+    return classifier
+
+
 # One text
 
 
@@ -130,7 +147,7 @@ def label_one(run: Run) -> None:
     st.button("Label it", type="primary", icon=":material/label:")
     if not text or not text.strip():
         return
-    answer = load(run.id).predict([text])
+    answer = ready(run).predict([text])
     table = charts.probability_table(answer.names, answer.probabilities[0])
     with st.container(border=True):
         st.caption("Label")
@@ -165,7 +182,7 @@ def label_a_file(run: Run) -> None:
         st.write("Every row gets two more columns: `predicted_label` and `confidence` (0 to 1).")
         uploaded = st.file_uploader("Table with a text column", help="A CSV file.", key="file_uploader")
         if uploaded is not None:
-            take_file(uploaded.name, uploaded.getvalue())
+            take_file(uploaded.name, take_out(uploaded))
         return
     try:
         upload = find_upload(st.query_params["file"])
@@ -180,6 +197,14 @@ def label_a_file(run: Run) -> None:
     columns = choose_text(run, table, upload)
     if columns:
         label_rows(run, upload, table, columns)
+
+
+def take_out(uploaded: UploadedFile) -> bytes:
+    """The bytes of an upload, which then leave the server's memory: there they would stay with the tab."""
+    context = get_script_run_ctx()
+    if context and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        context.uploaded_file_mgr.remove_file(context.session_id, uploaded.file_id)
+    return uploaded.getvalue()
 
 
 def offer_other_file(upload_id: str) -> None:
@@ -266,7 +291,7 @@ def keep_answers(answers: pd.DataFrame, result: Path) -> None:
 
 
 def add_answers(run: Run, table: Table, columns: list[str]) -> pd.DataFrame:
-    classifier = load(run.id)
+    classifier = ready(run)
     # Imported after the model, whose libraries it needs.
     from core.serving.tables import predict_table
 

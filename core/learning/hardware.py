@@ -58,6 +58,11 @@ def use_all_cores() -> None:
     torch.set_num_threads(cores)
 
 
+def use_one_core() -> None:
+    """Let torch use one core: the others are somebody else's."""
+    torch.set_num_threads(1)
+
+
 def keep_freed_memory() -> None:
     """Let the C library keep what is freed instead of giving it back to the system page by page.
 

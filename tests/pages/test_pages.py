@@ -13,6 +13,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
 from core import charts
@@ -20,6 +22,7 @@ from core.data.datasets import list_datasets
 from core.data.sample import read_sample
 from core.data.uploads import keep_upload
 from core.errors import UserError
+from core.home import home
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.suggestions import suggest
 from core.runs import cleaning, engines, queue, store
@@ -866,3 +869,31 @@ def test_those_who_watch_a_run_share_its_charts_until_there_is_more_to_draw(held
     app = open_page(TRAIN, run=run.id)
     assert not app.exception
     assert len(drawn) == 2 and drawn[1] > drawn[0]
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_an_answer_takes_one_core_while_a_training_is_at_work(held, classifier, monkeypatch, trains):
+    from core.learning import hardware
+
+    taken = []
+    for cores in ("one_core", "all_cores"):
+        monkeypatch.setattr(hardware, f"use_{cores}", lambda cores=cores: taken.append(cores))
+    run = make_run("finished", make_dataset(), held)
+    if trains:
+        held.enter_context(FileLock(home() / "device.lock"))
+    app = open_page(PREDICT, run=run.id)
+    app.text_area[0].set_value("What is this question").run()
+    assert not app.exception
+    assert taken == ["one_core" if trains else "all_cores"]
+
+
+def test_an_uploaded_file_leaves_the_memory_of_the_server(monkeypatch):
+    removed = []
+    monkeypatch.setattr(
+        MemoryUploadedFileManager, "remove_file", lambda self, session_id, file_id: removed.append(file_id)
+    )
+    app = open_page(DATA)
+    app.file_uploader[0].set_value(("sample.csv", read_sample(), "text/csv")).run()
+    assert not app.exception
+    assert len(list((home() / "uploads").iterdir())) == 1
+    assert len(removed) == 1
