@@ -85,8 +85,10 @@ class EventLog:
         line = _line(event)
         if line.kind not in FINAL and not self._waiting:
             self._reserve.hold()
+        if line.kind in FINAL and self._dropped:
+            self._waiting.append(self._take_dropped())
         self._waiting.append(line)
-        if len(self._waiting) > MOST_WAITING:
+        if len(self._waiting) > MOST_WAITING and line.kind not in FINAL:
             self._drop(1)
         if self.flush() and line.kind in FINAL:
             self._reserve.give_up()

@@ -26,6 +26,9 @@ SNAPSHOT_BYTES = 12
 SNAPSHOTS = 3
 """At a time: two that stay, and one that is being written."""
 
+HEAD_SHARE, HEADER_BYTES = 0.01, 50_000
+"""What a file of weights holds beside the encoder's: a new head, and the names and places of all weights."""
+
 COMPANIONS = 20_000_000
 """Bytes of the tokenizer's files beside the weights of a model that is not on this disk yet."""
 
@@ -68,7 +71,7 @@ def need(config: TrainingConfig, dataset: Dataset) -> Need:
     data = bytes_on_disk(dataset.folder)
     return Need(
         data=data,
-        weights=2 * (WEIGHT_BYTES * parameters + beside),
+        weights=2 * (round(WEIGHT_BYTES * parameters * (1 + HEAD_SHARE)) + HEADER_BYTES + beside),
         closing=data + _report_bytes(len(dataset.label2id)),
         snapshots=SNAPSHOTS * SNAPSHOT_BYTES * parameters,
     )
