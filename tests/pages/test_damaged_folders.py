@@ -225,7 +225,7 @@ def damaged(request, held, no_special_rights):
     make_run("queued", dataset, held)
     yield runs
     for file, run in runs.items():
-        if request.param == "unreadable":
+        if request.param == "unreadable" and run.folder.exists():
             (run.folder / file).chmod(0o700)
 
 
