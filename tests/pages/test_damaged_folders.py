@@ -244,6 +244,19 @@ def test_only_what_tells_of_the_run_makes_it_a_damaged_one(damaged, request):
         else:
             assert status == "finished", file
         assert (status == "finished") != bool(state_of(run).reason), file
+        assert REASONS.get((file, way), "") in state_of(run).reason
+
+
+REASONS = {
+    ("", "broken_link"): "a link to another place",
+    ("", "link_elsewhere"): "a link to another place",
+    ("", "another_kind"): "a file, and not a folder",
+    ("config.json", "gone"): "config.json is missing",
+    ("config.json", "unreadable"): "config.json cannot be read (PermissionError)",
+    ("events.jsonl", "gone"): "events.jsonl is missing",
+    ("run.lock", "another_kind"): "run.lock is a folder or a link",
+    ("run.lock", "unreadable"): "run.lock cannot be opened (Permission denied)",
+}
 
 
 ALWAYS_TELLING = {
