@@ -143,7 +143,8 @@ class _Ending:
 
 def _patience_of(run: Run) -> float:
     step = store.last_event(run, "step")
-    seconds = run.config.batch_size / step["samples_per_second"] if step else 0.0
+    speed = step["samples_per_second"] if step else 0.0
+    seconds = run.config.batch_size / speed if speed else 0.0
     return max(PATIENCE_SECONDS, PATIENCE_STEPS * seconds)
 
 
