@@ -542,8 +542,11 @@ def show_notes(events: list[Event]) -> None:
 
 
 def settled(events: list[Event]) -> list[Event]:
-    """The events but for the newest few, at most a fiftieth: a chart that grows by less is not drawn anew."""
-    return events[: len(events) - len(events) % max(1, len(events) // 50)]
+    """The events but for the newest few, at most a fiftieth or three: so long the charts stand still.
+
+    All who watch see the same few events come, whenever each of them looks: the charts are drawn once for all.
+    """
+    return events[: len(events) - len(events) % max(4, len(events) // 50)]
 
 
 def show_curves(run: Run, events: list[Event], baseline: float | None) -> None:
