@@ -66,7 +66,7 @@ def is_at_work(process: psutil.Process) -> bool:
     return False
 
 
-def wait_for(condition: Callable[[], Answer], seconds: float = 90, every: float = 0.05) -> Answer:
+def wait_for(condition: Callable[[], Answer], seconds: float = 180, every: float = 0.05) -> Answer:
     """What the condition answers, as soon as that is true.
 
     Raises:

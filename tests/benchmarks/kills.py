@@ -48,7 +48,7 @@ from core.data.splits import Splits
 from core.errors import UserError
 from core.home import home
 from core.learning.config import TrainingConfig
-from core.runs import queue, store
+from core.runs import processes, queue, store
 from core.runs.events import Event, read_events
 from core.runs.store import Run
 from tests.benchmarks.workload import has_bf16
@@ -65,7 +65,7 @@ KILLS_PER_RUN = (4, 9)
 LIFE_SECONDS = 4.0
 """Longest time from a process's begin to a kill by the clock; about the first half goes into loading."""
 
-MOMENTS = {"clock": 4, "step": 4, "snapshot": 5, "end": 1}
+MOMENTS = {"clock": 8, "step": 8, "snapshot": 10, "end": 1}
 """When a process is killed, and how often."""
 
 VICTIMS = {"trainer": 7, "worker": 1, "both": 2}
@@ -371,7 +371,8 @@ def left_behind() -> list[str]:
         time.sleep(0.1)
     found = [" ".join(process.cmdline()) for process in processes_of(home())]
     found += [str(lock) for lock in home().rglob("*.lock") if store.is_held(lock)]
-    unfinished = (".writing-*", ".saving-*", ".new-*", ".deleted-*", "trainer.pid")
+    found += [f"trainer of {run.id}" for run in store.list_runs() if processes.trainer_of(run)]
+    unfinished = (".writing-*", ".saving-*", ".new-*", ".deleted-*")
     return found + [str(path.relative_to(home())) for name in unfinished for path in home().rglob(name)]
 
 

@@ -1,7 +1,7 @@
 """How the fault tests look at a run."""
 
 from core.home import home
-from core.runs import queue, store
+from core.runs import processes, queue, store
 from core.runs.events import Event, read_events
 from core.runs.store import Run
 from tests.processes import processes_of, wait_for
@@ -42,6 +42,6 @@ def see_that_nothing_is_left() -> None:
     wait_for(lambda: not processes_of(home()), seconds=20)
     assert [path for path in home().rglob("*.lock") if store.is_held(path)] == []
     for run in store.list_runs():
-        assert not (run.folder / "trainer.pid").exists()
+        assert processes.trainer_of(run) is None
         # What a kill left of a save is cleared by the next save; where there is none, with age.
         assert status(run) != "finished" or not list(run.folder.rglob(".*"))
