@@ -544,7 +544,7 @@ def show_notes(events: list[Event]) -> None:
 def settled(events: list[Event]) -> list[Event]:
     """The events but for the newest few, at most a fiftieth or three: so long the charts stand still.
 
-    All who watch see the same few events come, whenever each of them looks: the charts are drawn once for all.
+    All who watch see the same few events come, whenever each of them looks: they are drawn once for all.
     """
     return events[: len(events) - len(events) % max(4, len(events) // 50)]
 
