@@ -542,11 +542,20 @@ def show_notes(events: list[Event]) -> None:
 
 
 def settled(events: list[Event]) -> list[Event]:
-    """The events but for the newest few, at most a fiftieth or three: so long the charts stand still.
+    """The events but for the newest, of two seconds or up to a 25th of the run: so long no chart changes.
 
-    All who watch see the same few events come, whenever each of them looks: they are drawn once for all.
+    Whenever each of those who watch looks, they see the same events, and the charts are drawn once for all.
     """
-    return events[: len(events) - len(events) % max(4, len(events) // 50)]
+    if not events:
+        return events
+    seconds = 2.0
+    while events[-1]["time"] - events[0]["time"] > 50 * seconds:
+        seconds *= 2
+    until = events[-1]["time"] // seconds * seconds
+    kept = len(events)
+    while kept and events[kept - 1]["time"] > until:
+        kept -= 1
+    return events[:kept]
 
 
 def show_curves(run: Run, events: list[Event], baseline: float | None) -> None:
