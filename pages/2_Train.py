@@ -1,5 +1,7 @@
 """Train: choose the settings, start, and watch the model learn."""
 
+import time
+from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -21,6 +23,7 @@ from core.words import SETTINGS, STATUS, count, duration, escape_markdown, expla
 
 DATA_PAGE, RUNS_PAGE, PREDICT_PAGE = "pages/1_Data.py", "pages/3_Runs.py", "pages/4_Predict.py"
 LOOK_EVERY_SECONDS = 1.0
+STILL_SECONDS = 2.0
 DEFAULTS = TrainingConfig()
 
 BASIC = ("epochs", "batch_size", "learning_rate")
@@ -542,20 +545,13 @@ def show_notes(events: list[Event]) -> None:
 
 
 def settled(events: list[Event]) -> list[Event]:
-    """The events but for the newest, of two seconds or up to a 25th of the run: so long no chart changes.
+    """The events but for those of the last moment: so long no chart changes.
 
     Whenever each of those who watch looks, they see the same events, and the charts are drawn once for all.
     """
-    if not events:
-        return events
-    seconds = 2.0
-    while events[-1]["time"] - events[0]["time"] > 50 * seconds:
-        seconds *= 2
-    until = events[-1]["time"] // seconds * seconds
-    kept = len(events)
-    while kept and events[kept - 1]["time"] > until:
-        kept -= 1
-    return events[:kept]
+    until = time.time() // STILL_SECONDS * STILL_SECONDS
+    # A clock that was set back makes all of them events of the future.
+    return events[: bisect_right(events, until, key=lambda event: event["time"])] or events
 
 
 def show_curves(run: Run, events: list[Event], baseline: float | None) -> None:

@@ -119,8 +119,7 @@ def test_a_damaged_newest_snapshot_is_said_and_the_one_before_it_used(config, da
     content = bytearray((newer / "tensors.safetensors").read_bytes())
     content[-1] ^= 1
     (newer / "tensors.safetensors").write_bytes(content)
-    queue.ensure_worker()
-    wait_for(lambda: status(run) == "finished")
+    wait_for(lambda: looked_at(run) == "finished")
     events = events_in(run)
     assert [event["step"] for event in events if event["type"] == "started"] == [0, int(older.name)]
     notes = [event["message"] for event in events if event["type"] == "note"]
