@@ -28,6 +28,10 @@ PIECE = 1 << 21
 """Values updated at once: a float32 copy of all gradients would take as much memory as the weights do."""
 
 
+_SCALER = {"scale": "scale", "growth_tracker": "_growth_tracker"}
+"""What changes in a GradScaler: name in our state → name in its own."""
+
+
 class Optimizer(Protocol):
     """What turns a batch's gradients into new weights."""
 
@@ -84,7 +88,9 @@ class ModelAdamW:
             for i, parameter in enumerate(self._all())
             for name, value in self._adamw.state[parameter].items()
         }
-        return state | {"scale": torch.tensor(self._scaler.get_scale())}
+        # Empty where nothing is scaled.
+        scaler = self._scaler.state_dict()
+        return state | {name: torch.tensor(scaler[key]) for name, key in _SCALER.items() if key in scaler}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         for i, parameter in enumerate(self._all()):
@@ -95,8 +101,8 @@ class ModelAdamW:
                 if f"{i}.{name}" in state
             }
         if self._scaler.is_enabled():
-            scale = state["scale"].item()
-            self._scaler.load_state_dict(self._scaler.state_dict() | {"scale": scale})
+            found = {key: state[name].item() for name, key in _SCALER.items() if name in state}
+            self._scaler.load_state_dict(self._scaler.state_dict() | found)
 
     def _all(self) -> list[Tensor]:
         return [parameter for group in self._adamw.param_groups for parameter in group["params"]]

@@ -188,3 +188,24 @@ def test_small_and_large_gradients_alike(scale):
     _, dense, lazy = sparse_training(scale=scale)
     # Where moments come near AdamW's epsilon of 1e-8, a row that is left alone takes a mean measure of it.
     assert torch.allclose(lazy, dense, atol=1e-3 if scale < 1e-3 else 2e-5)
+
+
+def test_the_scale_of_half_precision_goes_on_growing_where_it_was():
+    model = torch.nn.Linear(2, 2)
+
+    def new_optimizer():
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=3)
+        return scaler, ModelAdamW(model, TrainingConfig(), scaler)
+
+    def step(optimizer):
+        optimizer.scale(model(torch.ones(1, 2)).sum()).backward()
+        optimizer.step(1e-3)
+
+    _, first = new_optimizer()
+    step(first)
+    step(first)
+    scaler, resumed = new_optimizer()
+    resumed.load_state(first.state())
+    assert scaler.get_scale() == 8.0
+    step(resumed)
+    assert scaler.get_scale() == 16.0
