@@ -45,7 +45,7 @@ class HubNetwork:
 
     @property
     def nbytes(self) -> int:
-        return sum(weight.nbytes for weight in self._model.state_dict().values())
+        return sum(weight.nbytes for weight in self._weights().values())
 
     def begin(self, step: int) -> None:
         self._model.zero_grad(set_to_none=True)
@@ -66,19 +66,31 @@ class HubNetwork:
         return ModelAdamW(self._model, config, scaler)
 
     def state(self) -> dict[str, torch.Tensor]:
-        state = {f"model.{name}": value for name, value in self._model.state_dict().items()}
+        state = {f"model.{name}": value for name, value in self._weights().items()}
         if self.device == "cuda":
             state["random.cuda"] = torch.cuda.get_rng_state()
         return state | {"random": torch.get_rng_state()}
 
+    @torch.no_grad()
     def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        self._model.load_state_dict({name: state[f"model.{name}"] for name in self._model.state_dict()})
+        for name, value in self._weights().items():
+            value.copy_(state[f"model.{name}"])
         torch.set_rng_state(state["random"])
         if self.device == "cuda":
             torch.cuda.set_rng_state(state["random.cuda"])
 
     def save(self, folder: Path) -> None:
         self._model.save_pretrained(folder)
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """Name → weight or buffer; of those that are one and the same tensor (tied weights), the first name."""
+        found, seen = {}, set()
+        for name, value in self._model.state_dict().items():
+            place = (value.data_ptr(), value.shape, value.stride())
+            if value.numel() == 0 or place not in seen:
+                found[name] = value
+            seen.add(place)
+        return found
 
     def _forward(self, batch: Batch) -> torch.Tensor:
         padding = torch.zeros_like(batch.ids, dtype=torch.bool) if batch.padding is None else batch.padding

@@ -5,9 +5,11 @@ import pickle
 import shutil
 
 import pytest
+import torch
 from safetensors import SafetensorError
+from transformers import BartConfig, BartModel
 
-from core.learning import catalogue, hub_network, networks
+from core.learning import catalogue, hub_network, networks, snapshots
 from core.learning.bert_network import BertNetwork
 from core.learning.families import read_architecture
 from core.learning.hardware import Hardware
@@ -140,3 +142,21 @@ def test_a_folder_is_only_read(folder, tmp_path):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == {
         p.name: p.read_bytes() for p in (tmp_path / "before").iterdir()
     }
+
+
+def test_the_state_of_a_network_with_tied_weights_is_kept_in_a_snapshot(tmp_path):
+    torch.manual_seed(0)
+    sizes = {"d_model": 8, "vocab_size": 20, "max_position_embeddings": 16, "pad_token_id": 1}
+    layers = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2}
+    heads = {"decoder_attention_heads": 2, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
+    BartModel(BartConfig(**sizes, **layers, **heads)).save_pretrained(tmp_path / "bart")
+    trained, fresh = (HubNetwork(tmp_path / "bart", CPU, LABELS) for _ in range(2))
+    with torch.no_grad():
+        for weight in trained._model.parameters():
+            weight.normal_()
+    snapshots.write(tmp_path / "snapshots", snapshots.State(1, trained.state(), {}))
+    found, _ = snapshots.newest(tmp_path / "snapshots")
+    fresh.load_state(found.tensors)
+    theirs, ours = trained._model.state_dict(), fresh._model.state_dict()
+    assert len(found.tensors) < len(theirs)
+    assert all(torch.equal(ours[name], value) for name, value in theirs.items())
