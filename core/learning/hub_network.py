@@ -83,7 +83,7 @@ class HubNetwork:
         self._model.save_pretrained(folder)
 
     def _weights(self) -> dict[str, torch.Tensor]:
-        """Name → weight or buffer; of those that are one and the same tensor (tied weights), the first name."""
+        """Name → weight or buffer; of tied ones, which are the same tensor, the first name."""
         found, seen = {}, set()
         for name, value in self._model.state_dict().items():
             place = (value.data_ptr(), value.shape, value.stride())
