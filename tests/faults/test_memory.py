@@ -18,7 +18,7 @@ from tests.runs.test_runs import FAST
 PROJECT = Path(__file__).resolve().parents[2]
 
 LIMITER = """
-import os, resource, sys
+import os, resource, sys, time
 
 if "core.runs.trainer" in sys.orig_argv:
     sys.path.insert(0, {project!r})
@@ -35,21 +35,24 @@ if "core.runs.trainer" in sys.orig_argv:
             size = pages * os.sysconf("SC_PAGE_SIZE") + 1600 * 2**20
             resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
             limited = True
+        time.sleep({pause})
         torch.empty({megabytes} * 2**20, dtype=torch.uint8)
         return original(*arguments)
 
     module.{function} = greedy
 """
-"""Run by Python as it begins: a function of a trainer takes more memory than it did, and from its first call
-on the trainer gets no more than 1600 MB."""
+"""Run by Python as it begins: a function of a trainer takes more memory, and time, than it did, and from its
+first call on the trainer gets no more than 1600 MB."""
 
 
 @pytest.fixture
 def greedy(tmp_path, monkeypatch):
-    """Make a function of the trainers that are started from now on take more memory."""
+    """Make a function of the trainers that are started from now on take more memory, and seconds."""
 
-    def make(module, function, megabytes):
-        text = LIMITER.format(project=str(PROJECT), module=module, function=function, megabytes=megabytes)
+    def make(module, function, megabytes, pause=0.0):
+        text = LIMITER.format(
+            project=str(PROJECT), module=module, function=function, megabytes=megabytes, pause=pause
+        )
         (tmp_path / "sitecustomize.py").write_text(text)
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
@@ -86,8 +89,9 @@ def test_a_trainer_without_memory_says_where_and_what_to_try(tiny, dataset, gree
 
 
 def test_smaller_parts_hold_in_a_run_that_is_resumed(tiny, dataset, greedy, config):
-    # 512 MB a text: two fit, beside what scoring takes.
-    greedy("fit", "collate", "len(arguments[1]) * 512")
+    # Two texts fit, with all the room for what scoring and busy threads reserve; more than two never do.
+    # The pause gives a busy machine the time to look before the run is at its end.
+    greedy("fit", "collate", "(4000 if len(arguments[1]) > 2 else 1)", pause=0.05)
     run = queue.submit(replace(config, batch_size=4, epochs=100), dataset)
     wait_for(lambda: any(event["type"] == "snapshot" for event in events_in(run)), every=0.01)
     kill(trainer_of(run))
@@ -96,7 +100,7 @@ def test_smaller_parts_hold_in_a_run_that_is_resumed(tiny, dataset, greedy, conf
     began = max(event["step"] for event in events_in(run) if event["type"] == "started")
     steps = [began + 1, began + 2]
     wait_for(lambda: {e["step"] for e in events_in(run) if e["type"] == "evaluated"}.issuperset(steps))
-    assert status(run) == "running"
+    assert status(run) == "running", store.log_of(run)
     assert [event["step"] > 0 for event in events_in(run) if event["type"] == "started"] == [False, True]
     notes = [event["message"] for event in events_in(run) if event["type"] == "note"]
     assert ["parts of 2" in note for note in notes if "Memory ran out" in note] == [True]
