@@ -161,13 +161,13 @@ def give_up_older(root: Path) -> bool:
     """Make room on the disk: remove what is unfinished, and all whole snapshots but the newest.
 
     Returns:
-        Whether there was anything to give up.
+        Whether any of it is gone.
     """
     older = [folder for folder in _numbered(root) if _is_whole(folder)][1:]
     gone = [*older, *root.glob(f"{_UNFINISHED}*")]
     for folder in gone:
         shutil.rmtree(folder, ignore_errors=True)
-    return bool(gone)
+    return any(not folder.exists() for folder in gone)
 
 
 def _write(root: Path, state: State, spared: int) -> None:

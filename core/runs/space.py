@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,14 +133,15 @@ def hold_closing(run: Run) -> Reserve:
 
 
 def give_back(run: Run) -> bool:
-    """Remove what only a run that goes on needs. Returns whether there was anything."""
+    """Remove what only a run that goes on needs. Returns whether any of it is gone."""
     gone = [path for path in (store.snapshots_folder(run), run.folder / _CLOSING) if path.exists()]
     for path in gone:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
-    return bool(gone)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    return any(not path.exists() for path in gone)
 
 
 def _report_bytes(classes: int) -> int:

@@ -317,6 +317,28 @@ def test_the_last_event_waits_for_room_and_the_run_is_not_lost(config, dataset):
     assert [event["type"] for event in events_in(run)].count("finished") == 1
 
 
+@pytest.mark.parametrize("kind", ["failed", "finished"])
+def test_the_last_event_waits_where_nothing_can_be_given_up(dataset, monkeypatch, kind):
+    run = store.create_run(FAST, dataset)
+    for name in ("1", ".writing-2"):
+        (store.snapshots_folder(run) / name).mkdir(parents=True)
+    # As where the folder's permissions were taken away.
+    monkeypatch.setattr(space.shutil, "rmtree", lambda *_, **__: None)
+    slept = []
+
+    class FullLog:
+        append = staticmethod(lambda _: None)
+
+        def flush(self):
+            assert slept or not hasattr(self, "asked"), "asked again at once"
+            self.asked = True
+            return bool(slept)
+
+    monkeypatch.setattr(trainer.time, "sleep", slept.append)
+    trainer._say(run, FullLog(), {"type": kind})
+    assert slept == [trainer.RETRY_SECONDS]
+
+
 def pad(file, size):
     """Make a file of events so large that nothing else in the run's folder is. Returns its size."""
     with file.open("ab") as padded:
