@@ -1,5 +1,6 @@
 """A model's answers beside the true labels: scores that equal scikit-learn's."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,11 +34,17 @@ class EvaluationReport:
 
 
 def predict_probabilities(
-    network: Network, dataset: EncodedDataset, batch_size: int = SCORING_BATCH
+    network: Network,
+    dataset: EncodedDataset,
+    batch_size: int = SCORING_BATCH,
+    between: Callable[[], object] = lambda: None,
 ) -> np.ndarray:
     """Probability of each class for each text, in the order of the data set.
 
     Halves the batch when memory runs out.
+
+    Args:
+        between: called between two batches; what it answers does not matter.
 
     Returns:
         float64 [texts, classes]; rows add up to 1.
@@ -48,7 +55,9 @@ def predict_probabilities(
         logits[torch.from_numpy(rows)] = network.logits(collate(dataset, rows)).cpu()
 
     micro = MicroBatch(batch_size)
-    for rows in ordered_batches(dataset.lengths, batch_size):
+    for i, rows in enumerate(ordered_batches(dataset.lengths, batch_size)):
+        if i:
+            between()
         micro.run(rows, score, at_most=texts_at_once(network, dataset, rows))
     return logits.double().softmax(dim=-1).numpy()
 

@@ -63,6 +63,7 @@ def fit(
         validation: scored during the epochs to find the best weights; None keeps the last weights.
         report: receives one event at a time (`step`, `evaluated`, `note`).
         should_stop: asked before every step; True ends the training and keeps the best weights so far.
+            Asked between two batches of an evaluation, too, which it does not end.
         keep: stores the network's weights as the best so far.
         snapshots: takes the training's whole state now and then.
         resume: goes on from this state of a training with the same data and settings; the network is
@@ -76,7 +77,7 @@ def fit(
     evaluation_steps = _evaluation_steps(steps_per_epoch, config.evaluations_per_epoch)
     stepper = Stepper(network, train, config, steps_per_epoch * config.epochs)
     meter = _Meter(steps_per_epoch * config.epochs, len(evaluation_steps) * config.epochs)
-    best = _Best(network, validation, config, stepper.optimizer, report, keep)
+    best = _Best(network, validation, config, stepper.optimizer, report, should_stop, keep)
     parts: dict[str, Any] = {"stepper": stepper, "meter": meter, "best": best}
     if resume:
         _restore(resume, network, parts)
@@ -268,6 +269,7 @@ class _Best:
         config: TrainingConfig,
         optimizer: Optimizer,
         report: Callable[[Event], None],
+        should_stop: Callable[[], bool],
         keep: Callable[[Network], None],
     ) -> None:
         self.network = network
@@ -275,6 +277,7 @@ class _Best:
         self.config = config
         self.optimizer = optimizer
         self.report = report
+        self.should_stop = should_stop
         self.keep = keep
         self.scores: EvaluationReport | None = None
         self.step = 0
@@ -326,7 +329,7 @@ class _Best:
         )
 
     def _score(self) -> EvaluationReport:
-        probabilities = predict_probabilities(self.network, self.validation)
+        probabilities = predict_probabilities(self.network, self.validation, between=self.should_stop)
         if not np.isfinite(probabilities).all():
             raise _diverged("class probabilities that are no numbers", self.config)
         return evaluate(probabilities, self.validation.labels, self.network.names)

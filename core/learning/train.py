@@ -83,7 +83,8 @@ def train_classifier(
         model_folder: becomes a standard Hugging Face folder; its weights file is there as soon as
             there are weights worth keeping, and is replaced in one piece by better ones.
         report: receives one event at a time.
-        should_stop: asked before every step.
+        should_stop: asked before every step. Asked between two batches of a scoring, too, which it does not
+            end, so that whoever asked may know that it was heard.
         snapshots_folder: where the training's state is kept now and then; when there is one in it, the
             training goes on from there. None keeps none.
 
@@ -128,7 +129,7 @@ def train_classifier(
         return None
     del network
     with shortage_is_said("scoring the model", config.batch_size, at_steps=False):
-        scores, predictions = _judge(splits, setting, model_folder)
+        scores, predictions = _judge(splits, setting, model_folder, should_stop)
     summary = {
         **scores,
         **setting.facts(),
@@ -187,7 +188,9 @@ def _newest(root: Path | None, config: TrainingConfig) -> tuple[State | None, li
         return newest(root)
 
 
-def _judge(splits: Splits, setting: _Setting, model_folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+def _judge(
+    splits: Splits, setting: _Setting, model_folder: Path, between: Callable[[], object]
+) -> tuple[dict[str, Any], pd.DataFrame]:
     # Imported late: the first training step does not wait for it.
     import pandas as pd
 
@@ -198,18 +201,18 @@ def _judge(splits: Splits, setting: _Setting, model_folder: Path) -> tuple[dict[
     for name in scores:
         texts: LabeledTexts = getattr(splits, name)
         if len(texts):
-            scores[name], table = _score_split(name, texts, network, setting)
+            scores[name], table = _score_split(name, texts, network, setting, between)
             tables.append(table)
     return scores, pd.concat(tables[1:] or tables, ignore_index=True)
 
 
 def _score_split(
-    name: str, texts: LabeledTexts, network: Network, setting: _Setting
+    name: str, texts: LabeledTexts, network: Network, setting: _Setting, between: Callable[[], object]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     import pandas as pd
 
     dataset = setting.encode(texts)
-    probabilities = predict_probabilities(network, dataset)
+    probabilities = predict_probabilities(network, dataset, between=between)
     labels = [texts.id2label[i] for i in range(len(texts.id2label))]
     table = pd.DataFrame(
         {

@@ -52,3 +52,12 @@ def test_probabilities_come_in_the_order_of_the_texts(tiny):
     for i, text in enumerate(texts):
         alone = predict_probabilities(network, encode([text], [0], tokenizer))
         assert together[i] == pytest.approx(alone[0], abs=1e-6)
+
+
+def test_a_question_may_be_asked_between_batches(tiny):
+    folder = catalogue.resolve(tiny)
+    network = load_for_training(folder, {"bad": 0, "good": 1}, Hardware("cpu", "fp32", "test"), seed=1)
+    dataset = encode(["a fine day"] * 5, [1] * 5, TextTokenizer(folder, 64))
+    asked = []
+    predict_probabilities(network, dataset, 2, between=lambda: asked.append(True))
+    assert len(asked) == 2

@@ -68,6 +68,24 @@ def test_stop_before_the_first_step_leaves_no_model(tiny, splits, tmp_path):
     assert not (tmp_path / "model").exists()
 
 
+def test_a_stop_is_heard_during_a_long_evaluation_and_the_final_scoring(tiny, splits, tmp_path):
+    many = replace(splits, validation=splits.train.take([0, 1, 2, 3, 4, 5] * 25), test=splits.train.take([]))
+    heard = []
+
+    def should_stop():
+        heard.append(len(events))
+        return False
+
+    events = []
+    config = replace(FAST, model=tiny, epochs=1, evaluations_per_epoch=1)
+    train_classifier(many, config, tmp_path / "model", events.append, should_stop)
+    kinds = [event["type"] for event in events]
+    # 150 texts are three batches: asked before two steps, and twice in each of the two scorings.
+    assert len(heard) == 2 + 2 + 2
+    assert heard.count(kinds.index("evaluated")) == 2
+    assert heard.count(len(kinds)) == 2
+
+
 def test_settings_are_checked_again_in_the_worker(tiny, splits, tmp_path):
     with pytest.raises(UserError, match="epochs is 0.*batch_size is 0"):
         train(splits, replace(FAST, model=tiny, epochs=0, batch_size=0), tmp_path / "model")
