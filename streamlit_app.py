@@ -2,6 +2,8 @@
 
 import streamlit as st
 
+from core.runs import queue
+
 st.set_page_config(page_title="Textuner", page_icon=".streamlit/icon.svg", layout="wide")
 st.logo(".streamlit/logo.svg", icon_image=".streamlit/icon.svg", size="large")
 
@@ -33,6 +35,8 @@ PAGES = {
     ),
 }
 
+# Whatever page is opened: runs that wait, or were lost, go on.
+queue.ensure_worker()
 st.session_state["routed"] = True
 page = st.navigation(list(PAGES.values()))
 params = st.query_params.to_dict()

@@ -23,7 +23,7 @@ from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import bundle, cleaning, processes, queue, store
+from core.runs import bundle, cleaning, following, processes, queue, store
 from core.runs.store import Run
 from core.words import count, size
 
@@ -227,15 +227,21 @@ def _config(options: argparse.Namespace, train: LabeledTexts) -> TrainingConfig:
 def _follow(run: Run) -> None:
     """Show the run's progress until it ends; Ctrl-C asks it to stop and goes on watching."""
 
-    def ask(*_: object) -> None:
+    asked: list[int] = []
+
+    def ask(number: int, _: object) -> None:
         print("stopping at the next step; the best weights so far are kept", file=sys.stderr)
-        queue.cancel(run)
+        # What was interrupted may hold what cancelling needs: it is done in turn.
+        asked.append(number)
 
     previous = signal.signal(signal.SIGINT, ask)
     try:
         with tqdm(unit=" steps", file=sys.stderr) as bar:
             # A lost run is about to be resumed, or to be called interrupted.
             while store.state(run).live or store.is_lost(run):
+                if asked:
+                    queue.cancel(run)
+                    asked.clear()
                 # Should the worker have been lost, the next look starts another.
                 queue.ensure_worker()
                 _show_progress(bar, run)
@@ -246,7 +252,7 @@ def _follow(run: Run) -> None:
 
 
 def _show_progress(bar: tqdm, run: Run) -> None:
-    for event in store.events_of(run):
+    for event in following.follow(run):
         if event["type"] == "started":
             bar.total = event["total_steps"]
         elif event["type"] == "step":

@@ -1,7 +1,7 @@
 """Train: choose the settings, start, and watch the model learn."""
 
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -98,8 +98,9 @@ def chosen_run() -> tuple[Run | None, UserError | None]:
         live = [run for run in store.list_runs() if store.state(run).live]
         if not live:
             return None, None
-        st.query_params["run"] = live[-1].id
-        return live[-1], None
+        shown = next((run for run in live if store.is_alive(run)), live[-1])
+        st.query_params["run"] = shown.id
+        return shown, None
     try:
         return store.find_run(st.query_params["run"]), None
     except UserError as error:
@@ -302,7 +303,7 @@ def send_to_data() -> None:
 
 def show_run(run: Run) -> None:
     show_heading(run)
-    live = store.state(run).live
+    live = is_live(run, store.state(run))
     # Redrawn by itself while the run may change; the rest of the page stands still.
     st.fragment(watch, run_every=LOOK_EVERY_SECONDS if live else None)(run.id, live, baseline(run))
     if not run.damage:
@@ -333,6 +334,11 @@ def baseline(run: Run) -> float | None:
     return max(counts) / sum(counts) if sum(counts) else None
 
 
+def is_live(run: Run, state: RunState) -> bool:
+    """Whether it may change by itself: one that was lost is about to go on, or to be called interrupted."""
+    return state.live or store.is_lost(run)
+
+
 def watch(run_id: str, was_live: bool, baseline: float | None) -> None:
     try:
         run = store.find_run(run_id)
@@ -340,10 +346,10 @@ def watch(run_id: str, was_live: bool, baseline: float | None) -> None:
         st.error(explain(error), icon=":material/error:")
         return
     state = store.state(run)
-    if was_live and not state.live:
+    if was_live and not is_live(run, state):
         # It has just ended: the whole page is drawn once more, and then no longer by itself.
         st.rerun()
-    if state.status == "queued":
+    if state.status == "queued" or store.is_lost(run):
         queue.ensure_worker()
     events = following.follow(run)
     show_state(run, state, events)
@@ -386,14 +392,23 @@ def offer_stop(run: Run, state: RunState) -> None:
         icon=":material/cancel:",
         help="Does not wait until its last weights are kept and judged. What was kept before stays.",
     ):
-        queue.cancel(run, now=True)
+        cancel(run, now=True)
     if st.button(
         "Take out of the line" if waits else "Stop",
         icon=":material/stop:",
         disabled=state.status == "stopping",
         help=None if waits else "Ends at the next step and keeps the best weights so far.",
     ):
-        queue.cancel(run)
+        cancel(run)
+
+
+def cancel(run: Run, now: bool = False) -> None:
+    try:
+        queue.cancel(run, now)
+    except UserError as error:
+        st.error(explain(error))
+        return
+    if not now:
         st.rerun(scope="fragment")
 
 
@@ -551,7 +566,7 @@ def settled(events: list[Event]) -> list[Event]:
     """
     until = time.time() // STILL_SECONDS * STILL_SECONDS
     # A clock that was set back makes all of them events of the future.
-    return events[: bisect_right(events, until, key=lambda event: event["time"])] or events
+    return events[: bisect_left(events, until, key=lambda event: event["time"])] or events
 
 
 def show_curves(run: Run, events: list[Event], baseline: float | None) -> None:

@@ -61,20 +61,20 @@ def resume(run: Run) -> Run:
     try:
         with store.hold(run, timeout=1):
             if not store.can_resume(run):
-                raise _not_resumable(run)
+                raise _not_resumable(run, store.state_unattended(run).status)
             store.forget_stop(run)
             with EventLog(run.folder / "events.jsonl") as events:
                 events.append({"type": "queued"})
     except Timeout as error:
-        raise _not_resumable(run) from error
+        raise _not_resumable(run, store.state(run).status) from error
     ensure_worker()
     return run
 
 
-def _not_resumable(run: Run) -> UserError:
-    return UserError(
-        "a run that was interrupted", f"a run that is {store.state(run).status}", "Start it again instead."
-    )
+def _not_resumable(run: Run, status: str) -> UserError:
+    live = status in ("queued", "running", "stopping")
+    remedy = "It goes on by itself." if live else "Start it again instead."
+    return UserError("a run that was interrupted", f"a run that is {status}", remedy)
 
 
 def cancel(run: Run, now: bool = False) -> None:
@@ -85,7 +85,8 @@ def cancel(run: Run, now: bool = False) -> None:
     Args:
         now: do not even wait for the step.
     """
-    store.ask_to_stop(run, now)
+    with full_is_said("the word that it should stop", 1000, run.folder):
+        store.ask_to_stop(run, now)
     try:
         with store.hold(run, timeout=1):
             if store.waits(run):
@@ -109,16 +110,18 @@ def expected_wait(run: Run) -> float | None:
 
     None when there is nothing to tell it by.
     """
-    waits = [_seconds_left(ahead) for ahead in store.live_runs() if ahead.number < run.number]
+    runs = store.list_runs()
+    at_work = [other for other in runs if store.state(other).status in ("running", "stopping")]
+    waiting = [r for r in runs if r.number < run.number and store.state(r).status == "queued"]
+    waits = [_seconds_left(ahead, runs) for ahead in [*at_work, *waiting]]
     return None if None in waits else sum(waits)
 
 
-def _seconds_left(run: Run) -> float | None:
+def _seconds_left(run: Run, runs: list[Run]) -> float | None:
     last = store.last_event(run, "step")
     if store.is_alive(run) and last:
         return last["seconds_left"]
-    like = (r for r in store.list_runs() if _alike(r, run) and store.state(r).status == "finished")
-    for earlier in like:
+    for earlier in (r for r in runs if _alike(r, run) and store.state(r).status == "finished"):
         report, texts = store.report_of(earlier), _texts_to_train(earlier)
         if report and texts and "total_seconds" in report:
             return report["total_seconds"] * _texts_to_train(run) / texts

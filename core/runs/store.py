@@ -21,6 +21,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from filelock import FileLock, Timeout, lock_descriptor
 
 from core import folders
@@ -53,6 +58,8 @@ LOCK = "run.lock"
 """Held by whoever works on the run, for as long as they live."""
 
 _EDGE_BYTES = 4096
+_REMEMBERED = 4096
+"""Runs whose files are not read again while they stay as they are."""
 _POLL_SECONDS = 0.05
 _PREDICTIONS = ("split", "text", "label", "predicted", "confidence")
 # A link in the place of a lock would lock something else; Windows has no such switch, and no such links.
@@ -230,7 +237,7 @@ def is_lost(run: Run) -> bool:
     """Whether a process began with the run and is gone without a word."""
     if run.damage or has_ended(run) or is_alive(run):
         return False
-    last = _last_turn(read_events(run.folder / "events.jsonl"))
+    last = _story(run).last_turn
     # Asked again: it may have ended between the two looks.
     return last is not None and last["type"] == "started" and not has_ended(run)
 
@@ -239,7 +246,7 @@ def can_resume(run: Run) -> bool:
     """Whether a person may let the run go on: interrupted, or failed for a cause that can be removed."""
     if run.damage or run.unknown:
         return False
-    last = _last_turn(_edge_events(run))
+    last = _last_turn(_tail(run))
     if last and last["type"] == "failed":
         return bool(last.get("resumable"))
     return not has_ended(run) and _unattended(run).status == "interrupted"
@@ -247,7 +254,7 @@ def can_resume(run: Run) -> bool:
 
 def smaller_batch(run: Run) -> int | None:
     """The batch size (texts) proposed after memory ran out; None when it did not."""
-    last = _last_turn(_edge_events(run))
+    last = _last_turn(_tail(run))
     smaller = last.get("smaller_batch") if last else None
     return smaller if isinstance(smaller, int) else None
 
@@ -283,9 +290,20 @@ def is_held(lock: Path) -> bool:
         return False
     try:
         with _probe:
-            return not lock_descriptor(descriptor, blocking=False)
+            return not _is_free(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    if fcntl is None:
+        return lock_descriptor(descriptor, blocking=False)
+    try:
+        # Shared: those who only look do not take each other for somebody at work.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
@@ -362,7 +380,7 @@ def forget_stop(run: Run) -> None:
 
 def stop_heard(run: Run) -> bool:
     """Whether the process at work on the run has said that it is about to stop."""
-    last = next((e for e in reversed(_edge_events(run)) if e["type"] in ("started", "stopping")), None)
+    last = next((e for e in reversed(_tail(run)) if e["type"] in ("started", "stopping")), None)
     return last is not None and last["type"] == "stopping"
 
 
@@ -479,7 +497,8 @@ def _read_run(folder: Path) -> Run:
         if not _is_folder(folder):
             kind = "a link to another place" if folder.is_symlink() else "a file"
             return Run(folder.name, folder, damage=f"It is {kind}, and not a folder.")
-        run = _parse_run(folder, _read_json(folder / "config.json"))
+        found = (folder / "config.json").stat()
+        run = _parse_run(folder, found.st_size, found.st_mtime_ns)
     except UserError as error:
         return Run(folder.name, folder, damage=f"Its settings are not those of this version: {error.reason}")
     except FileNotFoundError:
@@ -489,7 +508,9 @@ def _read_run(folder: Path) -> Run:
     return replace(run, damage=_damage(run))
 
 
-def _parse_run(folder: Path, content: dict[str, Any]) -> Run:
+@lru_cache(maxsize=_REMEMBERED)
+def _parse_run(folder: Path, size: int, changed: int) -> Run:
+    content = _read_json(folder / "config.json")
     given = dict(content["settings"])
     known = [field.name for field in fields(TrainingConfig)]
     run = Run(
@@ -541,21 +562,18 @@ def _is_file(path: Path) -> bool:
 
 
 def _ended(run: Run) -> RunState | None:
-    events = _edge_events(run)
-    last = _last_turn(events)
+    # A last word is the last event: one further up was followed by another try.
+    last = _last_turn(_tail(run))
     if last is None or last["type"] not in FINAL:
         return None
-    return RunState(
-        last["type"], last.get("reason", ""), last.get("remedy", ""), _started(events), last["time"]
-    )
+    started = _started(_edge_events(run))
+    return RunState(last["type"], last.get("reason", ""), last.get("remedy", ""), started, last["time"])
 
 
 def _unattended(run: Run) -> RunState:
     """The state of a run without an end on which no process works: it waits, or its process was lost."""
-    # All of them: what it did last may stand anywhere before its many steps.
-    events = read_events(run.folder / "events.jsonl")
-    started = _started(events)
-    last = _last_turn(events)
+    story = _story(run)
+    started, last = story.started, story.last_turn
     if last is None:
         return RunState("damaged", "Its events are gone.", REPAIR)
     if run.unknown:
@@ -567,7 +585,32 @@ def _unattended(run: Run) -> RunState:
     if last["type"] == "interrupted":
         return RunState("interrupted", last["reason"], last["remedy"], started, last["time"])
     reason = "The training process ended without a word."
-    return RunState("interrupted", reason, RESUME, started, events[-1]["time"])
+    return RunState("interrupted", reason, RESUME, started, story.last_time)
+
+
+@dataclass(frozen=True)
+class _Story:
+    """What all events of a run together say of what it does."""
+
+    last_turn: Event | None
+    started: float | None
+    last_time: float | None
+
+
+def _story(run: Run) -> _Story:
+    """Of all events: what a run did last may stand anywhere before its many steps."""
+    path = run.folder / "events.jsonl"
+    try:
+        found = path.stat()
+    except OSError:
+        return _Story(None, None, None)
+    return _read_story(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _read_story(path: Path, size: int, changed: int) -> _Story:
+    events = read_events(path)
+    return _Story(_last_turn(events), _started(events), events[-1]["time"] if events else None)
 
 
 def _last_turn(events: list[Event]) -> Event | None:
@@ -579,22 +622,32 @@ def _started(events: list[Event]) -> float | None:
 
 
 def _edge_events(run: Run) -> list[Event]:
-    """The events at both ends of the file: enough for the state, however long the run."""
+    """The events at both ends of the file, of which those in between are mostly steps."""
+    head, tail = _ends(run)
+    return head + tail
+
+
+def _tail(run: Run) -> list[Event]:
+    """The newest events: the last one is among them, however long the run."""
+    return _ends(run)[1]
+
+
+def _ends(run: Run) -> tuple[list[Event], list[Event]]:
     path = run.folder / "events.jsonl"
     try:
         found = path.stat()
-        return _edges(path, found.st_size, found.st_mtime_ns)
+        return _read_ends(path, found.st_size, found.st_mtime_ns)
     except OSError:
-        return []
+        return [], []
 
 
-@lru_cache(maxsize=1024)
-def _edges(path: Path, size: int, changed: int) -> list[Event]:
+@lru_cache(maxsize=_REMEMBERED)
+def _read_ends(path: Path, size: int, changed: int) -> tuple[list[Event], list[Event]]:
     """Every look of every page asks this of every run: a file that has not changed is not read again."""
     if size <= 4 * _EDGE_BYTES:
-        return read_events(path)
+        return [], read_events(path)
     with path.open("rb") as file:
         head = file.read(_EDGE_BYTES)
         file.seek(-_EDGE_BYTES, os.SEEK_END)
         tail = file.read()
-    return parse_events(head) + parse_events(tail)
+    return parse_events(head), parse_events(tail)

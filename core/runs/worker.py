@@ -52,34 +52,43 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     # Asked again after the lock is free: a run that came in while this one was leaving is not forgotten.
     while store.live_runs() or store.lost_runs():
+        lock = FileLock(home() / "worker.lock")
         try:
-            with FileLock(home() / "worker.lock", timeout=2):
-                _drain()
+            lock.acquire(timeout=2)
         except Timeout:
             return
+        try:
+            _drain()
+        finally:
+            lock.release()
         time.sleep(LOOK_SECONDS)
 
 
 def _drain() -> None:
+    passed_over: set[str] = set()
     while True:
         _wait_for_device()
         for run in store.lost_runs():
-            with suppress(store.Gone):
+            try:
                 _record_loss(run, None)
+            except (OSError, store.Gone) as error:
+                # One damaged run does not keep the others.
+                log.warning("how run %s ended cannot be written: %s", run.id, error)
+                time.sleep(LOOK_SECONDS)
         # Looked up after the wait: a run may have left the line, or been deleted, in the meantime.
-        run = next(iter(store.waiting_runs()), None)
+        run = next((run for run in store.waiting_runs() if run.id not in passed_over), None)
         if run is None:
             return
         log.info("run %s begins", run.id)
         try:
             code = _train(run)
-        except (FileNotFoundError, store.Gone):
-            log.info("run %s was deleted as it began", run.id)
-            continue
-        except OSError as error:
-            # No memory for another process, or no room for its log: the run waits until there is.
+        except (OSError, store.Gone) as error:
+            # Deleted meanwhile, or no memory for another process, or no room for its log: it waits until
+            # there is, and those behind it need not.
             log.warning("run %s cannot begin: %s", run.id, error)
-            time.sleep(RETRY_SECONDS)
+            passed_over.add(run.id)
+            if run.folder.is_dir():
+                time.sleep(RETRY_SECONDS)
             continue
         log.info("run %s ended with exit code %s", run.id, code)
 
@@ -94,14 +103,15 @@ def _wait_for_device() -> None:
 
 
 def _train(run: Run) -> int:
-    kills = memory_kills()
+    kills, asked = memory_kills(), _times_queued(run)
     process = engines.start_trainer(run)
-    ending = _Ending(run)
+    ending = _Ending(run, process)
     while (code := process.poll()) is None:
         ending.look()
         with suppress(subprocess.TimeoutExpired):
             process.wait(LOOK_SECONDS)
-    if run.folder.is_dir():
+    # One who saw its last word may have let it go on before its process was quite gone.
+    if run.folder.is_dir() and _times_queued(run) == asked:
         _record_loss(run, code, _lacked_memory(run, code, kills))
     return code
 
@@ -109,8 +119,9 @@ def _train(run: Run) -> int:
 class _Ending:
     """Sees that a run that should stop does: by itself at its next step, then by SIGTERM, then by SIGKILL."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, child: subprocess.Popen[bytes] | None = None) -> None:
         self._run = run
+        self._child = child
         self._asked_at: float | None = None
         self._terminated_at: float | None = None
 
@@ -132,13 +143,23 @@ class _Ending:
         return math.inf if store.stop_heard(self._run) else _patience_of(self._run)
 
     def _end(self, how: Callable[[psutil.Process], None]) -> None:
-        process = processes.trainer_of(self._run)
+        process = processes.trainer_of(self._run) or self._own()
         if process is None:
             return
         log.info("run %s does not stop by itself: %s", self._run.id, how.__name__)
         with suppress(psutil.NoSuchProcess):
             how(process)
         self._terminated_at = self._terminated_at or time.monotonic()
+
+    def _own(self) -> psutil.Process | None:
+        # On a full disk a trainer cannot write its number down.
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self._child.pid) if self._child else None
+        return None
+
+
+def _times_queued(run: Run) -> int:
+    return sum(event["type"] == "queued" for event in store.events_of(run))
 
 
 def _patience_of(run: Run) -> float:

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -861,10 +862,12 @@ def test_those_who_watch_a_run_share_its_charts_until_there_is_more_to_draw(held
     drawn = []
     curves = charts.loss_curves
     monkeypatch.setattr(charts, "loss_curves", lambda losses: drawn.append(len(losses)) or curves(losses))
+    began = int(time.time() // 2 * 2) - len(lines)
     # Written anew with times that the test knows: half a second apart, and looked at as they come.
     for known in range(len(lines) - 8, len(lines) + 1):
-        events = [json.loads(line) | {"time": 1000 + i / 2} for i, line in enumerate(lines[:known])]
+        events = [json.loads(line) | {"time": began + i / 2} for i, line in enumerate(lines[:known])]
         (run.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+        monkeypatch.setattr(time, "time", lambda known=known: began + known / 2)
         assert not open_page(TRAIN, run=run.id).exception
     assert 2 <= len(drawn) <= 3
     assert drawn == sorted(drawn)
