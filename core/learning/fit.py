@@ -41,6 +41,8 @@ class FitResult:
     """Step after which the kept weights stood; 0 when none were kept."""
     train_seconds: float
     """Time of the training steps alone, without evaluations."""
+    seconds_before: float
+    """Time of all that this training goes on from; 0 when it was not interrupted."""
     samples_per_second: float
     tokens_per_second: float
     """Real tokens, no padding, over the time of the training steps alone."""
@@ -123,6 +125,7 @@ def fit(
         best=best.scores,
         best_step=best.step,
         train_seconds=meter.train_seconds,
+        seconds_before=meter.seconds_before,
         samples_per_second=meter.samples / meter.train_seconds if meter.steps else 0.0,
         tokens_per_second=meter.tokens / meter.train_seconds if meter.steps else 0.0,
     )
@@ -344,18 +347,23 @@ class _Meter:
         self.total_steps = total_steps
         self.total_evaluations = total_evaluations
         self.steps = self.samples = self.tokens = self.evaluations = 0
-        self.train_seconds = self.evaluation_seconds = 0.0
+        self.train_seconds = self.evaluation_seconds = self.seconds_before = 0.0
+        self._began = time.perf_counter()
         self._reported_at = -math.inf
         self._reported = (0, 0, 0, 0.0)
 
     def values(self) -> dict[str, Any]:
         """What a snapshot keeps."""
-        return {name: getattr(self, name) for name in self._COUNTS} | {"reported": self._reported}
+        seconds = self.seconds_before + time.perf_counter() - self._began
+        counts = {name: getattr(self, name) for name in self._COUNTS}
+        return counts | {"seconds": seconds, "reported": self._reported}
 
     def load_values(self, values: dict[str, Any]) -> None:
         """Go on from what `values` gave."""
         for name in self._COUNTS:
             setattr(self, name, values[name])
+        # Snapshots of earlier versions do not have it.
+        self.seconds_before = values.get("seconds", self.train_seconds + self.evaluation_seconds)
         self._reported = tuple(values["reported"])
 
     def report_due(self) -> bool:

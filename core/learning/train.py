@@ -138,7 +138,7 @@ def train_classifier(
         "converged": result.converged,
         "truncated": train.truncated,
         "train_seconds": result.train_seconds,
-        "total_seconds": time.perf_counter() - began,
+        "total_seconds": result.seconds_before + time.perf_counter() - began,
         "samples_per_second": result.samples_per_second,
         "tokens_per_second": result.tokens_per_second,
     }

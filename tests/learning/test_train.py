@@ -8,6 +8,7 @@ from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.errors import UserError
 from core.learning.config import TUTORIAL, TrainingConfig
+from core.learning.snapshots import Snapshots
 from core.learning.train import train_classifier
 from tests.tutorial import NEW, TRAIN
 
@@ -84,6 +85,48 @@ def test_a_stop_is_heard_during_a_long_evaluation_and_the_final_scoring(tiny, sp
     assert len(heard) == 2 + 2 + 2
     assert heard.count(kinds.index("evaluated")) == 2
     assert heard.count(len(kinds)) == 2
+
+
+class Lost(Exception):
+    """The process is gone."""
+
+
+def lose_at(step):
+    """A `should_stop` that ends everything before the step after this one."""
+    asked = iter(range(10_000))
+
+    def lose():
+        if next(asked) == step:
+            raise Lost
+        return False
+
+    return lose
+
+
+def snapshots_at(monkeypatch, *steps):
+    """Let snapshots be taken at these steps of a process, however long they take."""
+    asked = iter(range(1, 10_000))
+    monkeypatch.setattr(Snapshots, "due", lambda _: next(asked) in steps)
+
+
+def test_the_time_of_an_interrupted_training_counts(tiny, splits, tmp_path, monkeypatch):
+    now = [0.0]
+
+    def later():
+        now[0] += 1.0
+        return now[0]
+
+    monkeypatch.setattr("time.perf_counter", later)
+    snapshots_at(monkeypatch, 38)
+    arguments = (splits, replace(FAST, model=tiny), tmp_path / "model", [].append)
+    with pytest.raises(Lost):
+        train_classifier(*arguments, lose_at(38), tmp_path / "snapshots")
+    gone = now[0]
+    report = train_classifier(*arguments, lambda: False, tmp_path / "snapshots").report
+    assert report["steps"] == 40
+    assert report["total_seconds"] >= report["train_seconds"]
+    assert report["total_seconds"] == pytest.approx(now[0], abs=10)
+    assert now[0] - gone < gone
 
 
 def test_settings_are_checked_again_in_the_worker(tiny, splits, tmp_path):
