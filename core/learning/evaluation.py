@@ -32,6 +32,12 @@ class EvaluationReport:
     confusion: list[list[int]]
     """Counts: one row per true class, one column per predicted class, in the order of `per_class`."""
 
+    @property
+    def rank(self) -> tuple[float, float]:
+        """Larger for the better of two models on the same texts."""
+        # Equal macro F1 is common on small validation sets; then the surer model is the better one.
+        return self.macro_f1, -self.loss
+
 
 def predict_probabilities(
     network: Network,

@@ -15,6 +15,7 @@ from core.errors import UserError
 from core.learning.batching import EncodedDataset, collate, padding_share, training_batches
 from core.learning.config import TrainingConfig
 from core.learning.evaluation import EvaluationReport, evaluate, predict_probabilities, texts_at_once
+from core.learning.kept import Kept
 from core.learning.memory import MicroBatch
 from core.learning.networks import Network
 from core.learning.optimizer import Optimizer
@@ -55,9 +56,10 @@ def fit(
     config: TrainingConfig,
     report: Callable[[Event], None],
     should_stop: Callable[[], bool],
-    keep: Callable[[Network], None],
+    keep: Callable[[Network, Kept], None],
     snapshots: Snapshots,
     resume: State | None = None,
+    kept: Kept | None = None,
 ) -> FitResult:
     """Train the network in place and keep its best weights.
 
@@ -66,10 +68,12 @@ def fit(
         report: receives one event at a time (`step`, `evaluated`, `note`).
         should_stop: asked before every step; True ends the training and keeps the best weights so far.
             Asked between two batches of an evaluation, too, which it does not end.
-        keep: stores the network's weights as the best so far.
+        keep: stores the network's weights as the best so far, of which it is told step and scores.
         snapshots: takes the training's whole state now and then.
         resume: goes on from this state of a training with the same data and settings; the network is
             freshly loaded. On the CPU the end is the same, to the bit, as without the interruption.
+        kept: what was stored last, perhaps after a later step than that state: it makes way for what is at
+            least as good, and else stays the best.
 
     Raises:
         UserError: the loss is no longer finite, or one text alone does not fit into memory.
@@ -79,7 +83,7 @@ def fit(
     evaluation_steps = _evaluation_steps(steps_per_epoch, config.evaluations_per_epoch)
     stepper = Stepper(network, train, config, steps_per_epoch * config.epochs)
     meter = _Meter(steps_per_epoch * config.epochs, len(evaluation_steps) * config.epochs)
-    best = _Best(network, validation, config, stepper.optimizer, report, should_stop, keep)
+    best = _Best(network, validation, config, stepper.optimizer, report, should_stop, keep, kept)
     parts: dict[str, Any] = {"stepper": stepper, "meter": meter, "best": best}
     if resume:
         _restore(resume, network, parts)
@@ -122,8 +126,8 @@ def fit(
         steps=meter.steps,
         stopped=stopped,
         converged=converged,
-        best=best.scores,
-        best_step=best.step,
+        best=best.kept.scores if best.kept else None,
+        best_step=best.kept.step if best.kept else 0,
         train_seconds=meter.train_seconds,
         seconds_before=meter.seconds_before,
         samples_per_second=meter.samples / meter.train_seconds if meter.steps else 0.0,
@@ -263,7 +267,11 @@ class Stepper:
 
 
 class _Best:
-    """Scores the network on the validation texts and keeps the best weights so far."""
+    """Scores the network on the validation texts and keeps the best weights so far.
+
+    `scores` and `step` are the best of the course of this training, `kept` tells of the weights that are
+    stored. They differ when an interruption undid the steps that led to these, until they are done again.
+    """
 
     def __init__(
         self,
@@ -273,7 +281,8 @@ class _Best:
         optimizer: Optimizer,
         report: Callable[[Event], None],
         should_stop: Callable[[], bool],
-        keep: Callable[[Network], None],
+        keep: Callable[[Network, Kept], None],
+        kept: Kept | None,
     ) -> None:
         self.network = network
         self.validation = validation
@@ -282,6 +291,7 @@ class _Best:
         self.report = report
         self.should_stop = should_stop
         self.keep = keep
+        self.kept = kept
         self.scores: EvaluationReport | None = None
         self.step = 0
         self.without_gain = 0
@@ -301,24 +311,22 @@ class _Best:
         self.scores = EvaluationReport(**values["scores"]) if values["scores"] else None
         self.step = values["step"]
         self.without_gain = values["without_gain"]
+        if self.kept is None and self.step:
+            self.kept = Kept(self.step, self.scores)
 
     def update(self, step: int, epoch: float) -> None:
         """Score the present weights and keep them when they are the best so far."""
         self.optimizer.settle()
         if self.validation is None:
             self.step = step
-            self.keep(self.network)
+            self._keep_unless_worse(Kept(step, None))
             return
         scores = self._score()
-        # Equal macro F1 is common on small validation sets; then the surer model is the better one.
-        better = self.scores is None or (scores.macro_f1, -scores.loss) > (
-            self.scores.macro_f1,
-            -self.scores.loss,
-        )
+        better = self.scores is None or scores.rank > self.scores.rank
         self.without_gain = 0 if better else self.without_gain + 1
         if better:
             self.scores, self.step = scores, step
-            self.keep(self.network)
+            self._keep_unless_worse(Kept(step, scores))
         self.report(
             {
                 "type": "evaluated",
@@ -330,6 +338,11 @@ class _Best:
                 "best": better,
             }
         )
+
+    def _keep_unless_worse(self, new: Kept) -> None:
+        if self.kept is None or new.rank >= self.kept.rank:
+            self.keep(self.network, new)
+            self.kept = new
 
     def _score(self) -> EvaluationReport:
         probabilities = predict_probabilities(self.network, self.validation, between=self.should_stop)

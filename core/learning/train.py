@@ -20,6 +20,7 @@ from core.learning.config import TrainingConfig, check
 from core.learning.evaluation import evaluate, predict_probabilities
 from core.learning.fit import Event, describe, fit
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
+from core.learning.kept import Kept, record, recorded
 from core.learning.memory import shortage_is_said
 from core.learning.networks import Network, load_finetuned, load_for_training
 from core.learning.snapshots import Snapshots, State, newest
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 _SAVING = ".saving-"
+
+KEPT = "kept.json"
+"""Beside the snapshots: what is known of the best weights so far."""
 
 RESUME = "Make room, then resume: it goes on from its last snapshot."
 """What to do about a training that a full disk ended."""
@@ -110,21 +114,27 @@ def train_classifier(
     for message in [*damages, *([f"Gone on from the snapshot of step {done:,}."] if done else [])]:
         report({"type": "note", "message": message})
 
-    def keep(network: Network) -> None:
+    def keep(network: Network, kept: Kept) -> None:
+        def say(draft: Path) -> None:
+            if known:
+                record(known, kept, draft, model_folder / WEIGHTS)
+
         try:
-            save_model(network, setting.tokenizer, model_folder)
+            save_model(network, setting.tokenizer, model_folder, say)
         except NoSpace:
             if not taken.give_up_older():
                 raise
-            save_model(network, setting.tokenizer, model_folder)
+            save_model(network, setting.tokenizer, model_folder, say)
 
     def spared() -> int:
         # The best weights so far and better ones beside them, until those take their place.
         return weights_bytes * (1 if (model_folder / WEIGHTS).is_file() else 2)
 
     taken = Snapshots(snapshots_folder, report, spared)
+    known = snapshots_folder / KEPT if snapshots_folder else None
+    kept = recorded(known, model_folder / WEIGHTS) if known else None
     with shortage_is_said("the training", config.batch_size):
-        result = fit(network, train, validation, config, report, should_stop, keep, taken, state)
+        result = fit(network, train, validation, config, report, should_stop, keep, taken, state, kept)
     if result.best_step == 0:
         return None
     del network
@@ -145,17 +155,24 @@ def train_classifier(
     return TrainingOutcome(summary, predictions, result.stopped)
 
 
-def save_model(network: Network, tokenizer: TextTokenizer, folder: Path) -> None:
+def save_model(
+    network: Network, tokenizer: TextTokenizer, folder: Path, before_weights: Callable[[Path], None]
+) -> None:
     """Write a standard Hugging Face folder, the weights last and in one piece.
+
+    Args:
+        before_weights: called with the written weights file just before it takes its place.
 
     Raises:
         NoSpace: the disk is full; what was in the folder before is as it was.
     """
     with full_is_said("the best weights so far", network.nbytes, folder, RESUME):
-        _save_model(network, tokenizer, folder)
+        _save_model(network, tokenizer, folder, before_weights)
 
 
-def _save_model(network: Network, tokenizer: TextTokenizer, folder: Path) -> None:
+def _save_model(
+    network: Network, tokenizer: TextTokenizer, folder: Path, before_weights: Callable[[Path], None]
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     # Of a process that was killed as it saved.
     for unfinished in folder.parent.glob(f"{_SAVING}*"):
@@ -167,6 +184,8 @@ def _save_model(network: Network, tokenizer: TextTokenizer, folder: Path) -> Non
         for file in sorted(Path(temporary).iterdir(), key=lambda path: path.name == WEIGHTS):
             with file.open("rb") as written:
                 os.fsync(written.fileno())
+            if file.name == WEIGHTS:
+                before_weights(file)
             file.replace(folder / file.name)
 
 

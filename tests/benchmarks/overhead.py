@@ -228,7 +228,7 @@ def _fit(
     hardware = choose_hardware(job.precision)
     network = networks.load_for_training(Path(job.model), rows.label2id, hardware, job.seed)
     # Neither scores nor keeps weights: that is the same with and without.
-    fit.fit(network, dataset, None, config, report, should_stop, lambda _: None, taken)
+    fit.fit(network, dataset, None, config, report, should_stop, lambda *_: None, taken)
 
 
 def _parser() -> argparse.ArgumentParser:

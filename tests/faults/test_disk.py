@@ -352,7 +352,8 @@ def test_a_report_without_room_fails_in_a_way_that_can_be_resumed(tiny, dataset,
     tried = []
 
     def full(path, content):
-        tried.append(sorted(found.name for found in store.snapshots_folder(run).iterdir()))
+        found = store.snapshots_folder(run).iterdir()
+        tried.append(sorted(path.name for path in found if path.name.isdecimal()))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(snapshots.Snapshots, "due", lambda _: True)

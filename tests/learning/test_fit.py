@@ -11,6 +11,7 @@ from core.learning.batching import encode
 from core.learning.config import TrainingConfig
 from core.learning.fit import fit, learning_rate_factor
 from core.learning.hardware import Hardware
+from core.learning.kept import Kept
 from core.learning.memory import MicroBatch
 from core.learning.networks import load_for_training
 from core.learning.snapshots import Snapshots, newest
@@ -46,7 +47,7 @@ def network(new_network):
     return new_network()
 
 
-def run(network, data, config=SETTINGS, validation=None, should_stop=lambda: False, folder=None):
+def run(network, data, config=SETTINGS, validation=None, should_stop=lambda: False, folder=None, known=None):
     events, kept = [], []
     state, _ = newest(folder) if folder else (None, [])
     result = fit(
@@ -56,9 +57,10 @@ def run(network, data, config=SETTINGS, validation=None, should_stop=lambda: Fal
         config,
         events.append,
         should_stop,
-        lambda network: kept.append(weights(network)),
+        lambda network, _: kept.append(weights(network)),
         Snapshots(folder, events.append),
         state,
+        known,
     )
     return result, events, kept
 
@@ -203,6 +205,31 @@ def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(
     # Sixteen steps were done before: what is left is the last third, and as it would have been.
     assert evaluated == scores[-len(evaluated) :]
     assert 2 <= len(evaluated) <= 4
+
+
+@pytest.mark.parametrize(("f1", "stored"), [(0.6, 0), (0.95, 1)])
+def test_weights_of_steps_that_were_undone_make_way_only_for_better_ones(
+    new_network, data, tmp_path, monkeypatch, f1, stored
+):
+    def scores(f1):
+        return fit_module.EvaluationReport(10, f1, f1, 1 - f1, 0.5, [], [])
+
+    monkeypatch.setattr(Snapshots, "due", lambda self: self._root is not None)
+    monkeypatch.setattr(fit_module, "evaluate", lambda *_: scores(0.5))
+    config = replace(SETTINGS, epochs=9)
+    with pytest.raises(Lost):
+        run(new_network(), data, config, data, lose_at(4), tmp_path)
+    # The process went on to step 9 before it was killed, and kept what stood there.
+    undone = Kept(9, scores(0.9))
+    monkeypatch.setattr(fit_module, "evaluate", lambda *_: scores(f1))
+    asked = iter([False, True])
+    network = new_network()
+    result, events, kept = run(network, data, config, data, lambda: next(asked), tmp_path, undone)
+    # In the course of the training it is the best, as it would have been without the interruption.
+    assert [event["best"] for event in events if event["type"] == "evaluated"] == [True]
+    assert len(kept) == stored
+    best = Kept(5, scores(f1)) if stored else undone
+    assert (result.best_step, result.best) == (best.step, best.scores)
 
 
 def short_of_memory(network, limit, error):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -127,6 +128,34 @@ def test_the_time_of_an_interrupted_training_counts(tiny, splits, tmp_path, monk
     assert report["total_seconds"] >= report["train_seconds"]
     assert report["total_seconds"] == pytest.approx(now[0], abs=10)
     assert now[0] - gone < gone
+
+
+@pytest.mark.parametrize("resumed_at", [None, 2])
+def test_a_resumed_training_knows_the_weights_of_steps_that_were_undone(
+    tiny, splits, tmp_path, monkeypatch, resumed_at
+):
+    snapshots_at(monkeypatch, resumed_at)
+    whole = []
+    config = replace(FAST, model=tiny, evaluations_per_epoch=2)
+    weights, snapshots = tmp_path / "model" / "model.safetensors", tmp_path / "snapshots"
+    arguments = (splits, config, tmp_path / "model")
+    with pytest.raises(Lost):
+        train_classifier(*arguments, whole.append, lose_at(20), snapshots)
+    best = [event for event in whole if event["type"] == "evaluated" and event["best"]][-1]
+    assert best["step"] > 10
+    kept = weights.read_bytes()
+    # Stopped at once, and gone on to the end: neither may lose or misname what was kept.
+    snapshots_at(monkeypatch)
+    shutil.copytree(tmp_path / "snapshots", tmp_path / "again")
+    stopped = train_classifier(*arguments, [].append, lambda: True, tmp_path / "again").report
+    assert stopped["best_step"] == best["step"]
+    assert stopped["validation"]["macro_f1"] == best["macro_f1"]
+    assert weights.read_bytes() == kept
+    resumed = train_classifier(*arguments, [].append, lambda: False, snapshots).report
+    ended = weights.read_bytes()
+    report = train_classifier(splits, config, tmp_path / "unbroken", [].append, lambda: False).report
+    assert (resumed["best_step"], resumed["validation"]) == (report["best_step"], report["validation"])
+    assert ended == (tmp_path / "unbroken" / "model.safetensors").read_bytes()
 
 
 def test_settings_are_checked_again_in_the_worker(tiny, splits, tmp_path):

@@ -1,0 +1,49 @@
+"""What is known of the kept weights, whatever moment a kill comes at."""
+
+import pytest
+
+from core.learning.kept import Kept, record, recorded
+
+
+@pytest.fixture
+def files(tmp_path):
+    return tmp_path / "snapshots" / "kept.json", tmp_path / "weights", tmp_path / "draft"
+
+
+def put(files, step, moved=True):
+    """Keep weights; a kill comes before they take their place, unless they are moved."""
+    file, weights, draft = files
+    draft.write_bytes(b"weights" * step)
+    record(file, Kept(step, None), draft, weights)
+    if moved:
+        draft.replace(weights)
+
+
+def test_the_record_is_of_the_weights_that_are_there(files):
+    file, weights, _ = files
+    assert recorded(file, weights) is None
+    put(files, 1)
+    assert recorded(file, weights) == Kept(1, None)
+    put(files, 2)
+    assert recorded(file, weights) == Kept(2, None)
+    put(files, 3, moved=False)
+    assert recorded(file, weights) == Kept(2, None)
+    put(files, 4, moved=False)
+    assert recorded(file, weights) == Kept(2, None)
+    put(files, 5)
+    assert recorded(file, weights) == Kept(5, None)
+
+
+def test_other_weights_are_not_taken_for_those_of_the_record(files):
+    put(files, 1)
+    files[1].write_bytes(b"others")
+    assert recorded(files[0], files[1]) is None
+
+
+@pytest.mark.parametrize("content", ["", "null", "3", "[1]", '[{"step": 1}]', "{", "[[]]"])
+def test_a_damaged_record_tells_nothing_and_does_not_hinder_the_next(files, content):
+    put(files, 1)
+    files[0].write_text(content)
+    assert recorded(files[0], files[1]) is None
+    put(files, 2)
+    assert recorded(files[0], files[1]) == Kept(2, None)
