@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -50,20 +51,22 @@ def predict_probabilities(
     Halves the batch when memory runs out.
 
     Args:
-        between: called between two batches; what it answers does not matter.
+        between: called between two passes; what it answers does not matter.
 
     Returns:
         float64 [texts, classes]; rows add up to 1.
     """
     logits = torch.empty((len(dataset), len(network.names)), dtype=torch.float32)
 
+    parts = count()
+
     def score(rows: np.ndarray) -> None:
+        if next(parts):
+            between()
         logits[torch.from_numpy(rows)] = network.logits(collate(dataset, rows)).cpu()
 
     micro = MicroBatch(batch_size)
-    for i, rows in enumerate(ordered_batches(dataset.lengths, batch_size)):
-        if i:
-            between()
+    for rows in ordered_batches(dataset.lengths, batch_size):
         micro.run(rows, score, at_most=texts_at_once(network, dataset, rows))
     return logits.double().softmax(dim=-1).numpy()
 

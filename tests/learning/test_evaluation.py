@@ -61,3 +61,7 @@ def test_a_question_may_be_asked_between_batches(tiny):
     asked = []
     predict_probabilities(network, dataset, 2, between=lambda: asked.append(True))
     assert len(asked) == 2
+    # Of batches that are computed in parts, between these, too: one may take long.
+    network.part_tokens = 5
+    predict_probabilities(network, dataset, 2, between=lambda: asked.append(True))
+    assert len(asked) == 2 + 4
