@@ -551,10 +551,11 @@ def show_notes(events: list[Event]) -> None:
             f"{count(started['truncated'], 'training text')} of {started['train_texts']:,} "
             "are longer than the max length and were cut."
         )
-    if started and "padding_to_longest" in started:
+    shares = [started.get(name) for name in ("padding", "padding_to_longest")] if started else [None]
+    if all(isinstance(share, float) for share in shares):
         st.caption(
-            f"Texts of like length share a batch: {percent(started['padding'], 0)} of what is computed is "
-            f"padding, instead of {percent(started['padding_to_longest'], 0)} with all texts padded to the "
+            f"Texts of like length share a batch: {percent(shares[0], 0)} of what is computed is "
+            f"padding, instead of {percent(shares[1], 0)} with all texts padded to the "
             "longest."
         )
 

@@ -1,6 +1,6 @@
 """Settings to begin with, by the size of the model and of the data. Standard library only.
 
-What they rest on is in the README: `python -m tests.benchmarks.defaults`, judged on validation texts.
+The search behind them is `python -m tests.benchmarks.defaults`, judged on validation texts.
 """
 
 import math
