@@ -498,7 +498,7 @@ def _read_run(folder: Path) -> Run:
             kind = "a link to another place" if folder.is_symlink() else "a file"
             return Run(folder.name, folder, damage=f"It is {kind}, and not a folder.")
         found = (folder / "config.json").stat()
-        run = _parse_run(folder, found.st_size, found.st_mtime_ns)
+        run = _parse_run(folder, *_marks(found))
     except UserError as error:
         return Run(folder.name, folder, damage=f"Its settings are not those of this version: {error.reason}")
     except FileNotFoundError:
@@ -509,7 +509,7 @@ def _read_run(folder: Path) -> Run:
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _parse_run(folder: Path, size: int, changed: int) -> Run:
+def _parse_run(folder: Path, *marks: int) -> Run:
     content = _read_json(folder / "config.json")
     given = dict(content["settings"])
     known = [field.name for field in fields(TrainingConfig)]
@@ -604,11 +604,11 @@ def _story(run: Run) -> _Story:
         found = path.stat()
     except OSError:
         return _Story(None, None, None)
-    return _read_story(path, found.st_size, found.st_mtime_ns)
+    return _read_story(path, *_marks(found))
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _read_story(path: Path, size: int, changed: int) -> _Story:
+def _read_story(path: Path, *marks: int) -> _Story:
     events = read_events(path)
     return _Story(_last_turn(events), _started(events), events[-1]["time"] if events else None)
 
@@ -636,13 +636,18 @@ def _ends(run: Run) -> tuple[list[Event], list[Event]]:
     path = run.folder / "events.jsonl"
     try:
         found = path.stat()
-        return _read_ends(path, found.st_size, found.st_mtime_ns)
+        return _read_ends(path, *_marks(found))
     except OSError:
         return [], []
 
 
+def _marks(found: os.stat_result) -> tuple[int, int, int]:
+    """What changes with the content of a file, and (the last one) with who may read it."""
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 @lru_cache(maxsize=_REMEMBERED)
-def _read_ends(path: Path, size: int, changed: int) -> tuple[list[Event], list[Event]]:
+def _read_ends(path: Path, size: int, *marks: int) -> tuple[list[Event], list[Event]]:
     """Every look of every page asks this of every run: a file that has not changed is not read again."""
     if size <= 4 * _EDGE_BYTES:
         return [], read_events(path)
