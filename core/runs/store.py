@@ -147,7 +147,7 @@ def create_run(config: TrainingConfig, dataset: Dataset) -> Run:
     settings.check(config)
     root = runs_root()
     root.mkdir(parents=True, exist_ok=True)
-    run_id = secrets.token_urlsafe(16)
+    run_id = _new_id()
     folders.sweep(root)
     draft = root / f"{folders.DRAFT}{run_id}"
     draft.mkdir()
@@ -170,6 +170,13 @@ def create_run(config: TrainingConfig, dataset: Dataset) -> Run:
         shutil.rmtree(draft, ignore_errors=True)
         raise
     return _read_run(root / run_id)
+
+
+def _new_id() -> str:
+    # On a command line what begins with a dash is an option.
+    while (run_id := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return run_id
 
 
 def find_run(run_id: str) -> Run:

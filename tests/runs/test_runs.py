@@ -48,6 +48,12 @@ def test_ids_are_not_guessable_and_numbers_rise(dataset, no_worker):
     assert store.find_run(runs[0].id).config == FAST
 
 
+def test_an_id_is_no_option_of_a_command_line(dataset, no_worker, monkeypatch):
+    drawn = iter(["-" + "a" * 21, "b" * 22])
+    monkeypatch.setattr(store.secrets, "token_urlsafe", lambda _: next(drawn))
+    assert store.create_run(FAST, dataset).id == "b" * 22
+
+
 @pytest.mark.parametrize(
     "run_id",
     ["", "../../etc/passwd", "..", "a" * 22, "a" * 10_000, "ä" * 22, "a" * 21 + "\n", None, "./" * 11],
