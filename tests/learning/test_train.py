@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.snapshots import Snapshots
 from core.learning.train import train_classifier
+from tests.learning.test_fit import Lost, lose_at
 from tests.tutorial import NEW, TRAIN
 
 FAST = TrainingConfig(epochs=20, batch_size=4, learning_rate=5e-3, max_length=16, precision="fp32")
@@ -86,22 +87,6 @@ def test_a_stop_is_heard_during_a_long_evaluation_and_the_final_scoring(tiny, sp
     assert len(heard) == 2 + 2 + 2
     assert heard.count(kinds.index("evaluated")) == 2
     assert heard.count(len(kinds)) == 2
-
-
-class Lost(Exception):
-    """The process is gone."""
-
-
-def lose_at(step):
-    """A `should_stop` that ends everything before the step after this one."""
-    asked = iter(range(10_000))
-
-    def lose():
-        if next(asked) == step:
-            raise Lost
-        return False
-
-    return lose
 
 
 def snapshots_at(monkeypatch, *steps):
