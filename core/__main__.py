@@ -319,7 +319,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("data", type=Path, metavar="DATA.csv", help="training texts and labels")
     _add_columns(command)
     for name, words in (("test", "to judge the result"), ("validation", "to choose the best weights by")):
-        words += "; without it, 10 % of DATA.csv are held out"
+        words += "; without it, 10 %% of DATA.csv are held out"
         command.add_argument(f"--{name}", type=Path, metavar="FILE.csv", help=f"texts and labels {words}")
     _add_settings(command)
     command.add_argument("--detach", action="store_true", help="print the run's id, do not wait")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,6 +90,13 @@ def test_train_predict_evaluate_export_and_list(trained, files):
 
     (row,) = json.loads(core("runs", "--json")[0])
     assert (row["id"], row["status"], row["position"]) == (trained["run"], "finished", None)
+
+
+def test_every_command_explains_itself():
+    commands = re.findall(r"^    ([a-z]+)", core("--help")[0], re.MULTILINE)
+    assert {"train", "predict", "evaluate", "export", "runs", "device"} <= set(commands)
+    for command in commands:
+        assert f"python -m core {command}" in core(command, "--help")[0]
 
 
 def test_device_says_where_and_why():

@@ -96,7 +96,9 @@ def cancel(run: Run, now: bool = False) -> None:
     except store.Gone:
         pass  # There is nothing left to end.
     except Timeout:
-        ensure_worker()  # The trainer holds the lock: it reads the word left above.
+        pass  # The trainer holds the lock: it reads the word left above.
+    # Sees that it ends, and that those behind it begin: the worker that should may be gone.
+    ensure_worker()
 
 
 def position(run: Run) -> int | None:

@@ -15,7 +15,7 @@ from core.home import home
 from core.learning.config import TrainingConfig
 from core.runs import bundle, queue, store, worker
 from core.runs.events import EventLog, read_events
-from tests.processes import processes_of, trainer_of, wait_for
+from tests.processes import kill, processes_of, trainer_of, wait_for, worker_process
 
 FAST = TrainingConfig(epochs=2, batch_size=2, learning_rate=1e-3, max_length=16, precision="fp32")
 LONG = replace(FAST, epochs=100, batch_size=1, evaluations_per_epoch=20)
@@ -195,7 +195,7 @@ def test_a_killed_trainer_is_told_apart_and_the_line_goes_on(tiny, dataset):
 def test_training_goes_on_when_the_worker_dies_and_the_next_waits_for_it(tiny, dataset):
     first = queue.submit(replace(LONG, model=tiny), dataset)
     wait_for(lambda: status(first) == "running")
-    next(p for p in processes_of(home()) if "core.runs.worker" in p.cmdline()).kill()
+    kill(worker_process())
     second = queue.submit(replace(FAST, model=tiny), dataset)
     wait_for(lambda: any(event["type"] == "step" for event in store.events_of(first)))
     assert status(second) == "queued"
