@@ -2,21 +2,24 @@
 
     python -m tests.benchmarks.overhead [--data FILE.csv] [--rounds 30] [--steps 100] [--json]
 
-Three processes train the embedded model on the same rows with the same seed, by `fit` itself: `off` writes
-nothing; `events` writes events and a log and asks before every step whether to stop, as the app's trainer
-does; `safe` takes snapshots besides. They work in turn, the same steps in each round, and are off the
-processor in between; whoever does not work has a clock that stands still, so that snapshots come as often as
-in a training that nobody holds up. A step and what is written after it are counted together.
+Three processes train the embedded model on the same rows with the same seed, by `fit` itself, and work in
+turn, the same steps in each round. One of them is `off` and writes nothing; one is `events` and writes events
+and a log and asks before every step whether to stop, as the app's trainer does; one is `safe` and takes
+snapshots besides. They change parts from round to round, since two processes that do the same differ by some
+per cent, by where in memory they happen to lie. A step and what is written after
+it are counted together.
 
 How to read the figures: a snapshot falls into one round of many, so that a median would not see it. The ratio
 of `safe` is therefore that of the whole time for all rounds, and so are the two parts that it is made of: the
 time that the snapshots took, as the training itself measured it, and all else. Beside it is the median of the
 rounds' ratios, which shows what events and log cost, free of what else the machine did. The first snapshot is
-taken right after the first step, in the warm-up, which does not count; from then on they are as far apart as
-their cost allows (`core.learning.snapshots.SHARE`), so a measurement should be long enough for several.
+taken right after the first step, in the warm-up, which does not count; from then on they are as far apart, in
+the time that a process was `safe`, as their cost allows (`core.learning.snapshots.SHARE`), so a measurement
+should be long enough for several.
 """
 
 import argparse
+import itertools
 import json
 import logging
 import os
@@ -26,7 +29,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,34 +48,36 @@ class Turn(Child):
 
     module = "tests.benchmarks.overhead"
 
-    def steps(self, count: int) -> dict[str, Any]:
-        """Let it train so many steps. Returns their seconds, and those of each snapshot among them."""
-        return self._in_turn(steps=count)
+    def steps(self, count: int, part: str) -> dict[str, Any]:
+        """Let it train so many steps in this part. Returns their seconds, and those of their snapshots."""
+        return self._in_turn(steps=count, part=part)
 
 
 class Steps:
-    """Trains so many steps for each order, and stands still in between; its clock, too."""
+    """Trains so many steps for each order, and stands still in between."""
 
     def __init__(self, orders: Orders) -> None:
         self._orders = orders
         self._left = WARM_UP_STEPS
-        self._stood_still = 0.0
-        self._began = self.clock()
+        self.part = "safe"
+        self._safe_before = 0.0
+        self._began = time.perf_counter()
         self.snapshots: list[float] = []
 
-    def clock(self) -> float:
-        """Seconds at work."""
-        return time.perf_counter() - self._stood_still
+    def safe_clock(self) -> float:
+        """Seconds at work as `safe`."""
+        now = time.perf_counter() - self._began if self.part == "safe" else 0.0
+        return self._safe_before + now
 
     def over(self) -> bool:
         """Asked before every step. Returns whether no more are ordered."""
         if self._left == 0:
-            self._orders.reply(seconds=self.clock() - self._began, snapshots=self.snapshots)
+            self._safe_before = self.safe_clock()
+            self._orders.reply(seconds=time.perf_counter() - self._began, snapshots=self.snapshots)
             self.snapshots.clear()
-            waited = time.perf_counter()
-            self._left = self._orders.wait().get("steps", 0)
-            self._stood_still += time.perf_counter() - waited
-            self._began = self.clock()
+            order = self._orders.wait()
+            self._left, self.part = order.get("steps", 0), order.get("part", "off")
+            self._began = time.perf_counter()
             if self._left == 0:
                 return True
         self._left -= 1
@@ -141,17 +145,18 @@ def _rounds(job: Job, options: argparse.Namespace, environment: dict[str, str]) 
     rounds = []
     with ExitStack() as cleanup:
         turns = []
-        for stack in STACKS:
-            turns.append(Turn(replace(job, stack=stack), environment))
+        for _ in STACKS:
+            turns.append(Turn(job, environment))
             cleanup.callback(turns[-1].close)
             turns[-1].answer()
             turns[-1].pause()
+        orders = itertools.cycle(itertools.permutations(STACKS))
         for i in range(options.rounds):
             print(f"round {i + 1} of {options.rounds}", file=sys.stderr, flush=True)
-            # Each begins once in so many rounds: who works right after whom should not matter.
-            first = i % len(turns)
-            order = turns[first:] + turns[:first]
-            rounds.append({turn.job.stack: turn.steps(options.steps) for turn in order})
+            parts = next(orders)
+            rounds.append(
+                {part: turn.steps(options.steps, part) for part, turn in zip(parts, turns, strict=True)}
+            )
     return rounds
 
 
@@ -160,7 +165,7 @@ def _job(options: argparse.Namespace) -> Job:
     from core.learning import catalogue
 
     return Job(
-        stack="",
+        stack="turn",
         data=str(Path(options.data or (SST2 if SST2.is_file() else SAMPLE)).resolve()),
         model=str(catalogue.resolve("bundled")),
         batch=options.batch,
@@ -176,17 +181,15 @@ def _job(options: argparse.Namespace) -> Job:
 
 
 def train(job: Job) -> None:
-    """Train as the app's trainer does, with or without what makes a run safe, as many steps as ordered."""
+    """Train as the app's trainer does, as many steps as ordered, with what the part of the moment writes."""
     # Before torch, as in the app: OpenMP reads its settings when torch loads it.
     import core.learning  # noqa: F401
     from core.learning import snapshots
     from core.runs.events import EventLog
     from core.runs.trainer import _in_words
 
-    orders = Orders()
-    steps = Steps(orders)
-    # Snapshots are due by the time that the training works.
-    snapshots.time = SimpleNamespace(perf_counter=steps.clock)
+    steps = Steps(Orders())
+    snapshots.time = SimpleNamespace(perf_counter=steps.safe_clock)
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(dir=os.environ["TEXTUNER_HOME"])))
         log = logging.getLogger("textuner")
@@ -194,17 +197,21 @@ def train(job: Job) -> None:
         events = cleanup.enter_context(EventLog(folder / "events.jsonl"))
 
         def report(event: dict[str, Any]) -> None:
+            if steps.part == "off":
+                return
             if event["type"] == "snapshot":
                 steps.snapshots.append(event["seconds"])
             events.append(event)
             log.info("%s", _in_words(event))
 
         def should_stop() -> bool:
-            return (folder / "stop").exists() or steps.over()
+            return (steps.part != "off" and (folder / "stop").exists()) or steps.over()
 
-        quiet = job.stack == "off"
-        taken = snapshots.Snapshots(folder / "snapshots" if job.stack == "safe" else None, report)
-        _fit(job, (lambda _: None) if quiet else report, steps.over if quiet else should_stop, taken)
+        class Taken(snapshots.Snapshots):
+            def due(self) -> bool:
+                return steps.part == "safe" and super().due()
+
+        _fit(job, report, should_stop, Taken(folder / "snapshots", report))
 
 
 def _fit(
@@ -240,7 +247,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data", help="CSV with the columns text and label (default: SST-2 if at hand)")
     parser.add_argument("--home", help="folder on the disk to write to (default: a temporary one)")
     parser.add_argument("--batch", type=int, default=16, help="texts per step (default: 16)")
-    parser.add_argument("--rounds", type=int, default=30, help="default: 30")
+    parser.add_argument("--rounds", type=int, default=30, help="multiples of six are fair (default: 30)")
     parser.add_argument(
         "--steps", type=int, default=100, help="of each training in each round (default: 100)"
     )
