@@ -17,8 +17,9 @@ from tqdm import tqdm
 from core.data.datasets import save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, label_texts
 from core.data.quality import find_problems
+from core.data.reading import read_table
 from core.data.splits import SplitPlan, split_with_files
-from core.data.tables import Limits, RejectedRow, Table, read_table
+from core.data.tables import Limits, RejectedRow, Table
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig

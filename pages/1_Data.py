@@ -16,9 +16,10 @@ from core.data import datasets as saved
 from core.data.datasets import DamagedDataset, Dataset, find_dataset, save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, guess_mapping, label_texts
 from core.data.quality import Finding, find_problems, length_histogram, profile_columns
+from core.data.reading import read_table
 from core.data.sample import read_sample
 from core.data.splits import SplitPlan, Splits, split_by_column, split_by_percent, split_with_files
-from core.data.tables import RejectedRow, Table, read_table
+from core.data.tables import RejectedRow, Table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
 from core.serving.spreadsheets import csv_text, spreadsheet_safe

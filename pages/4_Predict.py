@@ -14,7 +14,8 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import charts
 from core.data.labels import guess_mapping
-from core.data.tables import Table, read_table
+from core.data.reading import read_table
+from core.data.tables import Table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, result_path
 from core.disk import full_is_said, whole_file
 from core.errors import UserError

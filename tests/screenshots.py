@@ -27,9 +27,9 @@ from filelock import FileLock  # noqa: E402
 
 from core.data.datasets import Dataset, save_dataset  # noqa: E402
 from core.data.labels import guess_mapping, label_texts  # noqa: E402
+from core.data.reading import read_table  # noqa: E402
 from core.data.sample import read_sample  # noqa: E402
 from core.data.splits import SplitPlan, split_by_percent  # noqa: E402
-from core.data.tables import read_table  # noqa: E402
 from core.data.uploads import keep_upload  # noqa: E402
 from core.home import home  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402

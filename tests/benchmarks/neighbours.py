@@ -37,9 +37,9 @@ from playwright.async_api import async_playwright
 
 from core.data.datasets import save_dataset
 from core.data.labels import ColumnMapping, label_texts
+from core.data.reading import read_table
 from core.data.sample import SAMPLE
 from core.data.splits import SplitPlan, split_by_percent
-from core.data.tables import read_table
 from core.learning.config import TrainingConfig
 from core.runs import queue, store
 from core.runs.store import Run

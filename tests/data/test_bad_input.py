@@ -9,7 +9,7 @@ import pytest
 
 from core.data.labels import ColumnMapping, guess_mapping, label_texts
 from core.data.quality import find_problems
-from core.data.tables import read_table
+from core.data.reading import read_table
 from core.errors import UserError
 
 MAPPING = ColumnMapping(("text",), "label")

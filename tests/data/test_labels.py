@@ -3,7 +3,8 @@ import random
 import pytest
 
 from core.data.labels import ColumnMapping, guess_mapping, label_texts, number_labels
-from core.data.tables import RejectedRow, read_table
+from core.data.reading import read_table
+from core.data.tables import RejectedRow
 from core.errors import UserError
 
 TEXTS = [

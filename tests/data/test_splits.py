@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.data.labels import ColumnMapping, guess_mapping, label_texts, normal_text
+from core.data.reading import read_table
 from core.data.splits import SplitPlan, split_by_column, split_by_percent, split_with_files
-from core.data.tables import read_table
 from core.errors import UserError
 
 

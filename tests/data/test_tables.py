@@ -6,7 +6,8 @@ import random
 import pandas as pd
 import pytest
 
-from core.data.tables import Limits, RejectedRow, read_table
+from core.data.reading import read_table
+from core.data.tables import Limits, RejectedRow
 from core.errors import UserError
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from core.data.tables import read_table
+from core.data.reading import read_table
 from core.errors import UserError
 from core.learning.config import TrainingConfig
 from core.learning.train import train_classifier

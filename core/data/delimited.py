@@ -1,0 +1,114 @@
+"""Text with delimiters becomes a Table: one record per row, and every one that could not be read."""
+
+import csv
+from itertools import compress
+
+import numpy as np
+
+from core.data.decoding import LONE_SURROGATE, decode_lines
+from core.data.records import Form, Records, RejectedRow, choose_form, raw_text, read_records
+from core.data.tables import Choice, Dialect, Limits, Table, text_frame, too_many_rows
+from core.errors import UserError
+
+NAME_CHARACTERS = 200
+# Texts of many short lines are read too, up to this many lines per row that is allowed.
+LINES_PER_ROW = 5
+
+
+def read(content: bytes, limits: Limits, choice: Choice) -> Table:
+    """Read a delimited text file.
+
+    Raises:
+        UserError: not text, without rows, or with too many rows or columns.
+    """
+    encoding, lines, broken = decode_lines(content)
+    if len(lines) > LINES_PER_ROW * limits.rows + 1:
+        raise too_many_rows(f"{len(lines):,} lines", limits)
+    # The module's own cap is 131,072 characters; fields over ours are set aside below, each with a reason.
+    csv.field_size_limit(max(csv.field_size_limit(), limits.bytes))
+    form = choose_form(lines)
+    if form.width > limits.columns:
+        raise UserError(
+            f"at most {limits.columns:,} columns",
+            f"{form.width:,} columns in the first line",
+            "Keep the columns that you need: the texts, the label, and a split if there is one.",
+        )
+    form, records = read_records(lines, form)
+    names = _take_names(form, records)
+    _set_aside(records, lines, _reasons(records, lines, broken, encoding, limits))
+    _check_rows(records, limits)
+    return Table(
+        text_frame(dict(zip(names, records.columns, strict=True))),
+        Dialect("csv", encoding, form.delimiter, form.quotechar, form.has_header),
+        sorted(records.rejected, key=lambda row: row.line),
+        np.array(records.starts, dtype=np.int64) + 1,
+    )
+
+
+def _take_names(form: Form, records: Records) -> list[str]:
+    """Remove the header from the records; returns one distinct name per column."""
+    if not form.has_header or not records.starts:
+        return [f"column_{i}" for i in range(1, form.width + 1)]
+    del records.starts[0]
+    return _distinct_names([column.pop(0) for column in records.columns])
+
+
+def _distinct_names(header: list[str]) -> list[str]:
+    """The names with white space folded; a blank one is numbered by its place, a repeated one counted."""
+    wanted = [
+        LONE_SURROGATE.sub("\ufffd", " ".join(name.split()))[:NAME_CHARACTERS] or f"column_{i}"
+        for i, name in enumerate(header, 1)
+    ]
+    names, reserved = [], set(wanted)
+    for name in wanted:
+        unique, count = name, 1
+        while unique in names or (unique != name and unique in reserved):
+            count += 1
+            unique = f"{name}_{count}"
+        names.append(unique)
+    return names
+
+
+def _reasons(
+    records: Records, lines: list[str], broken: set[int], encoding: str, limits: Limits
+) -> dict[int, str]:
+    """The positions of records that cannot be kept, and why."""
+    reasons = {}
+    # No field is longer than its line, unless its record has several.
+    may_be_long = bool(records.ends) or max(map(len, lines)) > limits.field_characters
+    for column in records.columns if may_be_long else ():
+        for i, length in enumerate(map(len, column)):
+            if length > limits.field_characters:
+                reasons[i] = f"a field of {length:,} characters; at most {limits.field_characters:,} are read"
+    for i in range(len(records.starts)) if broken else ():
+        if not broken.isdisjoint(range(*records.span(i))):
+            reasons[i] = f"bytes that are not {encoding}"
+    return reasons
+
+
+def _set_aside(records: Records, lines: list[str], reasons: dict[int, str]) -> None:
+    """Move the records at these positions to the rejected ones."""
+    for i, reason in reasons.items():
+        start, end = records.span(i)
+        records.rejected.append(RejectedRow(start + 1, reason, raw_text(lines[start:end])))
+    if reasons:
+        kept = [i not in reasons for i in range(len(records.starts))]
+        records.columns = [list(compress(column, kept)) for column in records.columns]
+        records.starts = list(compress(records.starts, kept))
+
+
+def _check_rows(records: Records, limits: Limits) -> None:
+    if len(records.starts) > limits.rows:
+        raise too_many_rows(f"{len(records.starts):,}", limits)
+    if records.starts:
+        return
+    rejected = min(records.rejected, key=lambda row: row.line, default=None)
+    if rejected is None:
+        raise UserError(
+            "at least one row under the header", "a header alone", "Add rows and choose the file again."
+        )
+    raise UserError(
+        "at least one row that can be read",
+        f"{len(records.rejected):,} that cannot; the first, line {rejected.line}: {rejected.reason}",
+        "Mend the rows in the file, or save it again as CSV (UTF-8).",
+    )
