@@ -95,9 +95,17 @@ def whole_file(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
     try:
         yield draft
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
+        force(draft)
         draft.replace(path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def force(path: Path) -> None:
+    """Wait until the disk has what was written to a file, or which names a folder holds."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -8,7 +8,6 @@
 import hashlib
 import json
 import logging
-import os
 import re
 import secrets
 import shutil
@@ -21,7 +20,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core import folders
+from core import disk, folders
 from core.data.decoding import LONE_SURROGATE
 from core.data.labels import LabeledTexts
 from core.data.records import RejectedRow
@@ -107,7 +106,7 @@ def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source:
             hidden.rename(dataset.folder)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
-    _fsync(root)
+    disk.force(root)
     return dataset
 
 
@@ -224,10 +223,10 @@ def copy_dataset(dataset: Dataset, to: Path) -> None:
         # The facts last, as when they were written.
         for name in (TEXTS, REJECTED, FACTS):
             shutil.copyfile(dataset.folder / name, to / name)
-            _fsync(to / name)
+            disk.force(to / name)
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise _damaged(dataset.folder, _in_short(error)) from error
-    _fsync(to)
+    disk.force(to)
 
 
 def _root() -> Path:
@@ -347,12 +346,4 @@ def _write(
     facts = {field.name: getattr(dataset, field.name) for field in fields(dataset) if field.name != "folder"}
     (folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
     for path in (*folder.iterdir(), folder):
-        _fsync(path)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        disk.force(path)

@@ -9,7 +9,6 @@ its manifest and passed over.
 import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -184,7 +183,7 @@ def _write(root: Path, state: State, spared: int) -> None:
             if target.exists():
                 shutil.rmtree(target)
             draft.rename(target)
-            _force(root)
+            disk.force(root)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
@@ -197,8 +196,8 @@ def _fill(draft: Path, state: State) -> None:
     manifest = {name: _fingerprint(draft / name) for name in (TENSORS, VALUES)}
     (draft / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     for name in (TENSORS, VALUES, MANIFEST):
-        _force(draft / name)
-    _force(draft)
+        disk.force(draft / name)
+    disk.force(draft)
 
 
 def _read(folder: Path) -> State:
@@ -235,12 +234,3 @@ def _clear_unfinished(root: Path) -> None:
 def _fingerprint(file: Path) -> dict[str, Any]:
     with file.open("rb") as content:
         return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
-
-
-def _force(path: Path) -> None:
-    """Wait until the disk has it."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

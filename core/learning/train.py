@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
-from core.disk import NoSpace, full_is_said
+from core.disk import NoSpace, force, full_is_said
 from core.learning import catalogue
 from core.learning.batching import EncodedDataset, encode
 from core.learning.config import TrainingConfig, check
@@ -182,8 +181,7 @@ def _save_model(
         tokenizer.save(Path(temporary))
         # Whoever sees the weights file sees a complete folder.
         for file in sorted(Path(temporary).iterdir(), key=lambda path: path.name == WEIGHTS):
-            with file.open("rb") as written:
-                os.fsync(written.fileno())
+            force(file)
             if file.name == WEIGHTS:
                 before_weights(file)
             file.replace(folder / file.name)

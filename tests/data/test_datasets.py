@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from core import disk
 from core.data import datasets
 from core.data.datasets import (
     bytes_of,
@@ -224,10 +225,8 @@ def test_a_failed_save_leaves_nothing_behind(splits, monkeypatch, step, tmp_path
 
 def test_the_files_are_on_disk_before_the_folder_gets_its_name(splits, monkeypatch):
     synced = []
-    real = os.fsync
-    monkeypatch.setattr(
-        datasets, "_fsync", lambda path: (synced.append(path.name), real(os.open(path, os.O_RDONLY)))
-    )
+    real = disk.force
+    monkeypatch.setattr(disk, "force", lambda path: (synced.append(path.name), real(path)))
     dataset = save_dataset("data", splits, [], {})
     hidden = f".new-{dataset.id}"
     assert set(synced[:3]) == {"splits.parquet", "rejected.jsonl", "dataset.json"}
