@@ -94,7 +94,7 @@ write(root, State(1, {"weights": torch.ones(1000)}, {}))
 for name in ("mkdir", "rename", "write_text"):
     setattr(Path, name, counted(getattr(Path, name)))
 snapshots.save_file = counted(snapshots.save_file)
-snapshots.os.fsync = counted(snapshots.os.fsync)
+os.fsync = counted(os.fsync)
 snapshots.shutil.rmtree = counted(snapshots.shutil.rmtree)
 write(root, State(2, {"weights": torch.full((1000,), 2.0)}, {}))
 write(root, State(3, {"weights": torch.full((1000,), 3.0)}, {}))
@@ -148,7 +148,7 @@ def test_a_disk_that_says_it_is_full_is_understood(tmp_path, monkeypatch, number
     def full(*_):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(snapshots.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(NoSpace):
         write(tmp_path, state(1))
     assert list(tmp_path.iterdir()) == []
