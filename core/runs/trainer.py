@@ -87,7 +87,7 @@ def _failed(run: Run, error: Exception) -> Event:
         ending["resumable"] = True
     if isinstance(error, OutOfMemory):
         # Once other programs are closed it may go on; with smaller batches it is another training.
-        ending["resumable"] = store.snapshots_folder(run).is_dir()
+        ending["resumable"] = any(path.name.isdecimal() for path in store.snapshots_folder(run).glob("*"))
         if error.smaller_batch:
             ending["smaller_batch"] = error.smaller_batch
     return ending
