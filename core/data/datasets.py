@@ -1,6 +1,6 @@
 """Data sets on disk: a folder each, there as a whole or not at all.
 
-<home>/datasets/<id>/   splits.parquet   columns split, text, label
+<home>/datasets/<id>/   splits.parquet   columns split, text, label, line (in its file; null where not known)
                         rejected.jsonl   a row of the file that was set aside per line
                         dataset.json     everything else; written last
 """
@@ -13,18 +13,21 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core import disk, folders
 from core.data.decoding import LONE_SURROGATE
+from core.data.fixes import Done
 from core.data.labels import LabeledTexts
-from core.data.records import RejectedRow
-from core.data.splits import Splits
+from core.data.records import RAW_CHARACTERS, RejectedRow
+from core.data.splits import Splits, check_train
 from core.disk import full_is_said
 from core.errors import UserError
 from core.home import home
@@ -35,6 +38,9 @@ ID = re.compile(r"[A-Za-z0-9_-]{22}")
 PARTS = ("train", "validation", "test")
 FACTS, TEXTS, REJECTED = "dataset.json", "splits.parquet", "rejected.jsonl"
 NAME_CHARACTERS = 200
+Row = tuple[str, int]
+"""A row of a data set: its part (train, validation, test) and its position in it, from 0."""
+
 _LATEST = 9e9
 """Seconds since 1970: the year 2255, to which every library counts."""
 
@@ -44,7 +50,8 @@ class Dataset:
     """What is known about a saved data set, without its texts.
 
     `created` is in seconds since 1970; `counts` and `class_counts` are by part (train, validation, test);
-    `sha256` is that of the texts and labels; `source` says which file they came from and how it was read.
+    `sha256` is that of the texts and labels; `source` says which file they came from, how it was read, and
+    what was done to it ("fixes", see `core.data.fixes.Done`).
     """
 
     id: str
@@ -136,16 +143,59 @@ def load_splits(folder: Path) -> Splits:
     """
     dataset = read_dataset(folder)
     try:
-        table = pq.read_table(folder / TEXTS, columns=["split", "text", "label"])
-        parts = {part: LabeledTexts([], [], dataset.label2id) for part in PARTS}
-        for split, text, label in zip(*(column.to_pylist() for column in table.columns), strict=True):
-            parts[split].texts.append(text)
-            parts[split].labels.append(dataset.label2id[label])
+        parts = _read_parts(folder / TEXTS, dataset.label2id)
         if _sha256(parts) != dataset.sha256:
             raise ValueError(f"{TEXTS} is not as it was saved")
     except (OSError, ValueError, KeyError, AttributeError, pa.ArrowException) as error:
         raise _damaged(folder, f"{TEXTS}: {_in_short(error)}") from error
     return Splits(**parts, how=dataset.how, removed=dataset.removed)
+
+
+def relabel(dataset_id: str, labels: Mapping[Row, str], drop: Collection[Row] = ()) -> Dataset:
+    """Save a data set again with other labels on some rows, and without others; the original stays as it is.
+
+    The new one is called "name (2)", or the next number that is free; its parts are those of the original,
+    and what was done is recorded among its fixes. The rows that were dropped are among its rejected ones.
+
+    Args:
+        labels: the new label of a row, by its part and its position in it: ("train", 17). One of the data
+            set's own labels. A row that is in `drop` too is dropped.
+        drop: rows to leave out.
+
+    Raises:
+        UserError: the data set is gone or damaged, a row or label is not in it, nothing would change, or
+            train would have fewer than two classes.
+        NoSpace: the disk is full.
+    """
+    dataset = find_dataset(dataset_id)
+    splits = load_splits(dataset.folder)
+    dropped = set(drop)
+    _check_rows(dataset, (*labels, *dropped), labels.values())
+    changed = {row for row, label in labels.items() if row not in dropped and _label(splits, row) != label}
+    if not changed and not dropped:
+        raise UserError(
+            "a row to change or to drop", "none", "Choose another label for a row, or drop a row."
+        )
+    parts = {part: _relabeled(getattr(splits, part), part, labels, dropped) for part in PARTS}
+    parts = dict(zip(PARTS, _renumbered(list(parts.values())), strict=True))
+    check_train(parts["train"])
+    rejected = [*read_rejected(dataset), *(_dropped_row(splits, row) for row in sorted(dropped))]
+    done = Done("Labels looked through by hand", len(changed), len(dropped), time.time())
+    source = dataset.source | {"fixes": [*_fixes(dataset.source), done.facts()]}
+    return save_dataset(_next_name(dataset.name), replace(splits, **parts), rejected, source)
+
+
+def read_rejected(dataset: Dataset) -> list[RejectedRow]:
+    """The rows of the file that are not in the data set.
+
+    Raises:
+        UserError: the data set has been deleted meanwhile, or is damaged.
+    """
+    try:
+        lines = (dataset.folder / REJECTED).read_text(encoding="utf-8").splitlines()
+        return [RejectedRow(**json.loads(line)) for line in lines]
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise _damaged(dataset.folder, f"{REJECTED}: {_in_short(error)}") from error
 
 
 def list_datasets() -> list[Dataset]:
@@ -314,10 +364,10 @@ def _storable_text(text: str) -> str:
 
 def _storable(labeled: LabeledTexts) -> LabeledTexts:
     label2id = {_storable_text(label): number for label, number in labeled.label2id.items()}
-    return LabeledTexts([_storable_text(text) for text in labeled.texts], labeled.labels, label2id)
+    return replace(labeled, texts=[_storable_text(text) for text in labeled.texts], label2id=label2id)
 
 
-def _rows(parts: dict[str, LabeledTexts]) -> Iterator[tuple[str, str, str]]:
+def _rows(parts: Mapping[str, LabeledTexts]) -> Iterator[tuple[str, str, str]]:
     """Part, text and label of every row."""
     for part in PARTS:
         names = parts[part].id2label
@@ -339,6 +389,7 @@ def _write(
 ) -> None:
     columns = zip(("split", "text", "label"), zip(*_rows(parts), strict=True), strict=True)
     table = pa.table({name: pa.array(values, pa.large_string()) for name, values in columns})
+    table = table.append_column("line", pa.chunked_array(map(_lines, parts.values()), pa.int64()))
     pq.write_table(table, folder / TEXTS)
     lines = (json.dumps(asdict(row)) + "\n" for row in rejected)
     (folder / REJECTED).write_text("".join(lines), encoding="utf-8")
@@ -347,3 +398,85 @@ def _write(
     (folder / FACTS).write_text(json.dumps(facts, indent=2), encoding="utf-8")
     for path in (*folder.iterdir(), folder):
         disk.force(path)
+
+
+def _lines(labeled: LabeledTexts) -> pa.Array:
+    return (
+        pa.nulls(len(labeled), pa.int64()) if labeled.lines is None else pa.array(labeled.lines, pa.int64())
+    )
+
+
+def _read_parts(file: Path, label2id: dict[str, int]) -> dict[str, LabeledTexts]:
+    # Earlier versions kept no lines.
+    names = ["split", "text", "label", *({"line"} & set(pq.read_schema(file).names))]
+    table = pq.read_table(file, columns=names)
+    parts = {part: LabeledTexts([], [], label2id) for part in PARTS}
+    lines: dict[str, list[int | None]] = {part: [] for part in PARTS}
+    columns = [column.to_pylist() for column in table.columns]
+    for split, text, label, *line in zip(*columns, strict=True):
+        parts[split].texts.append(text)
+        parts[split].labels.append(label2id[label])
+        lines[split] += line
+    return {
+        part: replace(labeled, lines=np.array(lines[part], dtype=np.int64))
+        if len(names) > 3 and None not in lines[part]
+        else labeled
+        for part, labeled in parts.items()
+    }
+
+
+# Other labels
+
+
+def _check_rows(dataset: Dataset, rows: Iterable[Row], labels: Iterable[str]) -> None:
+    strangers = [row for row in rows if row[0] not in PARTS or not 0 <= row[1] < dataset.counts[row[0]]]
+    unknown = [label for label in labels if label not in dataset.label2id]
+    if strangers or unknown:
+        found = [f"row {position} of {part}" for part, position in strangers[:3]]
+        found += [f"the label {label[:80]!r}" for label in unknown[:3]]
+        raise UserError(
+            "rows and labels of this data set", ", ".join(found), "Load the page again and choose once more."
+        )
+
+
+def _label(splits: Splits, row: Row) -> str:
+    part: LabeledTexts = getattr(splits, row[0])
+    return part.id2label[part.labels[row[1]]]
+
+
+def _relabeled(
+    labeled: LabeledTexts, part: str, labels: Mapping[Row, str], dropped: set[Row]
+) -> LabeledTexts:
+    numbers = [
+        labeled.label2id[labels[part, i]] if (part, i) in labels else number
+        for i, number in enumerate(labeled.labels)
+    ]
+    return replace(labeled, labels=numbers).take(i for i in range(len(labeled)) if (part, i) not in dropped)
+
+
+def _renumbered(parts: list[LabeledTexts]) -> list[LabeledTexts]:
+    """The parts without classes that have no text in any of them."""
+    used = {number for part in parts for number in part.labels}
+    old = parts[0].label2id
+    label2id = {label: i for i, label in enumerate(label for label in old if old[label] in used)}
+    new = {old[label]: i for label, i in label2id.items()}
+    return [
+        replace(part, labels=[new[number] for number in part.labels], label2id=label2id) for part in parts
+    ]
+
+
+def _dropped_row(splits: Splits, row: Row) -> RejectedRow:
+    part: LabeledTexts = getattr(splits, row[0])
+    line = 0 if part.lines is None else int(part.lines[row[1]])
+    return RejectedRow(line, f"dropped by hand from {row[0]}", part.texts[row[1]][:RAW_CHARACTERS])
+
+
+def _next_name(name: str) -> str:
+    base = re.sub(r" \([0-9]{1,6}\)$", "", name)
+    taken = {dataset.name for dataset in list_datasets()}
+    return next(name for i in count(2) if (name := f"{base[: NAME_CHARACTERS - 9]} ({i})") not in taken)
+
+
+def _fixes(source: dict) -> list[object]:
+    fixes = source.get("fixes")
+    return fixes if isinstance(fixes, list) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,11 +34,16 @@ class ColumnMapping:
 
 @dataclass(frozen=True)
 class LabeledTexts:
-    """Texts and the number of each one's label; `label2id` gives every label its number, from 0."""
+    """Texts and the number of each one's label; `label2id` gives every label its number, from 0.
+
+    `lines` says on which line of its file each text begins, from 1; None where that is not known. Equal
+    texts and labels are equal wherever they stood.
+    """
 
     texts: list[str]
     labels: list[int]
     label2id: dict[str, int]
+    lines: np.ndarray | None = field(default=None, compare=False)
 
     @property
     def id2label(self) -> dict[int, str]:
@@ -51,7 +56,12 @@ class LabeledTexts:
     def take(self, indices: Iterable[int]) -> LabeledTexts:
         """The texts at these positions, in this order, with the same `label2id`."""
         chosen = list(indices)
-        return LabeledTexts([self.texts[i] for i in chosen], [self.labels[i] for i in chosen], self.label2id)
+        return LabeledTexts(
+            [self.texts[i] for i in chosen],
+            [self.labels[i] for i in chosen],
+            self.label2id,
+            None if self.lines is None else self.lines[np.asarray(chosen, dtype=np.int64)],
+        )
 
     def class_counts(self) -> dict[str, int]:
         """The number of texts of every label, those without any included."""
@@ -173,7 +183,9 @@ def label_texts(
         raise _nothing_left(reasons, mapping)
     if label2id is None:
         label2id = number_labels(labels[i] for i in kept)
-    labeled = LabeledTexts([texts[i] for i in kept], [label2id[labels[i]] for i in kept], label2id)
+    labeled = LabeledTexts(
+        [texts[i] for i in kept], [label2id[labels[i]] for i in kept], label2id, table.lines[kept]
+    )
     return labeled, reject_rows(table, reasons)
 
 

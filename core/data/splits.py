@@ -71,7 +71,7 @@ def split_by_percent(labeled: LabeledTexts, plan: SplitPlan) -> Splits:
     validation, test = _draw(labeled, plan)
     held_out = {*validation, *test}
     train = labeled.take(i for i in range(len(labeled)) if i not in held_out)
-    _check_train(train)
+    check_train(train)
     how = _drawn(plan, "rows") or "All rows for training."
     return Splits(train, labeled.take(sorted(validation)), labeled.take(sorted(test)), how)
 
@@ -287,7 +287,12 @@ def _check_plan(plan: SplitPlan) -> None:
         )
 
 
-def _check_train(train: LabeledTexts) -> None:
+def check_train(train: LabeledTexts) -> None:
+    """Check that there is something to learn.
+
+    Raises:
+        UserError: the training texts have fewer than two classes.
+    """
     present = [label for label, number in train.class_counts().items() if number]
     if len(present) < 2:
         raise UserError(

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 
+import numpy as np
 import pytest
 
 from core import disk
@@ -18,6 +19,8 @@ from core.data.datasets import (
     load_splits,
     older_than,
     read_dataset,
+    read_rejected,
+    relabel,
     save_dataset,
     sweep,
 )
@@ -299,3 +302,69 @@ def test_a_copy_is_a_data_set_of_its_own(splits, tmp_path):
     assert load_splits(copy) == splits
     with pytest.raises(UserError, match="damaged"):
         copy_dataset(dataset, tmp_path / "again")
+
+
+# Other labels
+
+
+def test_relabelling_makes_a_new_data_set_and_leaves_the_original(splits):
+    dataset = save_dataset("data", splits, REJECTED, SOURCE)
+    before = time.time()
+    new = relabel(dataset.id, {("train", 0): "b", ("test", 0): "a", ("train", 2): "a"}, drop=[("train", 4)])
+    loaded = load_splits(new.folder)
+    assert load_splits(dataset.folder) == splits
+    assert (new.name, new.counts, loaded.how) == (
+        "data (2)",
+        {"train": 8, "validation": 2, "test": 2},
+        splits.how,
+    )
+    assert loaded.train.labels == [1, 1, 0, 1, 1, 0, 1, 0]
+    assert loaded.test.labels == [0, 0]
+    assert loaded.train.texts == [*ODD[:4], *ODD[5:9]]
+    (done,) = new.source["fixes"]
+    assert (done["changed"], done["left_out"]) == (2, 1)
+    assert before <= done["time"] <= time.time()
+    assert {"file", "delimiter"} < set(new.source)
+
+
+def test_what_is_dropped_is_among_the_rejected_rows_with_its_line(labeled):
+    whole = dataclasses.replace(
+        labeled([("one", "a"), ("two", "b"), ("three", "a")]), lines=np.array([2, 5, 9])
+    )
+    dataset = save_dataset("data", Splits(whole, whole.take([]), whole.take([]), ""), REJECTED, {})
+    new = relabel(dataset.id, {}, drop=[("train", 2)])
+    assert read_rejected(new) == [*REJECTED, RejectedRow(9, "dropped by hand from train", "three")]
+    assert list(load_splits(new.folder).train.lines) == [2, 5]
+
+
+def test_every_version_has_a_name_of_its_own_and_keeps_the_record_of_those_before(splits):
+    first = save_dataset("data", splits, [], {})
+    second = relabel(first.id, {("train", 0): "b"})
+    third = relabel(second.id, {("train", 1): "a"})
+    assert [second.name, third.name] == ["data (2)", "data (3)"]
+    assert len(third.source["fixes"]) == 2
+
+
+def test_a_class_without_any_text_left_is_no_class_any_more(labeled):
+    whole = labeled([("one", "a"), ("two", "b"), ("three", "c"), ("four", "c")])
+    dataset = save_dataset("data", Splits(whole, whole.take([]), whole.take([]), ""), [], {})
+    new = load_splits(relabel(dataset.id, {("train", 0): "b"}).folder)
+    assert (new.train.label2id, new.train.labels) == ({"b": 0, "c": 1}, [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "drop", "words"),
+    [
+        ({("train", 9): "a"}, [], "row 9 of train"),
+        ({("train", -1): "a"}, [], "row -1 of train"),
+        ({}, [("../x", 0)], "row 0 of"),
+        ({("train", 0): "z"}, [], "the label 'z'"),
+        ({("train", 0): "a"}, [], "a row to change or to drop"),
+        ({}, [("train", i) for i in range(9)], "two or more classes"),
+    ],
+)
+def test_relabelling_that_makes_no_sense_is_refused_and_saves_nothing(splits, labels, drop, words):
+    dataset = save_dataset("data", splits, [], {})
+    with pytest.raises(UserError, match=words):
+        relabel(dataset.id, labels, drop)
+    assert len(list_datasets()) == 1
