@@ -12,7 +12,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from core import charts
+from core import charts, locks
 from core.data.labels import guess_mapping
 from core.data.reading import read_table
 from core.data.tables import Table
@@ -131,7 +131,7 @@ def ready(run: Run) -> "Classifier":
     from core.learning.hardware import use_all_cores, use_one_core
 
     # At every answer: torch keeps the number for each thread, and every tab has its own.
-    if store.is_held(home() / "device.lock"):
+    if locks.is_held(home() / "device.lock"):
         use_one_core()
     else:
         use_all_cores()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).resolve().parents[1]
-LEAVES = {"errors", "home", "words", "charts", "disk", "folders"}
+LEAVES = {"errors", "home", "words", "charts", "disk", "folders", "locks"}
 MAY_IMPORT = {
     "data": {"data"},
     "learning": {"learning", "data"},
@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "home": set(),
     "disk": set(),
     "folders": set(),
+    "locks": set(),
     "__main__": {"runs", "serving", "learning", "data"},
     "__init__": set(),
 }

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from filelock import Timeout
 
+from core import locks
 from core.data.datasets import Dataset
 from core.disk import full_is_said
 from core.errors import UserError
@@ -144,5 +145,5 @@ def _texts_to_train(run: Run) -> int:
 
 def ensure_worker() -> None:
     """Start the worker if a run needs one, and none is at work. Cheap; every page may call it."""
-    if (store.live_runs() or store.lost_runs()) and not store.is_held(home() / "worker.lock"):
+    if (store.live_runs() or store.lost_runs()) and not locks.is_held(home() / "worker.lock"):
         engines.start_worker()

@@ -12,23 +12,17 @@ import os
 import re
 import secrets
 import shutil
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from filelock import FileLock, Timeout
 
-from filelock import FileLock, Timeout, lock_descriptor
-
-from core import folders
+from core import folders, locks
 from core.data.datasets import Dataset, copy_dataset, read_dataset
 from core.disk import whole_file
 from core.errors import UserError
@@ -60,16 +54,10 @@ LOCK = "run.lock"
 _EDGE_BYTES = 4096
 _REMEMBERED = 4096
 """Runs whose files are not read again while they stay as they are."""
-_POLL_SECONDS = 0.05
 _PREDICTIONS = ("split", "text", "label", "predicted", "confidence")
-# A link in the place of a lock would lock something else; Windows has no such switch, and no such links.
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _LATEST = 9e9
 """Seconds since 1970: the year 2255, to which every library counts."""
 _NO_JSON_OF_OURS = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
-
-# Trying a lock takes it for an instant: two readers of one process must not take each other for the trainer.
-_probe = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -285,39 +273,12 @@ def has_ended(run: Run) -> bool:
 
 def is_alive(run: Run) -> bool:
     """Whether a process is at work on the run: it holds the run's lock for as long as it lives."""
-    return is_held(run.folder / LOCK)
-
-
-def is_held(lock: Path) -> bool:
-    """Whether another process, or another part of this one, holds the lock."""
-    # Opened, not made: what is deleted meanwhile would come back with nothing but a lock in it.
-    try:
-        descriptor = os.open(lock, os.O_RDWR | _NO_LINK)
-    except FileNotFoundError:
-        return False
-    try:
-        with _probe:
-            return not _is_free(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _is_free(descriptor: int) -> bool:
-    if fcntl is None:
-        return lock_descriptor(descriptor, blocking=False)
-    try:
-        # Shared: those who only look do not take each other for somebody at work.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+    return locks.is_held(run.folder / LOCK)
 
 
 @contextmanager
 def hold(run: Run, timeout: float = -1) -> Iterator[None]:
     """Hold the run's lock: nobody else begins with the run, or deletes it, meanwhile.
-
-    filelock's own class makes the folder of a lock, too, and so would bring back a run that was deleted.
 
     Args:
         timeout: seconds to wait for it; below zero for ever.
@@ -326,34 +287,12 @@ def hold(run: Run, timeout: float = -1) -> Iterator[None]:
         Timeout: somebody else holds it.
         Gone: the run is deleted.
     """
-    lock = run.folder / LOCK
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
-    except FileNotFoundError as error:
-        raise Gone() from error
-    try:
-        _wait_for(descriptor, lock, timeout)
-        if not _lies_at(descriptor, lock):
-            raise Gone()
+    with ExitStack() as held:
+        try:
+            held.enter_context(locks.hold(run.folder / LOCK, timeout))
+        except locks.LockGone as error:
+            raise Gone() from error
         yield
-    finally:
-        os.close(descriptor)
-
-
-def _wait_for(descriptor: int, lock: Path, timeout: float) -> None:
-    end = time.monotonic() + timeout
-    while not lock_descriptor(descriptor, blocking=False):
-        if timeout >= 0 and end <= time.monotonic():
-            raise Timeout(str(lock))
-        time.sleep(_POLL_SECONDS)
-
-
-def _lies_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one of this name: its folder may have been moved away."""
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def events_of(run: Run) -> list[Event]:
@@ -542,7 +481,7 @@ def _damage(run: Run) -> str | None:
         return f"Its {LOCK} is a folder or a link."
     try:
         # Opened, not tried: whoever tries it looks like somebody at work to others.
-        os.close(os.open(run.folder / LOCK, os.O_RDWR | _NO_LINK))
+        os.close(os.open(run.folder / LOCK, os.O_RDWR | locks.NO_LINK))
     except FileNotFoundError:
         pass
     except OSError as error:

@@ -42,6 +42,7 @@ import psutil
 from filelock import Timeout
 from safetensors.numpy import load_file
 
+from core import locks
 from core.data.datasets import Dataset, save_dataset
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
@@ -370,7 +371,7 @@ def left_behind() -> list[str]:
     while processes_of(home()) and time.monotonic() < end:
         time.sleep(0.1)
     found = [" ".join(process.cmdline()) for process in processes_of(home())]
-    found += [str(lock) for lock in home().rglob("*.lock") if store.is_held(lock)]
+    found += [str(lock) for lock in home().rglob("*.lock") if locks.is_held(lock)]
     found += [f"trainer of {run.id}" for run in store.list_runs() if processes.trainer_of(run)]
     unfinished = (".writing-*", ".saving-*", ".new-*", ".deleted-*")
     return found + [str(path.relative_to(home())) for name in unfinished for path in home().rglob(name)]

@@ -1,5 +1,6 @@
 """How the fault tests look at a run."""
 
+from core import locks
 from core.home import home
 from core.runs import processes, queue, store
 from core.runs.events import Event, read_events
@@ -40,7 +41,7 @@ def see_that_nothing_is_left() -> None:
         AssertionError: they do not.
     """
     wait_for(lambda: not processes_of(home()), seconds=20)
-    assert [path for path in home().rglob("*.lock") if store.is_held(path)] == []
+    assert [path for path in home().rglob("*.lock") if locks.is_held(path)] == []
     for run in store.list_runs():
         assert processes.trainer_of(run) is None
         # What a kill left of a save is cleared by the next save; where there is none, with age.

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from core import locks
 from core.home import home
 from core.runs import queue, store
 from core.runs.engines import PROJECT
@@ -134,7 +135,7 @@ def test_two_submissions_at_once_are_trained_one_after_another_and_once(tiny, da
     runs = []
     for seed in range(REAL_ROUNDS):
         # The line has run empty in between: each time, both may start a worker.
-        wait_for(lambda: not store.is_held(home() / "worker.lock"))
+        wait_for(lambda: not locks.is_held(home() / "worker.lock"))
         submitters.say(seed)
         both = [store.find_run(run_id) for run_id in submitters.answers()]
         wait_for(lambda both=both: {looked_at(run) for run in both} == {"finished"})
