@@ -183,6 +183,17 @@ class BertEncoder:
                 tapes.append(layer_tape)
         return x.float(), Tape(ids, embedding_norm, embedding_mask, tapes) if tape else None
 
+    def states(self, ids: Tensor, padding: Tensor | None) -> Tensor:
+        """The last layer's state of every token, without dropout: working format [B, S, H].
+
+        Args:
+            ids, padding: as `forward` takes them. What stands where a text has no token means nothing.
+        """
+        x, _, _ = self._embed(ids, None)
+        for layer in self._layers:
+            x, _ = self._layer_forward(layer, x, ids.shape, padding, False, None, None)
+        return x.view(*ids.shape, -1)
+
     def backward(self, tape: Tape, gradient: Tensor) -> None:
         """Add this batch's gradients to those of its earlier parts.
 

@@ -73,6 +73,11 @@ class BertNetwork:
     def nbytes(self) -> int:
         return sum(weight.nbytes for weight in self._weights().values())
 
+    @property
+    def hidden(self) -> int:
+        """Width of a token's state."""
+        return self._architecture.hidden
+
     def begin(self, step: int) -> None:
         self._encoder.clear_gradients()
         self._head.zero_grad(set_to_none=True)
@@ -97,6 +102,18 @@ class BertNetwork:
         self._head.eval()
         first, _ = self._encoder.forward(batch.ids, batch.padding, None, None, tape=False)
         return self._head(first)
+
+    @torch.inference_mode()
+    def mean_states(self, batch: Batch) -> Tensor:
+        """The mean of the last layer's states over each text's tokens: float32 [texts, hidden].
+
+        It is what sentence embeddings are made of (Reimers and Gurevych 2019, arXiv:1908.10084).
+        """
+        states = self._encoder.states(batch.ids, batch.padding).float()
+        if batch.padding is None:
+            return states.mean(dim=1)
+        tokens = (~batch.padding).unsqueeze(-1)
+        return (states * tokens).sum(dim=1) / tokens.sum(dim=1)
 
     def optimizer(self, config: TrainingConfig, total_steps: int) -> EncoderAdamW:
         self._encoder.allocate_gradients()

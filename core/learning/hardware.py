@@ -48,6 +48,12 @@ def choose_hardware(precision: str = "auto") -> Hardware:
     return Hardware(device, precision, f"{device_reason}; {precision} because the settings ask for it")
 
 
+def processor() -> Hardware:
+    """The processor in its fastest precision, whether there is a GPU or not."""
+    precision, reason = _best_precision("cpu")
+    return Hardware("cpu", precision, f"on the CPU; {reason}")
+
+
 def use_all_cores() -> None:
     """Let torch use every core this process may run on, and no more than its container's quota grants."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -76,6 +76,11 @@ def start_trainer(run: Run) -> subprocess.Popen[bytes]:
     return _spawn("core.runs.trainer", str(run.folder), log=run.folder / "log.txt")
 
 
+def start_study(log: Path, folder: Path, kind: str, run_id: str | None) -> subprocess.Popen[bytes]:
+    """Start the process that does one study of the data set in a folder; what it prints goes into the log."""
+    return _spawn("core.runs.examiner", str(folder), kind, *([run_id] if run_id else []), log=log)
+
+
 _hardware_lock = threading.Lock()
 
 

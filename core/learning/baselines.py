@@ -1,0 +1,266 @@
+"""A baseline in seconds: what linear classifiers reach that read no text as a whole.
+
+One sees TF-IDF weights of words, word pairs and letter groups, the other the frozen vectors of the embedded
+model; both are logistic regressions, cross-validated, so that each text is judged by classifiers that were
+not trained on it. What fine-tuning must beat, and what suspected wrong labels are told by.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.data.labels import normal_text
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+FOLDS = 5
+MOST_TEXTS = 50_000
+"""More are a sample, drawn at random."""
+
+MOST_CELLS = 5_000_000
+"""Texts times classes: with thousands of classes the sample is smaller."""
+
+READ_CHARACTERS = 2_000
+"""Of each text, for TF-IDF."""
+
+TFIDF, EMBEDDINGS, AVERAGE, MAJORITY = "tfidf", "embeddings", "average", "majority"
+
+Report = Callable[[float, str], None]
+"""Receives the share of the work that is done, 0 to 1, and what comes next."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What the two classifiers see of each text."""
+
+    tfidf: csr_matrix
+    """float32 [texts, terms]."""
+    embeddings: np.ndarray
+    """float32 [texts, 384], each of length one."""
+
+    def take(self, rows: np.ndarray) -> Features:
+        """The features of these rows."""
+        return Features(self.tfidf[rows], self.embeddings[rows])
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Cross-validated answers of both classifiers, and of their average."""
+
+    rows: np.ndarray
+    """int64 [judged]: which of the texts were judged, in order; all of them unless there are very many."""
+    labels: np.ndarray
+    """int64 [judged]: their class numbers, as given."""
+    known: np.ndarray
+    """bool [judged]: whether the classifiers that judged a text had seen its class at all."""
+    probabilities: dict[str, np.ndarray]
+    """TFIDF, EMBEDDINGS and AVERAGE → float32 [judged, classes], out of sample."""
+    folds: int
+    seconds: dict[str, float]
+    features: Features = field(repr=False)
+
+
+def cross_validate(
+    texts: Sequence[str], labels: Sequence[int], classes: int, report: Report = lambda share, doing: None
+) -> Baselines:
+    """Judge each text by classifiers that were trained on the others.
+
+    The folds are stratified, and no text (but for case and white space) stands in two of them; a class with
+    fewer different texts than folds is in as many as it can be.
+
+    Args:
+        labels: class numbers, below `classes`.
+
+    Raises:
+        UserError: fewer than two classes have two different texts.
+        OutOfMemory: the texts do not fit into memory.
+    """
+    numbers = np.asarray(labels, dtype=np.int64)
+    rows = sample(len(texts), classes)
+    chosen, numbers = [texts[i] for i in rows], numbers[rows]
+    folds = deal(chosen, numbers)
+    check(folds, numbers)
+    seconds: dict[str, float] = {}
+    features = read(chosen, report, seconds)
+    probabilities = {}
+    for place, (name, matrix) in enumerate(
+        ((TFIDF, features.tfidf), (EMBEDDINGS, features.embeddings)), start=1
+    ):
+        began = time.perf_counter()
+        answers = np.zeros((len(rows), classes), dtype=np.float32)
+        for fold in range(FOLDS):
+            share = 0.7 + 0.15 * (place - 1 + fold / FOLDS)
+            report(share, f"Fold {fold + 1} of {FOLDS}, {WORDS[name]}")
+            held_out = folds == fold
+            if held_out.any():
+                answers[held_out] = fit(matrix[~held_out], numbers[~held_out], classes)(matrix[held_out])
+        probabilities[name] = answers
+        seconds[name] += time.perf_counter() - began
+    probabilities[AVERAGE] = (probabilities[TFIDF] + probabilities[EMBEDDINGS]) / 2
+    return Baselines(rows, numbers, _known(folds, numbers), probabilities, FOLDS, seconds, features)
+
+
+WORDS = {TFIDF: "words and letter groups", EMBEDDINGS: "vectors of the embedded model"}
+"""What each classifier sees, for people."""
+
+
+def sample(texts: int, classes: int, seed: int = 0) -> np.ndarray:
+    """int64: which of so many texts are judged, in order; all of them as long as that takes seconds."""
+    most = max(1000, min(MOST_TEXTS, MOST_CELLS // max(classes, 1)))
+    if texts <= most:
+        return np.arange(texts)
+    return np.sort(np.random.default_rng(seed).choice(texts, most, replace=False))
+
+
+def deal(texts: Sequence[str], labels: np.ndarray, seed: int = 0) -> np.ndarray:
+    """The fold of each text: int64, below `FOLDS`.
+
+    Each class is shuffled and dealt out like cards, on from where the class before it ended, so that folds
+    are of one size and every class is in as many as it can be. Equal texts are one card; its class is that
+    of the first of them.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row, text in enumerate(texts):
+        groups[normal_text(text)].append(row)
+    cards: dict[int, list[list[int]]] = defaultdict(list)
+    for group in groups.values():
+        cards[int(labels[group[0]])].append(group)
+    generator = np.random.default_rng(seed)
+    folds = np.empty(len(texts), dtype=np.int64)
+    dealt = 0
+    for _, hand in sorted(cards.items()):
+        for card in generator.permutation(len(hand)):
+            folds[hand[card]] = dealt % FOLDS
+            dealt += 1
+    return folds
+
+
+def check(folds: np.ndarray, labels: np.ndarray) -> None:
+    """Refuse texts of which no fold could be judged by the others.
+
+    Raises:
+        UserError: fewer than two classes have texts in two folds.
+    """
+    spread = [label for label in np.unique(labels) if len(np.unique(folds[labels == label])) > 1]
+    if len(spread) < 2:
+        raise UserError(
+            "two classes or more with at least two different texts each",
+            f"{len(spread)} of {len(np.unique(labels)):,}",
+            "Add texts: a classifier has to learn a class from one text and be tried on another.",
+        )
+
+
+def read(texts: Sequence[str], report: Report, seconds: dict[str, float]) -> Features:
+    """The features of texts; how long each kind took is noted in `seconds`.
+
+    Raises:
+        OutOfMemory: they do not fit into memory.
+    """
+    # Imported late: whoever only deals folds needs no torch.
+    from core.learning.embeddings import embed
+
+    began = time.perf_counter()
+    report(0.0, "Counting words")
+    tfidf = weigh(texts)
+    seconds[TFIDF] = time.perf_counter() - began
+    began = time.perf_counter()
+    report(0.05, "Reading the texts with the embedded model")
+    vectors = embed(
+        texts, lambda share: report(0.05 + 0.65 * share, "Reading the texts with the embedded model")
+    )
+    seconds[EMBEDDINGS] = time.perf_counter() - began
+    return Features(tfidf, vectors)
+
+
+def weigh(texts: Sequence[str]) -> csr_matrix:
+    """TF-IDF of words, word pairs and groups of three or four letters: float32 [texts, terms].
+
+    Terms that occur in one text only say nothing about another, and are left out, unless all do. The weights
+    know which texts contain a term, held-out ones included, but nothing of any label.
+    """
+    from scipy.sparse import hstack
+
+    short = [text[:READ_CHARACTERS] for text in texts]
+    words = _weighed(short, analyzer="word", ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
+    letters = _weighed(short, analyzer="char_wb", ngram_range=(3, 4))
+    return hstack([words, letters], format="csr")
+
+
+def _weighed(texts: list[str], **terms: Any) -> csr_matrix:  # noqa: ANN401 - scikit-learn's own settings
+    from scipy.sparse import csr_matrix
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    for rarest in (2, 1):
+        try:
+            weights = TfidfVectorizer(min_df=rarest, sublinear_tf=True, dtype=np.float32, **terms)
+            return weights.fit_transform(texts)
+        except ValueError:  # No term is left: none is in two texts, or texts are of signs alone.
+            continue
+    return csr_matrix((len(texts), 1), dtype=np.float32)
+
+
+STRENGTH = {TFIDF: 3.0, EMBEDDINGS: 10.0}
+"""Inverse of the penalty on large weights (scikit-learn's C); `tests.benchmarks.suspects` says what for."""
+
+
+def fit(
+    matrix: csr_matrix | np.ndarray, labels: np.ndarray, classes: int
+) -> Callable[[csr_matrix | np.ndarray], np.ndarray]:
+    """Train a logistic regression, and return what gives float32 [rows, classes] for other rows.
+
+    Classes without a text get the probability 0; a single class gets all of it.
+    """
+    present = np.unique(labels)
+    model = _solver(matrix, len(present)).fit(matrix, labels) if len(present) > 1 else None
+
+    def answer(rows: csr_matrix | np.ndarray) -> np.ndarray:
+        answers = np.zeros((rows.shape[0], classes), dtype=np.float32)
+        answers[:, present] = model.predict_proba(rows) if model else 1.0
+        return answers
+
+    return answer
+
+
+def _solver(matrix: csr_matrix | np.ndarray, classes: int) -> Any:  # noqa: ANN401 - one of two classes
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    if isinstance(matrix, np.ndarray):
+        return LogisticRegression(C=STRENGTH[EMBEDDINGS], max_iter=200, tol=1e-3)
+    # Class by class, which for many sparse terms takes a tenth of the time of all classes at once.
+    one = LogisticRegression(C=STRENGTH[TFIDF], solver="liblinear", dual=True, max_iter=100, tol=1e-2)
+    return one if classes == 2 else OneVsRestClassifier(one)
+
+
+def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """accuracy and macro_f1 of the likeliest classes."""
+    return _scores(labels, probabilities.argmax(axis=1))
+
+
+def score_majority(labels: np.ndarray) -> dict[str, float]:
+    """accuracy and macro_f1 of always naming the most frequent class."""
+    return _scores(labels, np.full(len(labels), np.bincount(labels).argmax()))
+
+
+def _scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    from sklearn.metrics import f1_score
+
+    return {
+        "accuracy": float((labels == predicted).mean()),
+        "macro_f1": float(f1_score(labels, predicted, average="macro", zero_division=0)),
+    }
+
+
+def _known(folds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Whether each text's class has texts in another fold than the text's own."""
+    counts = np.zeros((labels.max() + 1, FOLDS), dtype=np.int64)
+    np.add.at(counts, (labels, folds), 1)
+    return counts[labels].sum(axis=1) > counts[labels, folds]
