@@ -13,7 +13,8 @@ from core.errors import UserError
 SAMPLE_BYTES = 64 * 1024
 BROKEN = re.compile("[\ud800-\udfff\ufffd]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufffd]")
+# Control characters, but those that separate fields in some files (\x01, \x1c to \x1f).
+CONTROL = re.compile(r"[\x00\x02-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufffd]")
 
 SAVE_AS_CSV = "Open it in your spreadsheet program, save the sheet as CSV (UTF-8), and choose that file."
 TEXTS_AS_CSV = "Put the texts into a table, one row per text, and save it as CSV (UTF-8)."
@@ -35,6 +36,8 @@ MAGIC = (
     (b"PAR1", "a Parquet file", WRITE_AS_CSV),
     (b"SQLite format 3\x00", "an SQLite database", WRITE_AS_CSV),
 )
+# Codecs that decode bytes to text but are no encodings of files.
+NOT_OF_FILES = frozenset(("idna", "punycode", "raw_unicode_escape", "unicode_escape", "undefined"))
 BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     # UTF-32 before UTF-16: its little-endian mark begins with that of UTF-16.
@@ -43,23 +46,61 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+MARKS_OF_ORDER = tuple(mark for mark, encoding in BYTE_ORDER_MARKS if encoding != "utf-8-sig")
 
 
-def decode_lines(content: bytes) -> tuple[str, list[str], set[int]]:
+def decode_lines(content: bytes, chosen: str | None = None) -> tuple[str, list[str], set[int]]:
     """The encoding of a text file, its physical lines, and which of these (from 0) hold broken bytes.
 
-    Line ends are kept; only CR, LF and CRLF end a line. Bytes that are not in the encoding become lone
-    surrogates.
+    Line ends are kept; only CR, LF and CRLF end a line, and where CR alone does, it is given as LF. Bytes
+    that are not in the encoding become lone surrogates.
+
+    Args:
+        chosen: the encoding to use instead of a guess.
 
     Raises:
-        UserError: the bytes are a document, picture, archive or database, or JSON, HTML or XML.
+        UserError: the bytes are a document, picture, archive or database, or JSON, HTML or XML; or the chosen
+            encoding is not known or cannot be that of the file.
     """
     _refuse_binary(content)
-    encoding = _find_encoding(content)
+    encoding = _find_encoding(content) if chosen is None else _known_encoding(chosen, content)
     lines = _physical_lines(content, encoding)
-    _refuse_other_text(lines)
+    if chosen is None:
+        _refuse_other_text(lines)
     whole = _decodes(content, encoding)
-    return encoding, lines, set() if whole else {i for i, line in enumerate(lines) if BROKEN.search(line)}
+    broken = set() if whole else {i for i, line in enumerate(lines) if BROKEN.search(line)}
+    if chosen is not None:
+        _check_chosen(lines, broken, chosen)
+    return encoding, lines, broken
+
+
+def _known_encoding(name: str, content: bytes) -> str:
+    """The name of the encoding as Python spells it, with the order of its bytes where no mark gives it."""
+    try:
+        codec = codecs.lookup(name)
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None or codec.name in NOT_OF_FILES or not codec._is_text_encoding:
+        raise UserError(
+            "an encoding that is known, such as utf-8, cp1252 or utf-16",
+            repr(name[:40]),
+            "Choose another encoding, or leave it to be guessed.",
+        )
+    if codec.name in ("utf-16", "utf-32") and not content.startswith(MARKS_OF_ORDER):
+        return f"{codec.name}-{'be' if content.startswith(bytes(1)) else 'le'}"
+    return codec.name
+
+
+def _check_chosen(lines: list[str], broken: set[int], chosen: str) -> None:
+    """A few broken lines are set aside; a file full of them is in another encoding."""
+    foreign = sum(not line.isascii() for line in lines)
+    if broken and 10 * len(broken) > foreign:
+        raise UserError(
+            f"a file in {chosen}",
+            f"bytes that it does not have in {len(broken):,} of {len(lines):,} lines, first in line "
+            f"{min(broken) + 1:,}",
+            "Choose another encoding, or leave it to be guessed.",
+        )
 
 
 def _refuse_binary(content: bytes) -> None:
@@ -139,12 +180,21 @@ def _legacy_encoding(content: bytes) -> str:
 
 
 def _physical_lines(content: bytes, encoding: str) -> list[str]:
-    # str.splitlines() would also cut at U+0085, U+2028 and others, which stand inside of texts.
     errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
     try:
-        return list(io.TextIOWrapper(io.BytesIO(content), encoding, errors, newline=""))
+        lines = _split(content, encoding, errors)
     except UnicodeDecodeError:
-        return list(io.TextIOWrapper(io.BytesIO(content), encoding, "replace", newline=""))
+        lines = _split(content, encoding, "replace")
+    if lines:
+        lines[0] = lines[0].lstrip("\ufeff")
+    if len(lines) > 1 and not any("\n" in line for line in lines):
+        lines = [line.replace("\r", "\n") for line in lines]
+    return lines
+
+
+def _split(content: bytes, encoding: str, errors: str) -> list[str]:
+    # str.splitlines() would also cut at U+0085, U+2028 and others, which stand inside of texts.
+    return list(io.TextIOWrapper(io.BytesIO(content), encoding, errors, newline=""))
 
 
 def _refuse_other_text(lines: list[str]) -> None:

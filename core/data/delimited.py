@@ -6,8 +6,9 @@ from itertools import compress
 import numpy as np
 
 from core.data.decoding import LONE_SURROGATE, decode_lines
-from core.data.records import Form, Records, RejectedRow, choose_form, raw_text, read_records
-from core.data.tables import Choice, Dialect, Limits, Table, text_frame, too_many_rows
+from core.data.dialects import choose_form, read_records
+from core.data.records import Form, Records
+from core.data.tables import Choice, Dialect, Limits, LineCount, Table, text_frame, too_many_rows
 from core.errors import UserError
 
 NAME_CHARACTERS = 200
@@ -21,36 +22,59 @@ def read(content: bytes, limits: Limits, choice: Choice) -> Table:
     Raises:
         UserError: not text, without rows, or with too many rows or columns.
     """
-    encoding, lines, broken = decode_lines(content)
+    encoding, lines, broken = decode_lines(content, choice.encoding)
     if len(lines) > LINES_PER_ROW * limits.rows + 1:
         raise too_many_rows(f"{len(lines):,} lines", limits)
     # The module's own cap is 131,072 characters; fields over ours are set aside below, each with a reason.
     csv.field_size_limit(max(csv.field_size_limit(), limits.bytes))
-    form = choose_form(lines)
+    form = choose_form(lines, choice)
     if form.width > limits.columns:
         raise UserError(
             f"at most {limits.columns:,} columns",
             f"{form.width:,} columns in the first line",
             "Keep the columns that you need: the texts, the label, and a split if there is one.",
         )
-    form, records = read_records(lines, form)
-    names = _take_names(form, records)
+    form, records = read_records(lines, form, choice)
     _set_aside(records, lines, _reasons(records, lines, broken, encoding, limits))
     _check_rows(records, limits)
     return Table(
-        text_frame(dict(zip(names, records.columns, strict=True))),
-        Dialect("csv", encoding, form.delimiter, form.quotechar, form.has_header),
+        text_frame(_named_columns(form, records)),
+        _dialect(encoding, form),
         sorted(records.rejected, key=lambda row: row.line),
         np.array(records.starts, dtype=np.int64) + 1,
+        _count_lines(records, len(lines)),
     )
 
 
-def _take_names(form: Form, records: Records) -> list[str]:
-    """Remove the header from the records; returns one distinct name per column."""
-    if not form.has_header or not records.starts:
-        return [f"column_{i}" for i in range(1, form.width + 1)]
-    del records.starts[0]
-    return _distinct_names([column.pop(0) for column in records.columns])
+def _dialect(encoding: str, form: Form) -> Dialect:
+    return Dialect(
+        "csv",
+        encoding,
+        form.delimiter,
+        form.quotechar,
+        form.has_header,
+        form.escapechar,
+        form.skipinitialspace,
+        form.skipped_lines,
+    )
+
+
+def _count_lines(records: Records, total: int) -> LineCount:
+    return LineCount(
+        total, records.header_lines, records.row_lines, records.rejected_lines, records.blank_lines
+    )
+
+
+def _named_columns(form: Form, records: Records) -> dict[str, list[str]]:
+    """The columns by distinct names; a name without a column gets an empty one."""
+    header, columns = list(records.header), records.columns
+    if len(header) < form.width:
+        # R writes no name above the numbers of the rows; other programs end each row with a delimiter.
+        at_end = not header or not any(map(str.strip, columns[-1]))
+        header = [*header, *[""] * (form.width - len(header))] if at_end else ["", *header]
+    surplus = [name for name in header[form.width :] if name.strip()]
+    columns = [*columns, *([""] * len(records.starts) for _ in surplus)]
+    return dict(zip(_distinct_names([*header[: form.width], *surplus]), columns, strict=True))
 
 
 def _distinct_names(header: list[str]) -> list[str]:
@@ -90,7 +114,8 @@ def _set_aside(records: Records, lines: list[str], reasons: dict[int, str]) -> N
     """Move the records at these positions to the rejected ones."""
     for i, reason in reasons.items():
         start, end = records.span(i)
-        records.rejected.append(RejectedRow(start + 1, reason, raw_text(lines[start:end])))
+        records.reject(lines, start, end, reason)
+        records.ends.pop(start, None)
     if reasons:
         kept = [i not in reasons for i in range(len(records.starts))]
         records.columns = [list(compress(column, kept)) for column in records.columns]
@@ -105,7 +130,9 @@ def _check_rows(records: Records, limits: Limits) -> None:
     rejected = min(records.rejected, key=lambda row: row.line, default=None)
     if rejected is None:
         raise UserError(
-            "at least one row under the header", "a header alone", "Add rows and choose the file again."
+            "at least one row under the header",
+            f"a header alone ({', '.join(name.strip() for name in records.header)[:NAME_CHARACTERS]})",
+            "Add rows and choose the file again.",
         )
     raise UserError(
         "at least one row that can be read",

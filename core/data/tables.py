@@ -10,14 +10,29 @@ import pyarrow as pa
 from core.data.records import RejectedRow
 from core.errors import UserError
 
-__all__ = ["Choice", "Dialect", "Limits", "RejectedRow", "Table", "text_frame", "too_many_rows"]
+__all__ = [
+    "Choice",
+    "Dialect",
+    "Limits",
+    "LineCount",
+    "RejectedRow",
+    "Table",
+    "text_frame",
+    "too_many_rows",
+]
 
 
 @dataclass(frozen=True)
 class Dialect:
     """How a file is written.
 
-    `delimiter` is empty where a line is one field, `quotechar` is empty where quotation marks are plain text.
+    `delimiter` is empty where a line is one field, two spaces stand for columns aligned with spaces.
+    `quotechar` is empty where quotation marks are plain text; `escapechar` is what stands before a quotation
+    mark inside of a quoted field where it is not doubled. With `skipinitialspace` the spaces after a
+    delimiter are no part of the field. `skipped_lines` is the number of physical lines (in a workbook: rows)
+    above the table. In a workbook, `sheet` is the one that was read of all its `sheets`; in a zip archive,
+    `member` is the file that was read of all its `members`. `packed` is "gzip" or "zip", and empty for a
+    file that is not.
     """
 
     format: str
@@ -25,6 +40,30 @@ class Dialect:
     delimiter: str
     quotechar: str
     has_header: bool
+    escapechar: str = ""
+    skipinitialspace: bool = False
+    skipped_lines: int = 0
+    sheet: str = ""
+    sheets: tuple[str, ...] = ()
+    packed: str = ""
+    member: str = ""
+    members: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What `lines` and the rejected rows are counted in: "line" or "row"."""
+        return "row" if self.format in ("xlsx", "parquet") else "line"
+
+
+@dataclass(frozen=True)
+class LineCount:
+    """Where the physical lines of a text file went: the other four add up to `total`."""
+
+    total: int
+    header: int
+    rows: int
+    rejected: int
+    blank: int
 
 
 @dataclass(frozen=True)
@@ -41,13 +80,16 @@ class Limits:
 class Table:
     """Columns as text, exactly as in the file.
 
-    `frame` has index 0..n-1 and text columns; `lines[i]` is the physical line on which row i begins, from 1.
+    `frame` has index 0..n-1 and text columns; `lines[i]` is the physical line on which row i begins, from 1;
+    in a workbook or a Parquet file, which have no lines, it is the row (see `Dialect.unit`).
+    `line_count` is there for formats that are made of lines.
     """
 
     frame: pd.DataFrame
     dialect: Dialect
     rejected: list[RejectedRow] = field(default_factory=list)
     lines: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    line_count: LineCount | None = None
 
     def take(self, indices: Sequence[int] | np.ndarray) -> "Table":
         """The rows at these positions; the rejected rows are left out."""
@@ -60,13 +102,16 @@ class Table:
 class Choice:
     """What a person says about a file where the guess is wrong; what is None is guessed.
 
-    The fields are those of `Dialect`.
+    The fields are those of `Dialect`; `skipped_lines` first lines are above the table.
     """
 
     encoding: str | None = None
     delimiter: str | None = None
     quotechar: str | None = None
     has_header: bool | None = None
+    skipped_lines: int | None = None
+    sheet: str | None = None
+    member: str | None = None
 
 
 def text_frame(columns: dict[str, list[str]]) -> pd.DataFrame:

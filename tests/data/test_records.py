@@ -1,6 +1,6 @@
 import pytest
 
-from core.data.records import choose_form, read_records
+from core.data.dialects import choose_form, read_records
 
 
 class CountedLines(list):
