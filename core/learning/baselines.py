@@ -44,7 +44,7 @@ class Features:
     tfidf: csr_matrix
     """float32 [texts, terms]."""
     embeddings: np.ndarray
-    """float32 [texts, 384], each of length one."""
+    """float32 [texts, width]; see `embeddings.embed`."""
 
     def take(self, rows: np.ndarray) -> Features:
         """The features of these rows."""
@@ -89,7 +89,7 @@ def cross_validate(
     folds = deal(chosen, numbers)
     check(folds, numbers)
     seconds: dict[str, float] = {}
-    features = read(chosen, report, seconds)
+    features = read_features(chosen, report, seconds)
     probabilities = {}
     for place, (name, matrix) in enumerate(
         ((TFIDF, features.tfidf), (EMBEDDINGS, features.embeddings)), start=1
@@ -104,7 +104,7 @@ def cross_validate(
                 answers[held_out] = fit(matrix[~held_out], numbers[~held_out], classes)(matrix[held_out])
         probabilities[name] = answers
         seconds[name] += time.perf_counter() - began
-    probabilities[AVERAGE] = (probabilities[TFIDF] + probabilities[EMBEDDINGS]) / 2
+    probabilities[AVERAGE] = pool([probabilities[TFIDF], probabilities[EMBEDDINGS]], numbers)
     return Baselines(rows, numbers, _known(folds, numbers), probabilities, FOLDS, seconds, features)
 
 
@@ -158,7 +158,7 @@ def check(folds: np.ndarray, labels: np.ndarray) -> None:
         )
 
 
-def read(texts: Sequence[str], report: Report, seconds: dict[str, float]) -> Features:
+def read_features(texts: Sequence[str], report: Report, seconds: dict[str, float]) -> Features:
     """The features of texts; how long each kind took is noted in `seconds`.
 
     Raises:
@@ -207,6 +207,40 @@ def _weighed(texts: list[str], **terms: Any) -> csr_matrix:  # noqa: ANN401 - sc
     return csr_matrix((len(texts), 1), dtype=np.float32)
 
 
+def pool(answers: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """One answer out of several: the mean of their logarithms, weighted so that the labels are likeliest.
+
+    A logarithmic opinion pool (Genest and Zidek 1986). Its few weights are found by the very labels that it
+    answers for, which for so few tells them nothing; they also say how sure the answers may be.
+
+    Args:
+        answers: float [texts, classes] each.
+
+    Returns:
+        float32 [texts, classes]; rows add up to 1.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    logs = np.stack([np.log(np.clip(one, _LEAST, 1)) for one in answers])
+    rows = np.arange(len(labels))
+
+    def pooled(weights: np.ndarray) -> np.ndarray:
+        return log_softmax(np.tensordot(weights, logs, axes=1), axis=1)
+
+    def loss(weights: np.ndarray) -> float:
+        return -float(np.maximum(pooled(weights)[rows, labels], np.log(_LEAST)).mean())
+
+    start = np.full(len(answers), 1 / len(answers))
+    best = minimize(loss, start, method="Nelder-Mead", bounds=[(0.0, 4.0)] * len(answers), options=_SEARCH)
+    return np.exp(pooled(best.x)).astype(np.float32)
+
+
+_LEAST = 1e-6
+"""Probability below which an answer is taken for this one: nobody is that sure."""
+
+_SEARCH = {"maxiter": 100, "xatol": 1e-2, "fatol": 1e-5}
+
 STRENGTH = {TFIDF: 3.0, EMBEDDINGS: 10.0}
 """Inverse of the penalty on large weights (scikit-learn's C); `tests.benchmarks.suspects` says what for."""
 
@@ -245,9 +279,11 @@ def score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return _scores(labels, probabilities.argmax(axis=1))
 
 
-def score_majority(labels: np.ndarray) -> dict[str, float]:
-    """accuracy and macro_f1 of always naming the most frequent class."""
-    return _scores(labels, np.full(len(labels), np.bincount(labels).argmax()))
+def score_all(found: Baselines, rows: np.ndarray) -> dict[str, dict[str, float]]:
+    """The scores of each baseline on some of the judged texts, and of always naming their commonest class."""
+    labels = found.labels[rows]
+    scores = {name: score(answers[rows], labels) for name, answers in found.probabilities.items()}
+    return scores | {MAJORITY: _scores(labels, np.full(len(labels), np.bincount(labels).argmax()))}
 
 
 def _scores(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:

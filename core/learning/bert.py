@@ -183,16 +183,18 @@ class BertEncoder:
                 tapes.append(layer_tape)
         return x.float(), Tape(ids, embedding_norm, embedding_mask, tapes) if tape else None
 
-    def states(self, ids: Tensor, padding: Tensor | None) -> Tensor:
-        """The last layer's state of every token, without dropout: working format [B, S, H].
+    def states(self, ids: Tensor, padding: Tensor | None, layers: int) -> list[Tensor]:
+        """The states of every token in the last `layers` layers, without dropout: working format [B, S, H].
 
         Args:
             ids, padding: as `forward` takes them. What stands where a text has no token means nothing.
         """
         x, _, _ = self._embed(ids, None)
+        states = []
         for layer in self._layers:
             x, _ = self._layer_forward(layer, x, ids.shape, padding, False, None, None)
-        return x.view(*ids.shape, -1)
+            states.append(x.view(*ids.shape, -1))
+        return states[-layers:]
 
     def backward(self, tape: Tape, gradient: Tensor) -> None:
         """Add this batch's gradients to those of its earlier parts.

@@ -104,16 +104,16 @@ class BertNetwork:
         return self._head(first)
 
     @torch.inference_mode()
-    def mean_states(self, batch: Batch) -> Tensor:
-        """The mean of the last layer's states over each text's tokens: float32 [texts, hidden].
+    def mean_states(self, batch: Batch, layers: int) -> Tensor:
+        """The mean over each text's tokens of the states in the last layers: float32 [texts, layers, hidden].
 
         It is what sentence embeddings are made of (Reimers and Gurevych 2019, arXiv:1908.10084).
         """
-        states = self._encoder.states(batch.ids, batch.padding).float()
+        states = torch.stack(self._encoder.states(batch.ids, batch.padding, layers), dim=1).float()
         if batch.padding is None:
-            return states.mean(dim=1)
-        tokens = (~batch.padding).unsqueeze(-1)
-        return (states * tokens).sum(dim=1) / tokens.sum(dim=1)
+            return states.mean(dim=2)
+        tokens = (~batch.padding)[:, None, :, None]
+        return (states * tokens).sum(dim=2) / tokens.sum(dim=2)
 
     def optimizer(self, config: TrainingConfig, total_steps: int) -> EncoderAdamW:
         self._encoder.allocate_gradients()

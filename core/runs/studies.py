@@ -346,7 +346,10 @@ def _is_curve(found: dict[str, Any]) -> bool:
         and all(
             isinstance(point, dict)
             and _are_counts(point, "texts")
-            and all(_is_share(point.get(name)) for name in ("share", "macro_f1", "lowest", "highest"))
+            and _is_share(point.get("share"))
+            and _is_share(point.get("macro_f1"))
+            and isinstance(point.get("scores"), list)
+            and all(map(_is_share, point["scores"]))
             for point in points
         )
         and isinstance(found.get("verdict"), str)

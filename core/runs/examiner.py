@@ -1,0 +1,218 @@
+"""python -m core.runs.examiner FOLDER KIND [RUN]: does one study of the data set in this folder, and ends.
+
+What it finds goes into the data set's folder (see `studies`), what it prints into the study's log. It works
+at low priority: a training beside it keeps its speed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import Timeout
+
+from core import locks
+from core.data.datasets import PARTS, Dataset, find_dataset, load_splits
+from core.disk import NoSpace, means_full, whole_file
+from core.errors import UserError
+from core.learning.memory import OutOfMemory, means_out_of_memory, shortage_is_said
+from core.runs import studies
+from core.runs.studies import BASELINES, CURVE, Study
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from core.learning.suspects import Suspects
+
+log = logging.getLogger("textuner")
+
+NICE = 10
+"""Steps of priority below that of other processes."""
+
+LISTED = 2_000
+"""Suspects that are kept with their texts."""
+
+SAY_SECONDS = 0.5
+"""Time between two writings of the progress."""
+
+Report = Callable[[float, str], None]
+
+
+def main(folder: Path, kind: str, run_id: str | None = None) -> int:
+    """Do the study. Returns the exit code: 0 when it ended as it should, or somebody else is at it."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
+    dataset = find_dataset(folder.name)
+    study = Study(dataset, kind)
+    try:
+        with locks.hold(study.file("lock"), timeout=0):
+            if study.file("stop").exists():
+                log.info("ended on request before it began")
+                return 0
+            return _study(study, run_id)
+    except Timeout:
+        log.info("nothing to do: another process is at work on it")
+    except locks.LockGone:
+        log.info("nothing to do: the data set has been deleted")
+    return 0
+
+
+def _study(study: Study, run_id: str | None) -> int:
+    began = time.monotonic()
+    try:
+        studies.say_progress(study, 0.0, "Loading")
+        _be_modest()
+        found = _STUDIES[study.kind](study, _reporter(study), run_id)
+        studies.write_findings(study, found, time.monotonic() - began)
+    except UserError as error:
+        log.info("%s", error)
+        return _fail(study, error)
+    except Exception as error:
+        log.exception("the study broke off")
+        return _fail(study, error)
+    log.info("done in %.1f s", time.monotonic() - began)
+    return 0
+
+
+def _be_modest() -> None:
+    """Leave the processor to others who want it; the study uses what they leave."""
+    from core.learning.hardware import keep_freed_memory, use_all_cores
+
+    if hasattr(os, "nice"):
+        os.nice(NICE)
+    use_all_cores()
+    keep_freed_memory()
+
+
+def _fail(study: Study, error: Exception) -> int:
+    if not isinstance(error, UserError) and means_out_of_memory(error):
+        error = OutOfMemory("this study", expected="enough memory for this study")
+    if not isinstance(error, UserError) and means_full(error):
+        error = NoSpace("this study", studies.SMALL_FILES, study.dataset.folder, cause=error)
+    if isinstance(error, UserError):
+        studies.write_failure(study, error.reason, error.remedy)
+    else:
+        studies.write_failure(
+            study,
+            f"It broke off: {type(error).__name__}: {str(error)[:300]}",
+            f"Start it again; {study.kind}.log in the data set's folder of studies has the details.",
+        )
+    return 1
+
+
+def _reporter(study: Study) -> Report:
+    said = -SAY_SECONDS
+
+    def report(share: float, doing: str) -> None:
+        nonlocal said
+        if time.monotonic() - said >= SAY_SECONDS:
+            said = time.monotonic()
+            studies.say_progress(study, share, doing)
+
+    return report
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All texts of a data set, one split behind the other."""
+
+    texts: list[str]
+    labels: list[int]
+    splits: np.ndarray
+    positions: np.ndarray
+    """In the split, from 0."""
+
+    @staticmethod
+    def of(dataset: Dataset) -> _Rows:
+        import numpy as np
+
+        with shortage_is_said("reading the data set"):
+            splits = load_splits(dataset.folder)
+        parts = [getattr(splits, name) for name in PARTS]
+        return _Rows(
+            [text for part in parts for text in part.texts],
+            [label for part in parts for label in part.labels],
+            np.repeat(PARTS, [len(part) for part in parts]),
+            np.concatenate([np.arange(len(part)) for part in parts]),
+        )
+
+
+def _find_baselines(study: Study, report: Report, run_id: str | None) -> dict[str, Any]:
+    """What simple classifiers reach, and which labels they doubt."""
+    import numpy as np
+
+    from core.learning import baselines, suspects
+
+    rows = _Rows.of(study.dataset)
+    with shortage_is_said("the baselines"):
+        found = baselines.cross_validate(rows.texts, rows.labels, len(study.dataset.label2id), report)
+    answers = found.probabilities[baselines.AVERAGE]
+    ranked = suspects.rank(answers, found.labels, found.known)
+    with whole_file(study.file("npz")) as draft, draft.open("wb") as file:
+        np.savez(file, rows=found.rows, known=found.known, probabilities=answers)
+    _write_table(study, rows, found.rows, answers, ranked)
+    scores = {"all": baselines.score_all(found, np.arange(len(found.rows)))}
+    for split in PARTS:
+        chosen = np.flatnonzero(rows.splits[found.rows] == split)
+        if len(chosen):
+            scores[split] = baselines.score_all(found, chosen)
+    return {
+        "texts": len(rows.texts),
+        "judged": len(found.rows),
+        "unknown": int((~found.known).sum()),
+        "folds": found.folds,
+        "seconds": found.seconds,
+        "scores": scores,
+        "best": max(found.probabilities, key=lambda name: scores["all"][name]["macro_f1"]),
+        "suspects": int(ranked.likely.sum()),
+    }
+
+
+def _find_curve(study: Study, report: Report, run_id: str | None) -> dict[str, Any]:
+    """How good the baseline is with a part of the training texts."""
+    from core.learning.curve import learning_curve
+
+    rows = _Rows.of(study.dataset)
+    with shortage_is_said("the learning curve"):
+        curve = learning_curve(rows.texts, rows.labels, len(study.dataset.label2id), report)
+    return asdict(curve)
+
+
+def _write_table(
+    study: Study, rows: _Rows, judged: np.ndarray, answers: np.ndarray, ranked: Suspects
+) -> None:
+    """The most doubtful labels, with their texts."""
+    import numpy as np
+    import pandas as pd
+
+    order = ranked.order[:LISTED]
+    chosen = judged[order]
+    given = np.array([rows.labels[row] for row in chosen], dtype=np.int64)
+    names = study.dataset.label2id
+    labels = [label for label, _ in sorted(names.items(), key=lambda item: item[1])]
+    table = pd.DataFrame(
+        {
+            "split": rows.splits[chosen].astype(object),
+            "position": rows.positions[chosen],
+            "text": [rows.texts[row] for row in chosen],
+            "label": [labels[number] for number in given],
+            "suggested": [labels[number] for number in ranked.suggested[order]],
+            "probability": answers[order, given].astype(float),
+            "suggested_probability": answers[order].max(axis=1).astype(float),
+            "likely": ranked.likely[order],
+        }
+    )
+    with whole_file(study.file("parquet")) as draft:
+        table.to_parquet(draft, index=False)
+
+
+_STUDIES = {BASELINES: _find_baselines, CURVE: _find_curve}
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:4]))
