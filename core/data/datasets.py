@@ -3,6 +3,7 @@
 <home>/datasets/<id>/   splits.parquet   columns split, text, label, line (in its file; null where not known)
                         rejected.jsonl   a row of the file that was set aside per line
                         dataset.json     everything else; written last
+                        studies/         what was found out about the texts later (see `core.runs.studies`)
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import shutil
 import stat
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import count
 from pathlib import Path
@@ -21,8 +23,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import Timeout
 
-from core import disk, folders
+from core import disk, folders, locks
 from core.data.decoding import LONE_SURROGATE
 from core.data.fixes import Done
 from core.data.labels import LabeledTexts
@@ -36,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 ID = re.compile(r"[A-Za-z0-9_-]{22}")
 PARTS = ("train", "validation", "test")
+STUDIES = "studies"
 FACTS, TEXTS, REJECTED = "dataset.json", "splits.parquet", "rejected.jsonl"
 NAME_CHARACTERS = 200
 Row = tuple[str, int]
@@ -226,10 +230,32 @@ def delete_dataset(id: str) -> int:
         Bytes freed.
 
     Raises:
-        UserError: the id is malformed, there is no data set of this id, or its files may not be deleted.
+        UserError: the id is malformed, there is no data set of this id, a study of it is at work, or its
+            files may not be deleted.
     """
-    # Out of the list at once, whatever happens while the files go.
-    return folders.clear(folders.bury(_entry(id)))
+    entry = _entry(id)
+    with _no_study_at_work(entry):
+        # Out of the list at once, whatever happens while the files go.
+        grave = folders.bury(entry)
+    return folders.clear(grave)
+
+
+@contextmanager
+def _no_study_at_work(entry: Path) -> Iterator[None]:
+    """Keep studies of the data set from beginning meanwhile; each holds a lock for as long as it works."""
+    with ExitStack() as held:
+        for lock in entry.glob(f"{STUDIES}/*.lock"):
+            try:
+                held.enter_context(locks.hold(lock, timeout=0))
+            except Timeout as error:
+                raise UserError(
+                    "a data set that nobody works on",
+                    "one that is being checked",
+                    "Wait until that has ended, or stop it on the Check page.",
+                ) from error
+            except (OSError, locks.LockGone):
+                continue  # A link or a folder in the place of a lock keeps nobody from deleting it.
+        yield
 
 
 def bytes_of(id: str) -> int:

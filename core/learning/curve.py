@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.learning.baselines import (
-    FOLDS,
     Features,
     Report,
     check,

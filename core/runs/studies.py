@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from core import locks
-from core.data.datasets import Dataset, find_dataset
+from core.data.datasets import STUDIES, Dataset, find_dataset
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.runs import engines, store
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FOLDER = "studies"
 BASELINES, TRAINED, CURVE = "baselines", "trained", "curve"
 KINDS = (BASELINES, TRAINED, CURVE)
 
@@ -90,7 +89,7 @@ class Study:
 
     def file(self, ending: str) -> Path:
         """<kind>.<ending> in the folder of the data set's studies."""
-        return self.dataset.folder / FOLDER / f"{self.kind}.{ending}"
+        return self.dataset.folder / STUDIES / f"{self.kind}.{ending}"
 
 
 def start(dataset: Dataset, kind: str, run: Run | None = None) -> None:
@@ -134,7 +133,7 @@ def _refusal_is_said(study: Study) -> Iterator[None]:
 
 def _unwritable(study: Study, error: OSError) -> UserError:
     return UserError(
-        f"a folder {FOLDER} in the data set's folder that may be written to",
+        f"a folder {STUDIES} in the data set's folder that may be written to",
         error.strerror or type(error).__name__,
         "Let whoever looks after the machine set its permissions.",
     )
