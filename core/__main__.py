@@ -14,7 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from core.data.datasets import save_dataset
+from core.data.datasets import Dataset, find_dataset, save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, label_texts
 from core.data.quality import find_problems
 from core.data.reading import read_table
@@ -24,7 +24,7 @@ from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import bundle, cleaning, following, processes, queue, store
+from core.runs import bundle, cleaning, following, processes, queue, store, studies
 from core.runs.store import Run
 from core.words import count, size
 
@@ -185,6 +185,55 @@ def delete(options: argparse.Namespace) -> int:
     for run, error in done.refused:
         print(f"error: run {run.id}: {error}", file=sys.stderr)
     return 1 if done.refused else 0
+
+
+def study(options: argparse.Namespace) -> int:
+    """Study a saved data set: a baseline, the labels in doubt, and whether more texts would help."""
+    dataset = find_dataset(options.dataset)
+    run = store.find_run(options.run) if options.run else None
+    studies.start(dataset, options.kind, run)
+    try:
+        state = _follow_study(dataset, options.kind)
+    except KeyboardInterrupt:
+        studies.cancel(dataset, options.kind)
+        state = studies.state(dataset, options.kind)
+    found = studies.findings(dataset, options.kind) if state.status == "done" else None
+    if options.json:
+        print(
+            json.dumps(
+                {"dataset": dataset.id, "study": options.kind, "status": state.status, **(found or {})}
+            )
+        )
+    if found is None:
+        print(f"error: the study is {state.status}: {state.reason} {state.remedy}".rstrip(), file=sys.stderr)
+        return 1
+    if not options.json:
+        print("\n".join(_study_lines(options.kind, found)))
+    return 0
+
+
+def _follow_study(dataset: Dataset, kind: str) -> studies.StudyState:
+    with tqdm(total=100, unit="%", file=sys.stderr) as bar:
+        while (state := studies.state(dataset, kind)).live:
+            bar.set_postfix_str(state.doing, refresh=False)
+            bar.update(round(100 * state.share) - bar.n)
+            time.sleep(0.3)
+        bar.update(100 - bar.n if state.status == "done" else 0)
+    return state
+
+
+def _study_lines(kind: str, found: dict[str, Any]) -> list[str]:
+    if kind == studies.CURVE:
+        return [f"{p['texts']:>7,} texts: macro F1 {p['macro_f1']:.3f}" for p in found["points"]] + [
+            found["verdict"]
+        ]
+    suspects = f"{count(found['suspects'], 'label')} of {found['judged']:,} more likely wrong than right"
+    if kind == studies.TRAINED:
+        return [suspects]
+    scores = found["scores"]["all"].items()
+    return [f"{n:<10} accuracy {s['accuracy']:.3f}, macro F1 {s['macro_f1']:.3f}" for n, s in scores] + [
+        suspects
+    ]
 
 
 def device(options: argparse.Namespace) -> int:
@@ -360,6 +409,12 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "delete", delete)
     command.add_argument("run", metavar="RUN", nargs="*")
     command.add_argument("--older-than", type=float, metavar="DAYS", help="and all that ended before that")
+
+    command = _command(commands, "study", study)
+    command.add_argument("dataset", metavar="DATASET_ID", help="see the Check page's link")
+    command.add_argument("kind", choices=studies.KINDS)
+    command.add_argument("--run", metavar="RUN", help="whose model is asked, for the kind trained")
+    command.add_argument("--json", action="store_true", help=JSON_HELP)
 
     _command(commands, "runs", runs).add_argument("--json", action="store_true")
     _command(commands, "device", device).add_argument("--json", action="store_true")

@@ -47,9 +47,8 @@ Report = Callable[[float, str], None]
 def main(folder: Path, kind: str, run_id: str | None = None) -> int:
     """Do the study. Returns the exit code: 0 when it ended as it should, or somebody else is at it."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
-    dataset = find_dataset(folder.name)
-    study = Study(dataset, kind)
     try:
+        study = Study(find_dataset(folder.name), kind)
         with locks.hold(study.file("lock"), timeout=0):
             if study.file("stop").exists():
                 log.info("ended on request before it began")
@@ -57,8 +56,8 @@ def main(folder: Path, kind: str, run_id: str | None = None) -> int:
             return _study(study, run_id)
     except Timeout:
         log.info("nothing to do: another process is at work on it")
-    except locks.LockGone:
-        log.info("nothing to do: the data set has been deleted")
+    except (locks.LockGone, UserError) as error:
+        log.info("nothing to do: the data set is gone (%s)", error)
     return 0
 
 
