@@ -27,9 +27,9 @@ from filelock import Timeout
 
 from core import disk, folders, locks
 from core.data.decoding import LONE_SURROGATE
-from core.data.fixes import Done
-from core.data.labels import LabeledTexts
-from core.data.records import RAW_CHARACTERS, RejectedRow
+from core.data.fixes import Done, done_to
+from core.data.labels import LabeledTexts, reject
+from core.data.records import RejectedRow
 from core.data.splits import Splits, check_train
 from core.disk import full_is_said
 from core.errors import UserError
@@ -183,9 +183,17 @@ def relabel(dataset_id: str, labels: Mapping[Row, str], drop: Collection[Row] = 
     parts = {part: _relabeled(getattr(splits, part), part, labels, dropped) for part in PARTS}
     parts = dict(zip(PARTS, _renumbered(list(parts.values())), strict=True))
     check_train(parts["train"])
-    rejected = [*read_rejected(dataset), *(_dropped_row(splits, row) for row in sorted(dropped))]
+    rejected = [
+        *read_rejected(dataset),
+        *(
+            reject(getattr(splits, part), row, f"dropped by hand from {part}")
+            for part, row in sorted(dropped)
+        ),
+    ]
     done = Done("Labels looked through by hand", len(changed), len(dropped), time.time())
-    source = dataset.source | {"fixes": [*_fixes(dataset.source), done.facts()]}
+    source = dataset.source | {
+        "fixes": [*(before.facts() for before in done_to(dataset.source)), done.facts()]
+    }
     return save_dataset(_next_name(dataset.name), replace(splits, **parts), rejected, source)
 
 
@@ -491,18 +499,7 @@ def _renumbered(parts: list[LabeledTexts]) -> list[LabeledTexts]:
     ]
 
 
-def _dropped_row(splits: Splits, row: Row) -> RejectedRow:
-    part: LabeledTexts = getattr(splits, row[0])
-    line = 0 if part.lines is None else int(part.lines[row[1]])
-    return RejectedRow(line, f"dropped by hand from {row[0]}", part.texts[row[1]][:RAW_CHARACTERS])
-
-
 def _next_name(name: str) -> str:
     base = re.sub(r" \([0-9]{1,6}\)$", "", name)
     taken = {dataset.name for dataset in list_datasets()}
     return next(name for i in count(2) if (name := f"{base[: NAME_CHARACTERS - 9]} ({i})") not in taken)
-
-
-def _fixes(source: dict) -> list[object]:
-    fixes = source.get("fixes")
-    return fixes if isinstance(fixes, list) else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 2_000
 # The names that mean a text or a label whatever the column holds; the others have to look like it too.
 PLAIN_NAMES = 6
+EMPTY_TEXT, EMPTY_LABEL = "the text is empty", "the label is empty"
+"""How the reasons of rows without text or label begin."""
+
 NUMBER = re.compile(r"\s*[-+]?[0-9]+([.,][0-9]+)?\s*")
 
 
@@ -189,6 +192,24 @@ def label_texts(
     return labeled, reject_rows(table, reasons)
 
 
+def align_labels(labeled: LabeledTexts, label2id: dict[str, int]) -> tuple[LabeledTexts, list[RejectedRow]]:
+    """Number the labels as `label2id` does; rows with a label that it does not hold are rejected."""
+    names = labeled.id2label
+    kept = [i for i, number in enumerate(labeled.labels) if names[number] in label2id]
+    lost = [i for i, number in enumerate(labeled.labels) if names[number] not in label2id]
+    aligned = replace(
+        labeled.take(kept), labels=[label2id[names[labeled.labels[i]]] for i in kept], label2id=label2id
+    )
+    return aligned, [reject(labeled, i, _not_learned(names[labeled.labels[i]])) for i in lost]
+
+
+def reject(labeled: LabeledTexts, row: int, reason: str) -> RejectedRow:
+    """A labelled row as a rejected one; on line 0 where its line is not known."""
+    line = 0 if labeled.lines is None else int(labeled.lines[row])
+    label = labeled.id2label[labeled.labels[row]]
+    return RejectedRow(line, reason, f"{label[:80]}: {labeled.texts[row]}"[:RAW_CHARACTERS])
+
+
 def check_columns(table: Table, mapping: ColumnMapping) -> None:
     """Check that the mapping can be used with this table.
 
@@ -247,12 +268,16 @@ def _reasons(
     reasons = {}
     for i, (text, label) in enumerate(zip(texts, labels, strict=True)):
         if not text or text.isspace():
-            reasons[i] = f"the text is empty ({', '.join(mapping.text)})"
+            reasons[i] = f"{EMPTY_TEXT} ({', '.join(mapping.text)})"
         elif not label or label.isspace():
-            reasons[i] = f"the label is empty ({mapping.label})"
+            reasons[i] = f"{EMPTY_LABEL} ({mapping.label})"
         elif label2id is not None and label not in label2id:
-            reasons[i] = f"the label {label[:80]!r} is not among the labels to learn"
+            reasons[i] = _not_learned(label)
     return reasons
+
+
+def _not_learned(label: str) -> str:
+    return f"the label {label[:80]!r} is not among the labels to learn"
 
 
 def _nothing_left(reasons: dict[int, str], mapping: ColumnMapping) -> UserError:

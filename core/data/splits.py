@@ -12,6 +12,7 @@ import numpy as np
 from core.data.labels import (
     ColumnMapping,
     LabeledTexts,
+    align_labels,
     check_columns,
     label_texts,
     normal_text,
@@ -88,6 +89,24 @@ def split_by_column(
     Raises:
         UserError: there is no split column, it has no training rows, or as in the functions beside this one.
     """
+    given, rejected = parts_by_column(table, mapping)
+    train = given[TRAIN]
+    for part in (VALIDATION, TEST):
+        given[part], unknown = align_labels(given[part], train.label2id)
+        rejected += unknown
+    validation = given[VALIDATION] if len(given[VALIDATION]) else None
+    splits = _complete(train, validation, given[TEST], plan, as_column_says(mapping))
+    return splits, sorted(rejected, key=lambda row: row.line)
+
+
+def parts_by_column(
+    table: Table, mapping: ColumnMapping
+) -> tuple[dict[str, LabeledTexts], list[RejectedRow]]:
+    """The texts of train, validation and test by the split column, each with a `label2id` of its own.
+
+    Raises:
+        UserError: as in `split_by_column`.
+    """
     if mapping.split is None:
         raise UserError("a split column", "none", "Choose the column that says train, validation or test.")
     check_columns(table, mapping)
@@ -98,27 +117,35 @@ def split_by_column(
             f"the values {_frequent_values(table, mapping.split)}",
             "Choose another split column, or split by percentages.",
         )
-    train, rejected = label_texts(table.take(rows[TRAIN]), mapping)
-    rejected += reject_rows(table, unknown)
-    given: dict[str, LabeledTexts | None] = {VALIDATION: None, TEST: None}
-    for part in given:
-        if rows[part]:
-            given[part], more = label_texts(table.take(rows[part]), mapping, train.label2id)
+    rejected = reject_rows(table, unknown)
+    given = {}
+    for part, positions in rows.items():
+        given[part] = LabeledTexts([], [], {}, table.lines[:0])
+        if positions:
+            given[part], more = label_texts(table.take(positions), mapping)
             rejected += more
-    if given[TEST] is None:
-        given[TEST] = train.take([])
-    origin = f"As the column {mapping.split} says."
-    splits = _complete(train, given[VALIDATION], given[TEST], plan, origin)
-    return splits, sorted(rejected, key=lambda row: row.line)
+    return given, rejected
+
+
+def as_column_says(mapping: ColumnMapping) -> str:
+    """How parts by a split column were made, as a sentence."""
+    return f"As the column {mapping.split} says."
 
 
 def split_with_files(
-    train: LabeledTexts, validation: LabeledTexts | None, test: LabeledTexts | None, plan: SplitPlan
+    train: LabeledTexts,
+    validation: LabeledTexts | None,
+    test: LabeledTexts | None,
+    plan: SplitPlan,
+    origin: str | None = None,
 ) -> Splits:
     """Keep the parts that are given, and take a missing one from train by its percentage (0: it stays empty).
 
     So that the scores are honest, training texts that also stand in validation or test are removed, and so
     are validation texts that stand in test; `removed` counts them.
+
+    Args:
+        origin: a sentence that says where the given parts come from; None: they are files of their own.
 
     Raises:
         UserError: percentages or seed are out of range, or train would have fewer than two classes.
@@ -126,8 +153,9 @@ def split_with_files(
     """
     if any(part is not None and part.label2id != train.label2id for part in (validation, test)):
         raise ValueError("validation and test must be labelled with the label2id of train")
-    names = [name for name, part in ((VALIDATION, validation), (TEST, test)) if part is not None]
-    origin = f"Own {'files' if len(names) > 1 else 'file'} for {' and '.join(names)}." if names else ""
+    if origin is None:
+        names = [name for name, part in ((VALIDATION, validation), (TEST, test)) if part is not None]
+        origin = f"Own {'files' if len(names) > 1 else 'file'} for {' and '.join(names)}." if names else ""
     return _complete(train, validation, test, plan, origin)
 
 

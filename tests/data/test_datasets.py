@@ -333,7 +333,7 @@ def test_what_is_dropped_is_among_the_rejected_rows_with_its_line(labeled):
     )
     dataset = save_dataset("data", Splits(whole, whole.take([]), whole.take([]), ""), REJECTED, {})
     new = relabel(dataset.id, {}, drop=[("train", 2)])
-    assert read_rejected(new) == [*REJECTED, RejectedRow(9, "dropped by hand from train", "three")]
+    assert read_rejected(new) == [*REJECTED, RejectedRow(9, "dropped by hand from train", "a: three")]
     assert list(load_splits(new.folder).train.lines) == [2, 5]
 
 
