@@ -105,7 +105,7 @@ def collate(dataset: EncodedDataset, rows: np.ndarray) -> Batch:
     """Pad the given texts to one width: that of the longest among them, rounded up to `WIDTH_STEP`."""
     lengths = dataset.lengths[rows]
     # No wider than the max length: the position table may end there.
-    places = np.arange(min(_width(lengths), dataset.max_length))
+    places = np.arange(min(width(lengths), dataset.max_length))
     padding = places >= lengths[:, None]
     # Where a text has ended any place will do: what stands there is overwritten.
     ids = dataset.ids[np.where(padding, 0, dataset.starts[rows][:, None] + places)].astype(np.int64)
@@ -119,9 +119,10 @@ def collate(dataset: EncodedDataset, rows: np.ndarray) -> Batch:
 
 def padding_share(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
     """Share of padding among all tokens of these batches, 0 to 1."""
-    padded = sum(_width(lengths[rows]) * len(rows) for rows in batches)
+    padded = sum(width(lengths[rows]) * len(rows) for rows in batches)
     return 1 - int(lengths.sum()) / padded if padded else 0.0
 
 
-def _width(lengths: np.ndarray) -> int:
+def width(lengths: np.ndarray) -> int:
+    """Tokens to which texts of these lengths are padded together: the longest, rounded up to `WIDTH_STEP`."""
     return -(-int(lengths.max()) // WIDTH_STEP) * WIDTH_STEP

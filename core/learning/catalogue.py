@@ -47,6 +47,12 @@ class Checkpoint:
     title: str
     note: str
     parameters: int
+    """How many numbers its weights are; 0 where only its folder says."""
+    layers: int = 0
+    hidden: int = 0
+    """Numbers per token between the layers."""
+    vocabulary: int = 0
+    """Rows of its table of words."""
     longest: int = 512
     """Tokens per text that its position table can hold."""
     repo: str | None = None
@@ -60,12 +66,18 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "MiniLM-L6 (embedded)",
         "English. Small and fast, part of the installation: needs no network.",
         22_713_216,
+        6,
+        384,
+        30_522,
     ),
     Checkpoint(
         "bert-base-uncased",
         "BERT base, uncased",
         "English. The reference model; about five times slower than MiniLM-L6.",
         109_482_240,
+        12,
+        768,
+        30_522,
         512,
         "google-bert/bert-base-uncased",
         "86b5e0934494bd15c9632b12f734a8a67f723594",
@@ -75,6 +87,9 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "DistilBERT base, uncased",
         "English. Close to BERT base at half of its size.",
         66_362_880,
+        6,
+        768,
+        30_522,
         512,
         "distilbert/distilbert-base-uncased",
         "12040accade4e8a0f71eabdb258fecc2e7e948be",
@@ -84,6 +99,9 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "MiniLM-L12",
         "English. Twice as deep as MiniLM-L6.",
         33_360_000,
+        12,
+        384,
+        30_522,
         512,
         "sentence-transformers/all-MiniLM-L12-v2",
         "c004d8e3e901237d8fa7e9fff12774962e391ce5",
@@ -93,6 +111,9 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "ModernBERT base",
         "English. Newer design for long texts, up to 8,192 tokens.",
         149_014_272,
+        22,
+        768,
+        50_368,
         8192,
         "answerdotai/ModernBERT-base",
         "8949b909ec900327062f0ebf497f51aef5e6f0c8",
@@ -102,6 +123,9 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "XLM-RoBERTa base",
         "About 100 languages. The largest of the list.",
         278_043_648,
+        12,
+        768,
+        250_002,
         512,
         "FacebookAI/xlm-roberta-base",
         "e73636d4f797dec63c3081bb6ed5c7b0bb3f2089",
@@ -149,6 +173,16 @@ def resolve(name: str) -> Path:
     if checkpoint.repo is None:
         return _embedded_folder()
     return _hub_folder(checkpoint)
+
+
+def is_at_hand(name: str) -> bool:
+    """Whether the checkpoint can be used without fetching anything.
+
+    Raises:
+        UserError: unknown name.
+    """
+    checkpoint = find(name)
+    return checkpoint.repo is None or _cached_hub_folder(checkpoint) is not None
 
 
 def folder_on_disk(name: str) -> Path | None:
@@ -240,7 +274,7 @@ def _local_checkpoint(folder: Path) -> Checkpoint:
         positions -= int(settings.get("pad_token_id", 1)) + 1
     name = folder.name
     return Checkpoint(
-        f"local/{name}", name, "From this machine's own model folder.", 0, positions, folder=folder
+        f"local/{name}", name, "From this machine's own model folder.", 0, longest=positions, folder=folder
     )
 
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import gc
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
@@ -151,6 +153,28 @@ class MicroBatch:
                 raise
             return False
         return True
+
+
+def peak_bytes(device: str) -> int:
+    """The most memory that this process has taken so far; on a CUDA GPU, of the GPU's.
+
+    Of its own since it began: what `getrusage` tells on Linux begins with the size of the process that
+    started it.
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_reserved()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    if sys.platform == "win32":
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _free_memory() -> None:

@@ -20,7 +20,7 @@ from core.learning.evaluation import evaluate, predict_probabilities
 from core.learning.fit import Event, describe, fit
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
 from core.learning.kept import Kept, record, recorded
-from core.learning.memory import shortage_is_said
+from core.learning.memory import peak_bytes, shortage_is_said
 from core.learning.networks import Network, load_finetuned, load_for_training
 from core.learning.snapshots import Snapshots, State, newest
 from core.learning.tokenizer import TextTokenizer
@@ -51,7 +51,7 @@ class TrainingOutcome:
 
 
 @dataclass(frozen=True)
-class _Setting:
+class Setting:
     """What stays the same from the first token to the last score."""
 
     config: TrainingConfig
@@ -102,7 +102,7 @@ def train_classifier(
     """
     began = time.perf_counter()
     with shortage_is_said("loading the model", config.batch_size, at_steps=False):
-        setting = _set_up(config)
+        setting = set_up(config)
         network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
     weights_bytes = network.nbytes
     train = setting.encode(splits.train)
@@ -150,6 +150,7 @@ def train_classifier(
         "total_seconds": result.seconds_before + time.perf_counter() - began,
         "samples_per_second": result.samples_per_second,
         "tokens_per_second": result.tokens_per_second,
+        "peak_memory_bytes": peak_bytes(setting.hardware.device),
     }
     return TrainingOutcome(summary, predictions, result.stopped)
 
@@ -187,7 +188,12 @@ def _save_model(
             file.replace(folder / file.name)
 
 
-def _set_up(config: TrainingConfig) -> _Setting:
+def set_up(config: TrainingConfig) -> Setting:
+    """Make this process ready to train with these settings, and find the model.
+
+    Raises:
+        UserError: settings out of range, or no model in reach.
+    """
     check(config)
     catalogue.check_length(config.model, config.max_length)
     use_all_cores()
@@ -195,7 +201,7 @@ def _set_up(config: TrainingConfig) -> _Setting:
     source = catalogue.resolve(config.model)
     # Saved with the model, so that whoever loads the folder cuts texts where training did.
     tokenizer = TextTokenizer(source, config.max_length)
-    return _Setting(config, choose_hardware(config.precision), source, tokenizer)
+    return Setting(config, choose_hardware(config.precision), source, tokenizer)
 
 
 def _newest(root: Path | None, config: TrainingConfig) -> tuple[State | None, list[str]]:
@@ -206,7 +212,7 @@ def _newest(root: Path | None, config: TrainingConfig) -> tuple[State | None, li
 
 
 def _judge(
-    splits: Splits, setting: _Setting, model_folder: Path, between: Callable[[], object]
+    splits: Splits, setting: Setting, model_folder: Path, between: Callable[[], object]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     # Imported late: the first training step does not wait for it.
     import pandas as pd
@@ -224,7 +230,7 @@ def _judge(
 
 
 def _score_split(
-    name: str, texts: LabeledTexts, network: Network, setting: _Setting, between: Callable[[], object]
+    name: str, texts: LabeledTexts, network: Network, setting: Setting, between: Callable[[], object]
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     import pandas as pd
 

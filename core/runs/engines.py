@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from core.errors import UserError
 from core.home import home
@@ -79,6 +80,32 @@ def start_trainer(run: Run) -> subprocess.Popen[bytes]:
 def start_study(log: Path, folder: Path, kind: str, run_id: str | None) -> subprocess.Popen[bytes]:
     """Start the process that does one study of the data set in a folder; what it prints goes into the log."""
     return _spawn("core.runs.examiner", str(folder), kind, *([run_id] if run_id else []), log=log)
+
+
+_measuring_lock = threading.Lock()
+_measuring: dict[Path, subprocess.Popen[bytes]] = {}
+
+
+def start_measuring(dataset_id: str, values: dict[str, Any]) -> None:
+    """Start the process that measures a few steps of a training; see `forecasts`. One at a time.
+
+    Args:
+        values: the settings, as `config.to_dict` gives them.
+    """
+    root = home()
+    with _measuring_lock:
+        earlier = _measuring.get(root)
+        if earlier is not None and earlier.poll() is None:
+            return
+        folder = root / "forecasts"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            process = _spawn("core.runs.forecasts", dataset_id, json.dumps(values), log=folder / "log.txt")
+        except OSError as error:
+            log.warning("the measuring cannot be started: %s", error)
+            return
+        _measuring[root] = process
+    threading.Thread(target=process.wait, daemon=True).start()
 
 
 _hardware_lock = threading.Lock()

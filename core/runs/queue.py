@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.home import home
 from core.learning import catalogue
 from core.learning.config import TrainingConfig, check
-from core.runs import engines, space, store
+from core.runs import engines, forecasts, space, store
 from core.runs.events import EventLog
 from core.runs.store import Run
 
@@ -50,7 +50,9 @@ def submit_again(run: Run, **changes: int) -> Run:
 def _create(config: TrainingConfig, dataset: Dataset) -> Run:
     space.check_new(config, dataset)
     with full_is_said("this run", space.need(config, dataset).ending, store.runs_root(), space.MAKE_ROOM):
-        return store.create_run(config, dataset)
+        run = store.create_run(config, dataset)
+        forecasts.record(run, dataset)
+        return run
 
 
 def resume(run: Run) -> Run:

@@ -18,6 +18,7 @@ _NUMBERS = (
     "total_seconds",
     "samples_per_second",
     "tokens_per_second",
+    "peak_memory_bytes",
 )
 _CLASS_NUMBERS = ("precision", "recall", "f1", "support")
 

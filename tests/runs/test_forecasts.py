@@ -1,0 +1,193 @@
+"""Forecasts are measured once, by one process at a time, kept, and set beside what the run took."""
+
+import json
+import os
+import time
+from dataclasses import replace
+
+import pytest
+from filelock import FileLock
+
+from core import locks
+from core.errors import UserError
+from core.home import home
+from core.learning.config import TrainingConfig
+from core.runs import engines, forecasts, queue, store
+from tests.learning.test_forecast import MEASURED
+
+CONFIG = TrainingConfig(epochs=2, batch_size=2, max_length=16, precision="fp32")
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The settings for which a process would have been started."""
+    started = []
+    monkeypatch.setattr(engines, "start_measuring", lambda dataset, values: started.append(values))
+    return started
+
+
+def keep(dataset, config, age=0.0, **changes):
+    """Write measurements as the process does."""
+    measured = replace(
+        MEASURED,
+        model=config.model,
+        batch_size=config.batch_size,
+        max_length=config.max_length,
+        precision=config.precision,
+        measured=time.time() - age,
+        **changes,
+    )
+    path = forecasts._file(dataset, config)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"measured": forecasts.forecast.to_dict(measured)}))
+    return path
+
+
+def test_what_is_not_measured_is_measured_once_in_a_process_of_its_own(tiny, dataset):
+    config = replace(CONFIG, model=tiny)
+    assert forecasts.look(dataset, config).state == "unmeasured"
+    found = forecasts.wait(dataset, config)
+    assert found.seconds > 0
+    assert not found.estimated
+    (kept,) = (home() / "forecasts").glob("*.json")
+    before = kept.read_bytes()
+    # Other epochs need no new measuring.
+    twice = forecasts.wait(dataset, replace(config, epochs=4))
+    assert twice.parts["steps"] > found.parts["steps"]
+    assert kept.read_bytes() == before
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "measuring.lock", "log.txt"}
+
+
+def test_texts_lengths_batches_models_and_precisions_are_told_apart(tiny, dataset, asked):
+    config = replace(CONFIG, model=tiny)
+    keep(dataset, config)
+    assert forecasts.look(dataset, config).state == "measured"
+    for change in ({"batch_size": 4}, {"max_length": 8}, {"precision": "bf16"}, {"model": "bundled"}):
+        assert forecasts.look(dataset, replace(config, **change)).state == "unmeasured", change
+    assert forecasts.look(replace(dataset, sha256="another"), config).state == "unmeasured"
+    for change in ({"epochs": 9}, {"learning_rate": 1e-3}, {"evaluations_per_epoch": 5}, {"seed": 1}):
+        assert forecasts.look(dataset, replace(config, **change)).state == "measured", change
+    forecasts.begin(dataset, config)
+    assert asked == []
+    forecasts.begin(dataset, replace(config, batch_size=4))
+    assert [values["batch_size"] for values in asked] == [4]
+
+
+def test_until_it_is_measured_other_batches_give_an_estimate(dataset, asked):
+    keep(dataset, CONFIG)
+    outlook = forecasts.look(dataset, replace(CONFIG, batch_size=4))
+    assert outlook.pending
+    assert outlook.forecast.estimated
+    # The nearest batches: the same that are asked for.
+    assert not forecasts.look(dataset, CONFIG).forecast.estimated
+
+
+def test_nothing_is_measured_beside_a_training_or_another_measuring(dataset, asked):
+    (home() / "forecasts").mkdir(parents=True)
+    for lock in (home() / "device.lock", home() / "forecasts" / "measuring.lock"):
+        with FileLock(lock):
+            assert forecasts.look(dataset, CONFIG).state == "waiting"
+            forecasts.begin(dataset, CONFIG)
+    assert asked == []
+    with locks.hold(home() / "forecasts" / "measuring.lock"):
+        assert forecasts.main(dataset.id, json.dumps(forecasts.settings.to_dict(CONFIG))) == 0
+    assert not list((home() / "forecasts").glob("*.json"))
+
+
+def test_a_training_that_begins_ends_the_measuring(tiny, dataset):
+    config = replace(CONFIG, model=tiny)
+    with FileLock(home() / "device.lock"):
+        forecasts.main(dataset.id, json.dumps(forecasts.settings.to_dict(config)))
+    assert not list((home() / "forecasts").glob("*.json"))
+    assert forecasts.look(dataset, config).state == "unmeasured"
+
+
+def test_what_goes_wrong_is_said_and_not_tried_at_every_look(dataset, asked, monkeypatch):
+    def fail(*_):
+        raise UserError("more memory", "too little", "Close other programs.")
+
+    monkeypatch.setattr("core.learning.measuring.measure", fail)
+    forecasts.main(dataset.id, json.dumps(forecasts.settings.to_dict(CONFIG)))
+    outlook = forecasts.look(dataset, CONFIG)
+    assert (outlook.state, outlook.problem) == ("failed", "Expected more memory; found too little.")
+    with pytest.raises(UserError, match="too little"):
+        forecasts.wait(dataset, CONFIG)
+    (kept,) = (home() / "forecasts").glob("*.json")
+    os.utime(kept, (time.time() - 400,) * 2)
+    assert forecasts.look(dataset, CONFIG).state == "unmeasured"
+
+
+def test_a_measuring_that_was_ended_from_outside_is_not_begun_again_at_once(dataset, asked):
+    path = forecasts._file(dataset, CONFIG)
+    path.parent.mkdir(parents=True)
+    path.with_suffix(".begun").touch()
+    outlook = forecasts.look(dataset, CONFIG)
+    assert (outlook.state, outlook.problem) == ("failed", "The measuring was ended from outside.")
+    forecasts.begin(dataset, CONFIG)
+    assert asked == []
+
+
+def test_what_was_measured_on_a_busy_machine_is_soon_measured_anew(dataset, asked):
+    keep(dataset, CONFIG, age=60, share_of_cores=0.4)
+    assert forecasts.look(dataset, CONFIG).state == "measured"
+    keep(dataset, CONFIG, age=700, share_of_cores=0.4)
+    outlook = forecasts.look(dataset, CONFIG)
+    assert outlook.state == "unmeasured"
+    assert not outlook.forecast.quiet
+    keep(dataset, CONFIG, age=700)
+    assert forecasts.look(dataset, CONFIG).state == "measured"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"measured": {}}', '{"measured": 3}', "[" * 5000])
+def test_a_damaged_file_is_as_good_as_none(content, dataset, asked):
+    keep(dataset, CONFIG).write_text(content)
+    assert forecasts.look(dataset, CONFIG).state == "unmeasured"
+    assert forecasts.look(dataset, CONFIG).forecast is None
+
+
+def test_left_overs_and_the_oldest_files_go(dataset, monkeypatch):
+    monkeypatch.setattr(forecasts, "KEPT", 2)
+    root = home() / "forecasts"
+    (root / "tmpabc").mkdir(parents=True)
+    for age in range(4):
+        path = root / f"{age}.json"
+        path.write_text("{}")
+        os.utime(path, (1e9 - age,) * 2)
+    forecasts._sweep(root)
+    assert sorted(path.name for path in root.iterdir()) == ["0.json", "1.json"]
+
+
+def test_a_model_that_is_not_here_is_estimated_from_the_embedded_one(dataset, asked):
+    config = replace(CONFIG, model="bert-base-uncased")
+    outlook = forecasts.look(dataset, config)
+    assert (outlook.state, outlook.at_hand, outlook.forecast) == ("unmeasured", False, None)
+    forecasts.begin(dataset, config)
+    assert asked[0]["model"] == "bundled"
+    keep(dataset, replace(config, model="bundled"))
+    outlook = forecasts.look(dataset, config)
+    assert outlook.state == "measured"
+    assert outlook.forecast.estimated
+
+
+def test_a_run_carries_its_forecast_and_is_compared_with_it(dataset, asked, monkeypatch):
+    monkeypatch.setattr(engines, "start_worker", lambda: None)
+    assert forecasts.recorded(queue.submit(CONFIG, dataset)) is None
+    keep(dataset, CONFIG)
+    run = queue.submit(CONFIG, dataset)
+    found = forecasts.recorded(run)
+    assert found == forecasts.look(dataset, CONFIG).forecast
+    report = {"total_seconds": 1.1 * found.seconds, "peak_memory_bytes": 1_200_000_000}
+    words = forecasts.compared(replace(found, parts={"steps": 70.0}), report | {"total_seconds": 76.3})
+    assert words == "Forecast 1 min 10 s, took 1 min 16 s (+9%); memory 1.0 GB, used 1.2 GB (+20%)."
+    assert forecasts.compared(found, {"accuracy": 1}) is None
+    (run.folder / "forecast.json").write_text('{"parts": 3}')
+    assert forecasts.recorded(run) is None
+    # The same data and settings again.
+    assert forecasts.recorded(queue.submit_again(store.find_run(run.id))) == found
+
+
+def test_a_forecast_of_the_embedded_model(dataset):
+    found = forecasts.wait(dataset, TrainingConfig(epochs=1, batch_size=2))
+    assert 0.1 < found.seconds < 120
+    # Weights, gradients and moments of 10.6 million numbers, the words, and torch itself.
+    assert 4 * 4 * 10_600_000 + 4 * 11_900_000 < found.memory_bytes < 3_000_000_000
