@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def fit(
                     best.update(meter.steps, position)
                 converged = best.exhausted
             if snapshots.due():
-                snapshots.take(_state(network, parts))
+                snapshots.take(partial(_state, network, parts))
         if stopped or converged:
             break
 
