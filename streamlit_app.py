@@ -15,6 +15,12 @@ PAGES = {
         help="Read a table of texts and labels, check it, and save it as a data set.",
         default=True,
     ),
+    "Check": st.Page(
+        "pages/5_Check.py",
+        title="Check",
+        icon=":material/fact_check:",
+        help="A baseline, labels that are probably wrong, and whether more texts would help.",
+    ),
     "Train": st.Page(
         "pages/2_Train.py",
         title="Train",

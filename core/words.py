@@ -104,5 +104,5 @@ def size(number_of_bytes: int) -> str:
 
 def run_link(address: str | None, run_id: str) -> str:
     """The link to share a run by, from the address of any page of the app."""
-    root = re.sub(r"(/(Data|Train|Runs|Predict))?/*$", "", (address or "").split("?")[0])
+    root = re.sub(r"(/(Data|Check|Train|Runs|Predict))?/*$", "", (address or "").split("?")[0])
     return f"{root}/?run={run_id}"

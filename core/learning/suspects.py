@@ -17,7 +17,7 @@ class Suspects:
     order: np.ndarray
     """int64: rows, the most doubtful label first. Without those of which nothing can be said."""
     suggested: np.ndarray
-    """int64 per row: the likeliest class."""
+    """int64 per row: the class that it is taken for."""
     likely: np.ndarray
     """bool per row: whether the label is more likely wrong than right."""
 
@@ -35,14 +35,16 @@ def rank(probabilities: np.ndarray, labels: np.ndarray, known: np.ndarray) -> Su
     """
     given = probabilities[np.arange(len(labels)), labels]
     order = np.argsort(np.where(known, given, np.inf), kind="stable")[: int(known.sum())]
-    return Suspects(order, probabilities.argmax(axis=1), _off_diagonal(probabilities, labels, known))
+    belongs = _class_by_confidence(probabilities, labels, known)
+    likely = known & (belongs >= 0) & (belongs != labels)
+    return Suspects(order, np.where(likely, belongs, probabilities.argmax(axis=1)), likely)
 
 
-def _off_diagonal(probabilities: np.ndarray, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """bool [texts]: which ones confident learning counts to another class than their label's.
+def _class_by_confidence(probabilities: np.ndarray, labels: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """int64 [texts]: the class to which confident learning counts each text; -1 for none.
 
-    A text belongs to the likeliest of those classes whose probability is at least as high as it is on average
-    for the texts with that label (equation 2 of the paper).
+    It is the likeliest of those classes whose probability is at least as high as it is on average for the
+    texts with that label (equation 2 of the paper).
     """
     classes = probabilities.shape[1]
     own = probabilities[np.arange(len(labels)), labels]
@@ -50,5 +52,4 @@ def _off_diagonal(probabilities: np.ndarray, labels: np.ndarray, known: np.ndarr
     counts = np.bincount(labels[known], minlength=classes)
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
     confident = np.where(probabilities >= thresholds, probabilities, -np.inf)
-    belongs = confident.argmax(axis=1)
-    return known & np.isfinite(confident.max(axis=1)) & (belongs != labels)
+    return np.where(np.isfinite(confident).any(axis=1), confident.argmax(axis=1), -1)
