@@ -107,8 +107,8 @@ def test_a_class_with_one_example():
     )[:1]
     assert (finding.severity, finding.title, finding.examples) == (
         "warning",
-        "Classes with a single text",
-        ("c",),
+        "Classes with few texts",
+        ("c (1)",),
     )
 
 
