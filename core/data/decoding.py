@@ -2,8 +2,8 @@
 
 import codecs
 import io
-import json
 import re
+from itertools import islice
 
 import numpy as np
 from charset_normalizer import from_bytes
@@ -27,13 +27,6 @@ MAGIC = (
     (b"\xff\xd8\xff", "a JPEG picture", TEXTS_AS_CSV),
     (b"GIF8", "a GIF picture", TEXTS_AS_CSV),
     (b"\xd0\xcf\x11\xe0", "an old Excel or Word file (.xls, .doc)", SAVE_AS_CSV),
-    (b"\x1f\x8b", "a gzip archive", UNPACK),
-    (b"BZh", "a bzip2 archive", UNPACK),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", UNPACK),
-    (b"Rar!\x1a", "a RAR archive", UNPACK),
-    (b"\xfd7zXZ", "an xz archive", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard archive", UNPACK),
-    (b"PAR1", "a Parquet file", WRITE_AS_CSV),
     (b"SQLite format 3\x00", "an SQLite database", WRITE_AS_CSV),
 )
 # Codecs that decode bytes to text but are no encodings of files.
@@ -49,29 +42,45 @@ BYTE_ORDER_MARKS = (
 MARKS_OF_ORDER = tuple(mark for mark, encoding in BYTE_ORDER_MARKS if encoding != "utf-8-sig")
 
 
-def decode_lines(content: bytes, chosen: str | None = None) -> tuple[str, list[str], set[int]]:
-    """The encoding of a text file, its physical lines, and which of these (from 0) hold broken bytes.
+def find_encoding(content: bytes, chosen: str | None = None) -> str:
+    """The encoding of a text file; a chosen one by the name that Python has for it.
+
+    Raises:
+        UserError: the bytes are a document, picture, archive or database, or the chosen encoding is unknown.
+    """
+    _refuse_binary(content)
+    return _guess_encoding(content) if chosen is None else _known_encoding(chosen, content)
+
+
+def decode_lines(content: bytes, encoding: str, *, is_chosen: bool = False) -> tuple[list[str], set[int]]:
+    """The physical lines of a text file, and which of these (from 0) hold broken bytes.
 
     Line ends are kept; only CR, LF and CRLF end a line, and where CR alone does, it is given as LF. Bytes
     that are not in the encoding become lone surrogates.
 
-    Args:
-        chosen: the encoding to use instead of a guess.
-
     Raises:
-        UserError: the bytes are a document, picture, archive or database, or JSON, HTML or XML; or the chosen
-            encoding is not known or cannot be that of the file.
+        UserError: the text is HTML, XML or binary data, or a chosen encoding cannot be the right one.
     """
-    _refuse_binary(content)
-    encoding = _find_encoding(content) if chosen is None else _known_encoding(chosen, content)
     lines = _physical_lines(content, encoding)
-    if chosen is None:
+    if not is_chosen:
         _refuse_other_text(lines)
     whole = _decodes(content, encoding)
     broken = set() if whole else {i for i, line in enumerate(lines) if BROKEN.search(line)}
-    if chosen is not None:
-        _check_chosen(lines, broken, chosen)
-    return encoding, lines, broken
+    if is_chosen:
+        _check_chosen(lines, broken, encoding)
+    return lines, broken
+
+
+def first_lines(content: bytes, encoding: str, number: int) -> list[str]:
+    """The first physical lines of a file that is whole in this encoding, without decoding the rest."""
+    lines = list(islice(_text(content, encoding, "surrogateescape"), number))
+    return [lines[0].removeprefix("\ufeff"), *lines[1:]] if lines else []
+
+
+def needs_closer_look(lines: list[str]) -> bool:
+    """Whether these first lines look like another format than a table, or like none."""
+    start = _start(lines)
+    return _is_binary(start) or start.lstrip().startswith(("<", "[", "{"))
 
 
 def _known_encoding(name: str, content: bytes) -> str:
@@ -112,7 +121,7 @@ def _refuse_binary(content: bytes) -> None:
 
 
 def _not_a_table(kind: str, remedy: str) -> UserError:
-    return UserError("a table saved as text (CSV)", kind, remedy)
+    return UserError("a table (CSV, TSV, JSON, Excel .xlsx or Parquet)", kind, remedy)
 
 
 def _zip_kind(content: bytes) -> tuple[str, str]:
@@ -125,7 +134,7 @@ def _zip_kind(content: bytes) -> tuple[str, str]:
     return "a zip archive", UNPACK
 
 
-def _find_encoding(content: bytes) -> str:
+def _guess_encoding(content: bytes) -> str:
     for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return encoding
@@ -153,9 +162,14 @@ def _is_utf8(content: bytes) -> bool:
 
 
 def _decodes(content: bytes, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    view = memoryview(content)
     try:
-        content.decode(encoding)
-    except UnicodeDecodeError:
+        # In parts: the whole text beside its bytes takes up to four times their memory.
+        for start in range(0, len(view), SAMPLE_BYTES):
+            decoder.decode(view[start : start + SAMPLE_BYTES])
+        decoder.decode(b"", final=True)
+    except UnicodeError:
         return False
     return True
 
@@ -182,9 +196,9 @@ def _legacy_encoding(content: bytes) -> str:
 def _physical_lines(content: bytes, encoding: str) -> list[str]:
     errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
     try:
-        lines = _split(content, encoding, errors)
+        lines = list(_text(content, encoding, errors))
     except UnicodeDecodeError:
-        lines = _split(content, encoding, "replace")
+        lines = list(_text(content, encoding, "replace"))
     if lines:
         lines[0] = lines[0].lstrip("\ufeff")
     if len(lines) > 1 and not any("\n" in line for line in lines):
@@ -192,27 +206,23 @@ def _physical_lines(content: bytes, encoding: str) -> list[str]:
     return lines
 
 
-def _split(content: bytes, encoding: str, errors: str) -> list[str]:
+def _text(content: bytes, encoding: str, errors: str) -> io.TextIOWrapper:
     # str.splitlines() would also cut at U+0085, U+2028 and others, which stand inside of texts.
-    return list(io.TextIOWrapper(io.BytesIO(content), encoding, errors, newline=""))
+    return io.TextIOWrapper(io.BytesIO(content), encoding, errors, newline="")
 
 
 def _refuse_other_text(lines: list[str]) -> None:
-    start = "".join(lines[:1_000])[:SAMPLE_BYTES]
-    if len(CONTROL.findall(start)) > max(8, 0.05 * len(start)):
+    start = _start(lines)
+    if _is_binary(start):
         raise _not_a_table("binary data", "Choose a file that was saved as CSV or as plain text.")
     opening = start.lstrip()[:200].casefold()
     if opening.startswith(("<!doctype", "<html", "<?xml")):
         raise _not_a_table("a web page or an XML document", "Save the table itself as CSV (UTF-8).")
-    if re.match(r'[\[{]\s*["\[{]', opening) and _is_json("".join(lines)):
-        raise _not_a_table("JSON", WRITE_AS_CSV)
 
 
-def _is_json(text: str) -> bool:
-    """Whether the text is one JSON value, or one on each line."""
-    text = text.strip()
-    try:
-        _, end = json.JSONDecoder().raw_decode(text)
-    except (ValueError, RecursionError):
-        return False
-    return end == len(text) or (text[end] in "\r\n" and text[end:].lstrip()[0] in "[{")
+def _start(lines: list[str]) -> str:
+    return "".join(lines[:1_000])[:SAMPLE_BYTES]
+
+
+def _is_binary(text: str) -> bool:
+    return len(CONTROL.findall(text)) > max(8, 0.05 * len(text))

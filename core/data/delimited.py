@@ -4,14 +4,26 @@ import csv
 from itertools import compress
 
 import numpy as np
+import pyarrow as pa
 
-from core.data.decoding import LONE_SURROGATE, decode_lines
+from core.data.clean import read_clean
+from core.data.decoding import decode_lines, find_encoding
 from core.data.dialects import choose_form, read_records
 from core.data.records import Form, Records
-from core.data.tables import Choice, Dialect, Limits, LineCount, Table, text_frame, too_many_rows
+from core.data.tables import (
+    NAME_CHARACTERS,
+    Choice,
+    Dialect,
+    Limits,
+    LineCount,
+    Table,
+    distinct_names,
+    text_frame,
+    too_many_columns,
+    too_many_rows,
+)
 from core.errors import UserError
 
-NAME_CHARACTERS = 200
 # Texts of many short lines are read too, up to this many lines per row that is allowed.
 LINES_PER_ROW = 5
 
@@ -22,18 +34,36 @@ def read(content: bytes, limits: Limits, choice: Choice) -> Table:
     Raises:
         UserError: not text, without rows, or with too many rows or columns.
     """
-    encoding, lines, broken = decode_lines(content, choice.encoding)
-    if len(lines) > LINES_PER_ROW * limits.rows + 1:
-        raise too_many_rows(f"{len(lines):,} lines", limits)
     # The module's own cap is 131,072 characters; fields over ours are set aside below, each with a reason.
     csv.field_size_limit(max(csv.field_size_limit(), limits.bytes))
+    encoding = find_encoding(content, choice.encoding)
+    clean = read_clean(content, encoding, limits, choice)
+    if clean:
+        return _table_of_clean(*clean, encoding, limits)
+    return _read_lines(content, encoding, limits, choice)
+
+
+def _table_of_clean(form: Form, header: list[str], columns: pa.Table, encoding: str, limits: Limits) -> Table:
+    rows, is_named = len(columns), len(header) > 0
+    _check_columns(form, limits)
+    if rows > limits.rows:
+        raise too_many_rows(f"{rows:,}", limits)
+    names = distinct_names(header or [""] * form.width)
+    return Table(
+        columns.rename_columns(names).to_pandas(),
+        _dialect(encoding, form),
+        [],
+        np.arange(1 + is_named, 1 + is_named + rows, dtype=np.int64),
+        LineCount(rows + is_named, int(is_named), rows, 0, 0),
+    )
+
+
+def _read_lines(content: bytes, encoding: str, limits: Limits, choice: Choice) -> Table:
+    lines, broken = decode_lines(content, encoding, is_chosen=choice.encoding is not None)
+    if len(lines) > LINES_PER_ROW * limits.rows + 1:
+        raise too_many_rows(f"{len(lines):,} lines", limits)
     form = choose_form(lines, choice)
-    if form.width > limits.columns:
-        raise UserError(
-            f"at most {limits.columns:,} columns",
-            f"{form.width:,} columns in the first line",
-            "Keep the columns that you need: the texts, the label, and a split if there is one.",
-        )
+    _check_columns(form, limits)
     form, records = read_records(lines, form, choice)
     _set_aside(records, lines, _reasons(records, lines, broken, encoding, limits))
     _check_rows(records, limits)
@@ -46,9 +76,14 @@ def read(content: bytes, limits: Limits, choice: Choice) -> Table:
     )
 
 
+def _check_columns(form: Form, limits: Limits) -> None:
+    if form.width > limits.columns:
+        raise too_many_columns(f"{form.width:,} columns in the first line", limits)
+
+
 def _dialect(encoding: str, form: Form) -> Dialect:
     return Dialect(
-        "csv",
+        "tsv" if form.delimiter == "\t" else "csv",
         encoding,
         form.delimiter,
         form.quotechar,
@@ -74,23 +109,7 @@ def _named_columns(form: Form, records: Records) -> dict[str, list[str]]:
         header = [*header, *[""] * (form.width - len(header))] if at_end else ["", *header]
     surplus = [name for name in header[form.width :] if name.strip()]
     columns = [*columns, *([""] * len(records.starts) for _ in surplus)]
-    return dict(zip(_distinct_names([*header[: form.width], *surplus]), columns, strict=True))
-
-
-def _distinct_names(header: list[str]) -> list[str]:
-    """The names with white space folded; a blank one is numbered by its place, a repeated one counted."""
-    wanted = [
-        LONE_SURROGATE.sub("\ufffd", " ".join(name.split()))[:NAME_CHARACTERS] or f"column_{i}"
-        for i, name in enumerate(header, 1)
-    ]
-    names, reserved = [], set(wanted)
-    for name in wanted:
-        unique, count = name, 1
-        while unique in names or (unique != name and unique in reserved):
-            count += 1
-            unique = f"{name}_{count}"
-        names.append(unique)
-    return names
+    return dict(zip(distinct_names([*header[: form.width], *surplus]), columns, strict=True))
 
 
 def _reasons(

@@ -7,17 +7,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from core.data.decoding import LONE_SURROGATE
 from core.data.records import RejectedRow
 from core.errors import UserError
 
+NAME_CHARACTERS = 200
+
 __all__ = [
+    "NAME_CHARACTERS",
     "Choice",
     "Dialect",
     "Limits",
     "LineCount",
     "RejectedRow",
     "Table",
+    "distinct_names",
     "text_frame",
+    "too_many_cells",
+    "too_many_columns",
     "too_many_rows",
 ]
 
@@ -52,7 +59,7 @@ class Dialect:
     @property
     def unit(self) -> str:
         """What `lines` and the rejected rows are counted in: "line" or "row"."""
-        return "row" if self.format in ("xlsx", "parquet") else "line"
+        return "line" if self.format in ("csv", "tsv", "jsonl") else "row"
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class Table:
     """Columns as text, exactly as in the file.
 
     `frame` has index 0..n-1 and text columns; `lines[i]` is the physical line on which row i begins, from 1;
-    in a workbook or a Parquet file, which have no lines, it is the row (see `Dialect.unit`).
+    in formats that are not made of lines it is the row (see `Dialect.unit`).
     `line_count` is there for formats that are made of lines.
     """
 
@@ -129,3 +136,37 @@ def too_many_rows(found: str, limits: Limits) -> UserError:
         found,
         "Keep a part of the rows, picked at random, and choose that file.",
     )
+
+
+def too_many_columns(found: str, limits: Limits) -> UserError:
+    """The error of a table with more columns than are read."""
+    return UserError(
+        f"at most {limits.columns:,} columns",
+        found,
+        "Keep the columns that you need: the texts, the label, and a split if there is one.",
+    )
+
+
+def too_many_cells(rows: int, columns: int, limits: Limits) -> UserError:
+    """The error of a table that is mostly empty: in a text file every cell takes a byte, its delimiter."""
+    return UserError(
+        f"at most {limits.bytes:,} cells",
+        f"{rows:,} rows of {columns:,} columns or more",
+        "Keep the columns and rows that you need.",
+    )
+
+
+def distinct_names(header: list[str]) -> list[str]:
+    """The names with white space folded; a blank one is numbered by its place, a repeated one counted."""
+    wanted = [
+        LONE_SURROGATE.sub("\ufffd", " ".join(name.split()))[:NAME_CHARACTERS] or f"column_{i}"
+        for i, name in enumerate(header, 1)
+    ]
+    names, reserved = [], set(wanted)
+    for name in wanted:
+        unique, count = name, 1
+        while unique in names or (unique != name and unique in reserved):
+            count += 1
+            unique = f"{name}_{count}"
+        names.append(unique)
+    return names

@@ -2,7 +2,12 @@ import json
 
 import pytest
 
-from core.data.decoding import decode_lines
+from core.data.decoding import decode_lines, find_encoding
+
+
+def decode(content):
+    encoding = find_encoding(content)
+    return encoding, *decode_lines(content, encoding)
 
 
 @pytest.mark.parametrize(
@@ -19,13 +24,13 @@ from core.data.decoding import decode_lines
 )
 def test_other_scripts_and_alphabets_are_recognised(encoding, text):
     content = "".join(f"{text}\n" for _ in range(20)).encode(encoding)
-    _, lines, broken = decode_lines(content)
+    _, lines, broken = decode(content)
     assert lines[0].strip() == text.strip()
     assert not broken
 
 
 def test_a_few_accents_mean_cp1252_and_not_a_rarer_encoding():
-    encoding, lines, _ = decode_lines("plain\ncaf\xe9 \x96 na\xefve\x85\nplain\n".encode("latin-1"))
+    encoding, lines, _ = decode("plain\ncaf\xe9 \x96 na\xefve\x85\nplain\n".encode("latin-1"))
     assert encoding == "cp1252"
     assert lines[1] == "café – naïve…\n"
 
@@ -33,25 +38,25 @@ def test_a_few_accents_mean_cp1252_and_not_a_rarer_encoding():
 def test_the_encoding_is_found_however_late_the_first_foreign_letter_comes():
     plain = b"x" * 2_000_000 + b"\n"
     text = "Поезд опоздал на час, и никто не сказал почему. Вечером пошёл дождь.\n" * 5
-    encoding, lines, _ = decode_lines(plain + text.encode("cp1251"))
+    encoding, lines, _ = decode(plain + text.encode("cp1251"))
     assert (encoding, lines[1:]) == ("cp1251", text.splitlines(keepends=True))
 
 
 def test_bytes_that_cp1252_lacks_are_still_read():
-    encoding, lines, _ = decode_lines(b"plain text\nodd \x81 byte\n")
+    encoding, lines, _ = decode(b"plain text\nodd \x81 byte\n")
     assert encoding == "latin-1"
     assert lines[1] == "odd \x81 byte\n"
 
 
 def test_a_file_cut_off_within_a_character_has_one_broken_line():
-    encoding, lines, broken = decode_lines("äöü äöü äöü\näöü äöü\n".encode()[:-2])
+    encoding, lines, broken = decode("äöü äöü äöü\näöü äöü\n".encode()[:-2])
     assert encoding == "utf-8"
     assert broken == {1}
     assert len(lines) == 2
 
 
 def test_utf16_cut_off_within_a_character_is_read_up_to_there():
-    _, lines, broken = decode_lines("text,label\ngood,x\n".encode("utf-16")[:-1])
+    _, lines, broken = decode("text,label\ngood,x\n".encode("utf-16")[:-1])
     assert lines[0] == "text,label\n"
     assert broken == {1}
 
@@ -61,6 +66,6 @@ def test_encodings_of_another_test_suite(shared):
         expected = entry["expected"] or {}
         if "language" in expected:
             content = shared(f"messy/{entry['file']}").read_bytes()
-            _, lines, broken = decode_lines(content)
+            _, lines, broken = decode(content)
             text = content.decode(expected["encoding"]).removeprefix("\ufeff")
             assert ("".join(lines), broken) == (text, set()), entry["file"]
