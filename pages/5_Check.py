@@ -18,6 +18,7 @@ from core.words import count, escape_markdown, explain, percent, shorten
 
 DATA_PAGE, TRAIN_PAGE = "pages/1_Data.py", "pages/2_Train.py"
 LOOK_EVERY_SECONDS = 1.0
+TEXT_ROW_PIXELS = 64
 FEWEST_SHOWN, MOST_SHOWN = 20, 300
 NAMES = {
     "majority": "Always the most common class",
@@ -264,6 +265,8 @@ def edit(dataset: Dataset, kind: str, found: dict[str, Any], rows: pd.DataFrame)
     edited = st.data_editor(
         editable(shown, fill),
         hide_index=True,
+        row_height=TEXT_ROW_PIXELS,
+        height=520,
         # Another key when the list is another one: an edited row number would mean another text.
         key=f"edit_{kind}_{dataset.id}_{found.get('run')}_{fill}",
         alt="Texts whose labels are in doubt, the most doubtful first",
@@ -291,7 +294,7 @@ def editable(rows: pd.DataFrame, fill: bool) -> pd.DataFrame:
 
 def columns(labels: list[str]) -> dict[str, Any]:
     return {
-        "text": st.column_config.TextColumn("Text", width="large"),
+        "text": st.column_config.TextColumn("Text", width=300),
         "label": st.column_config.TextColumn("Label", help="As given."),
         "new": st.column_config.SelectboxColumn(
             "New label", options=labels, required=True, help="Choose here which label the text gets."
@@ -300,6 +303,7 @@ def columns(labels: list[str]) -> dict[str, Any]:
         "suggested": st.column_config.TextColumn("Suggested", help="What the classifiers take it for."),
         "doubt": st.column_config.ProgressColumn(
             "Doubt (%)",
+            width=110,
             format="%.0f",
             min_value=0,
             max_value=100,

@@ -33,9 +33,10 @@ from core.data.splits import SplitPlan, split_by_percent  # noqa: E402
 from core.data.uploads import keep_upload  # noqa: E402
 from core.home import home  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
-from core.runs import queue, store  # noqa: E402
+from core.runs import queue, store, studies  # noqa: E402
 from core.runs.store import Run  # noqa: E402
 from tests.pages.seeding import make_dataset, make_run  # noqa: E402
+from tests.pages.studies import make_study  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -70,6 +71,7 @@ def main() -> None:
             camera = Camera(browser, address, out, arguments.only)
             for name, path in (
                 ("data", "/"),
+                ("check", "/Check"),
                 ("train", "/Train"),
                 ("runs", "/Runs"),
                 ("predict", "/Predict"),
@@ -154,6 +156,7 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield "data-saved", f"/?saved={sample.id}", None
     real = train(sample)
     held.enter_context(FileLock(home() / "worker.lock"))
+    yield from seed_checks(sample, held)
     yield "train-finished", f"/Train?run={real.id}", None
     yield "runs-report", f"/Runs?run={real.id}", None
     yield "runs-mistakes", f"/Runs?run={real.id}", "Mistakes"
@@ -184,6 +187,24 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield "data-full", "/", None
     yield "runs-clean-up", "/Runs", "Clean up"
     yield "data-clean-up", "/", "Clean up"
+
+
+def seed_checks(sample: Dataset, held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
+    """The Check page: at work, ended badly, and with all that it can show."""
+    for status in ("running", "failed", "lost"):
+        letters = make_dataset(f"Letters, {status}")
+        make_study(letters, studies.BASELINES, status, held)
+        make_study(letters, studies.CURVE, status, held)
+        yield f"check-{status}", f"/Check?dataset={letters.id}", None
+    for kind in (studies.BASELINES, studies.CURVE):
+        studies.start(sample, kind)
+        while studies.state(sample, kind).live:
+            time.sleep(0.5)
+    yield "check-full", f"/Check?dataset={sample.id}", None
+    hostile = make_dataset("**Bold** <b>name</b> :red[x]", HOSTILE)
+    for kind in (studies.BASELINES, studies.CURVE):
+        make_study(hostile, kind, "done", held)
+    yield "check-hostile", f"/Check?dataset={hostile.id}", None
 
 
 def make_old(held: ExitStack) -> None:

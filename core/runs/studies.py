@@ -80,6 +80,10 @@ class StudyState:
         return self.status == "running"
 
 
+_STOPPED = StudyState("stopped", reason="It was ended on request.", remedy=AGAIN)
+_LOST = StudyState("lost", reason="Its process ended without a word.", remedy=AGAIN)
+
+
 @dataclass(frozen=True)
 class Study:
     """One kind of study of one data set: where its files are."""
@@ -183,10 +187,13 @@ def state(dataset: Dataset, kind: str) -> StudyState:
     study = Study(dataset, kind)
     progress = _read(study.file("progress"))
     with suppress(OSError):
-        if locks.is_held(study.file("lock")) or _is_starting(progress):
+        if locks.is_held(study.file("lock")):
             return _running(progress)
+    stopped = study.file("stop").exists()
+    if progress is not None and not stopped and _is_starting(progress):
+        return _running(progress)
     if progress is not None:
-        return _broken_off(study)
+        return _STOPPED if stopped else _LOST
     ending = _read(study.file("json"))
     if ending is None:
         return StudyState("none")
@@ -197,8 +204,8 @@ def state(dataset: Dataset, kind: str) -> StudyState:
     return StudyState("done")
 
 
-def _is_starting(progress: dict[str, Any] | None) -> bool:
-    asked = progress.get("asked") if progress else None
+def _is_starting(progress: dict[str, Any]) -> bool:
+    asked = progress.get("asked")
     return isinstance(asked, int | float) and 0 <= time.time() - asked < START_SECONDS
 
 
@@ -206,12 +213,6 @@ def _running(progress: dict[str, Any] | None) -> StudyState:
     share = progress.get("share") if progress else None
     sound = isinstance(share, int | float) and 0 <= share <= 1
     return StudyState("running", float(share) if sound else 0.0, str((progress or {}).get("doing", "")))
-
-
-def _broken_off(study: Study) -> StudyState:
-    if study.file("stop").exists():
-        return StudyState("stopped", reason="It was ended on request.", remedy=AGAIN)
-    return StudyState("lost", reason="Its process ended without a word.", remedy=AGAIN)
 
 
 def findings(dataset: Dataset, kind: str) -> dict[str, Any] | None:
