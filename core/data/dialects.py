@@ -166,12 +166,12 @@ def _share(rows: list[list[str]], delimiter: str, choice: Choice) -> float:
     if delimiter in RARE:
         clear = delimiter < " " or _is_tabular(rows)
         return share if share >= 0.95 and len(rows) >= 3 and clear else 0.0
-    return share if share >= 0.5 or _is_known(rows[0]) else 0.0
+    return share if share >= 0.5 or is_known(rows[0]) else 0.0
 
 
 def _is_prose(rows: list[list[str]], delimiter: str) -> bool:
     """Whether delimiters are punctuation: one line, or few of different width, with a space after each."""
-    if len(rows) > 4 or delimiter not in ",;:、" or _is_known(rows[0]):
+    if len(rows) > 4 or delimiter not in ",;:、" or is_known(rows[0]):
         return False
     if len(rows) > 1 and len(set(map(len, rows))) == 1:
         return False
@@ -181,7 +181,7 @@ def _is_prose(rows: list[list[str]], delimiter: str) -> bool:
 
 def _is_tabular(rows: list[list[str]]) -> bool:
     """Whether a column holds numbers, or few different short values, as labels are, or a name is known."""
-    if _is_known(rows[0]):
+    if is_known(rows[0]):
         return True
     return any(
         _is_number_column(rows, i) or _is_label_column([row[i] for row in rows if len(row) > i])
@@ -213,13 +213,13 @@ def _table_start(rows: list[list[str]], delimiter: str, choice: Choice) -> int:
     """The position of the record with which the table begins."""
     if not rows:
         return 0
-    if _share(rows, delimiter, choice) >= 0.5 or _is_known(rows[0]):
+    if _share(rows, delimiter, choice) >= 0.5 or is_known(rows[0]):
         return _after_titles(rows)
     width = _usual_width([row for row in rows if len(row) > 1])
     start = next((i for i, row in enumerate(rows) if len(row) == width and not _is_comment(row)), 0)
     table = rows[start:]
     alike = sum(len(row) == width for row in table)
-    clear = _is_known(table[0]) or (len(table) >= 3 and _is_tabular(table))
+    clear = is_known(table[0]) or (len(table) >= 3 and _is_tabular(table))
     if width < 2 or start > MAX_PREAMBLE or len(table) < 2 or alike < 0.8 * len(table) or not clear:
         return 0
     return start - 1 if _has_header_above(rows[start - 1 :]) else start + _after_titles(table)
@@ -228,7 +228,7 @@ def _table_start(rows: list[list[str]], delimiter: str, choice: Choice) -> int:
 def _has_header_above(rows: list[list[str]]) -> bool:
     """Whether the first of these records is the header of the others, if of another width or after "#"."""
     if _is_comment(rows[0]):
-        return len(rows[0]) == len(rows[1]) and not _is_known(rows[1])
+        return len(rows[0]) == len(rows[1]) and not is_known(rows[1])
     return len(rows[0]) > 1 and bool(_fitting_header(rows))
 
 
@@ -240,7 +240,7 @@ def _usual_width(rows: list[list[str]]) -> int:
 def _after_titles(rows: list[list[str]]) -> int:
     """The number of first records that are titles or comments, written as wide as the table."""
     for i in range(1, min(len(rows), MAX_TITLES)):
-        if all(map(_is_comment, rows[:i])) and _is_known(rows[i]) and not _is_comment(rows[i]):
+        if all(map(_is_comment, rows[:i])) and is_known(rows[i]) and not _is_comment(rows[i]):
             return i
         if all(_is_title(row, rows[i]) for row in rows[:i]):
             return i
@@ -255,7 +255,7 @@ def _is_title(row: list[str], names: list[str]) -> bool:
     """Whether the record has one cell at most, above a record that names all columns."""
     if len(row) < 2 or sum(bool(cell.strip()) for cell in row) > 1 or not all(map(str.strip, names)):
         return False
-    return _is_known(names) or (len(names) > 2 and all(_may_be_name(name, len(names)) for name in names))
+    return is_known(names) or (len(names) > 2 and all(_may_be_name(name, len(names)) for name in names))
 
 
 # Quotation marks
@@ -306,7 +306,7 @@ def _means_quoting(lines: list[str], form: Form, misfits: int) -> bool:
 
 def _completed(fit: _Fit, choice: Choice) -> Form:
     whole = [row for row in fit.rows if row] or [[]]
-    has_header = _has_header(whole) if choice.has_header is None else choice.has_header
+    has_header = names_columns(whole) if choice.has_header is None else choice.has_header
     width = (_fitting_header(whole) or len(whole[0])) if has_header else _usual_width(whole)
     return replace(fit.form, width=max(width, 1), has_header=has_header)
 
@@ -335,16 +335,16 @@ def _fitting_header(rows: list[list[str]]) -> int:
     return width if no_ends or numbered else 0
 
 
-def _is_known(row: list[str]) -> bool:
+def is_known(row: list[str]) -> bool:
     return any(folded(name) in KNOWN_NAMES for name in row[:NAMED_COLUMNS])
 
 
-def _has_header(rows: list[list[str]]) -> bool:
+def names_columns(rows: list[list[str]]) -> bool:
     """Whether the first record names the columns rather than being a row."""
     first, rest = rows[0], rows[1:]
     if len(first) > NAMED_COLUMNS:
         return True
-    known = _is_known(first)
+    known = is_known(first)
     if known and first in rest:
         return True
     whole = [row for row in rest if len(row) == len(first)] or rest

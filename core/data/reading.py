@@ -1,8 +1,10 @@
 """Bytes become a Table, whatever they are."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from core.data import delimited
+from core.data import delimited, excel, json_tables, parquet
+from core.data.containers import is_workbook, unpack
 from core.data.tables import Choice, Limits, Table
 from core.errors import UserError
 
@@ -11,18 +13,32 @@ GUESS = Choice()
 
 
 def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: Choice = GUESS) -> Table:
-    """Read a table.
+    """Read a table: CSV, TSV and other delimited text, JSON, an Excel workbook or Parquet, packed or not.
 
-    Every record of the file becomes a row of the table or one of `rejected`. Blank lines are not records.
+    The format is told by what is in the file, not by its name. Every record becomes a row of the table or one
+    of `rejected`. Blank lines are not records.
 
     Args:
         choice: how to read it where the guess is wrong.
 
     Raises:
-        UserError: the file is not there, empty, too big, not text, without rows, or has too many rows or
-            columns.
+        UserError: the file is not there, empty, too big (packed or unpacked), damaged, no table, without
+            rows, or has too many rows or columns.
     """
-    return delimited.read(_load(source, limits), limits, choice)
+    unpacked = unpack(_load(source, limits), limits, choice)
+    _check_not_empty(unpacked.content)
+    table = _read(unpacked.content, limits, choice)
+    packing = {"packed": unpacked.packed, "member": unpacked.member, "members": unpacked.members}
+    return replace(table, dialect=replace(table.dialect, **packing))
+
+
+def _read(content: bytes, limits: Limits, choice: Choice) -> Table:
+    if is_workbook(content):
+        return excel.read(content, limits, choice)
+    if content.startswith(parquet.MAGIC):
+        return parquet.read(content, limits)
+    table = json_tables.read(content, limits, choice) if json_tables.may_be_json(content) else None
+    return table or delimited.read(content, limits, choice)
 
 
 def _load(source: bytes | Path, limits: Limits) -> bytes:
@@ -36,13 +52,16 @@ def _load(source: bytes | Path, limits: Limits) -> bytes:
         except OSError as error:
             found = f"{source} ({error.strerror})"
             raise UserError("a file that can be read", found, "Check its name and its folder.") from error
+    return content
+
+
+def _check_not_empty(content: bytes) -> None:
     if not content.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
         raise UserError(
             "a table with at least one row",
             f"an empty file ({len(content):,} bytes)",
             "Choose the file that holds your texts and labels.",
         )
-    return content
 
 
 def _check_size(size: int, limits: Limits) -> None:

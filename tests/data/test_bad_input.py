@@ -1,8 +1,6 @@
 """The bad input that people bring: each gets what was expected, what was found, and what to do."""
 
 import io
-import json
-import os
 import zipfile
 
 import pytest
@@ -32,21 +30,17 @@ def zip_with(name):
     [
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj", "a PDF document"),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "a PNG picture"),
-        (zip_with("xl/workbook.xml"), r"an Excel workbook \(.xlsx\)"),
+        (zip_with("xl/workbook.bin"), r"an Excel workbook"),
         (zip_with("word/document.xml"), r"a Word document \(.docx\)"),
-        (zip_with("data.csv"), "a zip archive"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(100), r"an old Excel or Word file"),
-        (b"\x1f\x8b\x08\x00" + os.urandom(50), "a gzip archive"),
         (b"SQLite format 3\x00" + bytes(100), "an SQLite database"),
         (bytes(range(256)) * 20, "binary data"),
-        (json.dumps([{"text": "a", "label": "b"}]).encode(), "JSON"),
-        (b'{"text": "a", "label": "b"}\n{"text": "c", "label": "d"}\n', "JSON"),
         (b"<!DOCTYPE html>\n<html><body>text,label</body></html>", "a web page"),
         (b'\xef\xbb\xbf<?xml version="1.0"?><rows/>', "a web page or an XML document"),
     ],
 )
-def test_not_a_csv(content, kind):
-    with pytest.raises(UserError, match=f"a table saved as text .*found {kind}") as error:
+def test_not_a_table(content, kind):
+    with pytest.raises(UserError, match=f"a table .*found {kind}") as error:
         read_table(content)
     assert "CSV" in error.value.remedy
 

@@ -1,0 +1,350 @@
+"""A sheet of an Excel workbook (.xlsx) becomes a Table.
+
+A workbook is a zip of XML files, both hostile until read: its unpacked size, the parts that the library holds
+in memory as objects, entities, and the places that cells claim are checked; rows are read one at a time.
+openpyxl is used rather than calamine, which is seven times as fast, but lays out the whole rectangle up to
+the farthest cell and ends the process where memory does not suffice.
+"""
+
+import datetime
+import io
+import re
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+import openpyxl
+from openpyxl.utils.escape import unescape
+from openpyxl.utils.exceptions import InvalidFileException
+
+from core.data.containers import CHUNK_BYTES, walk_members
+from core.data.decoding import LONE_SURROGATE
+from core.data.dialects import is_known, names_columns
+from core.data.records import RAW_CHARACTERS, RejectedRow
+from core.data.tables import (
+    Choice,
+    Dialect,
+    Limits,
+    Table,
+    distinct_names,
+    text_frame,
+    too_many_cells,
+    too_many_columns,
+    too_many_rows,
+)
+from core.errors import UserError
+from core.words import count, shorten
+
+SAMPLE_ROWS = 200
+SAMPLE_CELLS = 100_000
+TITLE_ROWS = 20
+HEADER_ROWS = 2_000
+LAST_ROW = 1_048_576
+MOST_SHEETS = 1_000
+# Elements of the parts that are kept in memory as objects (styles, names); Excel has at most 65,490 styles.
+MOST_ELEMENTS = 1_000_000
+STREAMED_PARTS = re.compile(r"xl/(worksheets/[^/]*|sharedStrings)\.xml", re.IGNORECASE)
+SHEET_TAG = re.compile(rb"<(?:\w+:)?sheet[\s/>]")
+ENTITIES = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+MAIN_PART = re.compile(rb"<[^<>]*main\+xml[^<>]*>")
+ESCAPED = re.compile("_x[0-9A-Fa-f]{4}_")
+SIGNIFICANT_DIGITS = 15
+SAVE_AS_CSV = "Open it in your spreadsheet program, save it anew as .xlsx or CSV, and choose that file."
+# What openpyxl raises on what is damaged or not as it expects.
+BROKEN_WORKBOOK = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    InvalidFileException,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    ParseError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+Row = tuple[int, list[str]]
+"""A row that is not blank: its number in the sheet, from 1, and its cells up to the last filled one."""
+
+
+def read(content: bytes, limits: Limits, choice: Choice) -> Table:
+    """Read the chosen sheet, or the one that looks most like a table.
+
+    Rows above the header that hold a single cell are titles; blank rows are no records.
+
+    Raises:
+        UserError: damaged, too large when unpacked, without such a sheet, without rows, or with too many
+            rows, columns, cells or characters.
+    """
+    _check_parts(content, limits)
+    try:
+        # The library warns of parts that it does not read: pictures, conditional formats.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            workbook = openpyxl.load_workbook(
+                io.BytesIO(content), read_only=True, data_only=True, keep_links=False
+            )
+            name = _choose_sheet(workbook, choice)
+            rows = _kept_rows(workbook[name], limits)
+    except BROKEN_WORKBOOK as error:
+        raise UserError(
+            "an Excel workbook that is whole",
+            f"one that cannot be read ({shorten(f'{type(error).__name__}: {error}', 120)})",
+            SAVE_AS_CSV,
+        ) from error
+    return _table(rows, name, tuple(_sheet_names(workbook)), limits, choice)
+
+
+# What is checked before the library sees it
+
+
+def _check_parts(content: bytes, limits: Limits) -> None:
+    elements = 0
+    for name, chunk in walk_members(content, limits):
+        if ENTITIES.search(chunk):
+            raise UserError("a workbook as Excel writes it", "XML entities in it", SAVE_AS_CSV)
+        if name == "[Content_Types].xml" and _is_misleading(chunk):
+            raise UserError("a workbook as Excel writes it", "its parts in other places", SAVE_AS_CSV)
+        if name == "xl/workbook.xml" and len(SHEET_TAG.findall(chunk)) > MOST_SHEETS:
+            raise UserError(f"at most {MOST_SHEETS:,} sheets", "more than that", SAVE_AS_CSV)
+        if not STREAMED_PARTS.fullmatch(name):
+            elements += chunk.count(b"<")
+        if elements > MOST_ELEMENTS:
+            raise UserError("a workbook with a usual number of styles", "very many", SAVE_AS_CSV)
+
+
+def _is_misleading(content_types: bytes) -> bool:
+    """Whether the list of sheets is not where it was looked for, or may be."""
+    main = MAIN_PART.findall(content_types)
+    hidden = b"&" in content_types or len(content_types) >= CHUNK_BYTES
+    return hidden or not all(b"/xl/workbook.xml" in part for part in main)
+
+
+# Sheets
+
+
+def _sheet_names(workbook: openpyxl.Workbook) -> list[str]:
+    """The names of the sheets with cells, those that are shown first; hidden ones where no other is there."""
+    shown = [sheet.title for sheet in workbook.worksheets if sheet.sheet_state == "visible"]
+    return shown or [sheet.title for sheet in workbook.worksheets]
+
+
+def _choose_sheet(workbook: openpyxl.Workbook, choice: Choice) -> str:
+    names = _sheet_names(workbook)
+    if not names:
+        raise UserError("a workbook with a sheet", "none with cells", SAVE_AS_CSV)
+    if choice.sheet is None:
+        return max(names, key=lambda name: _likeness(workbook[name])) if len(names) > 1 else names[0]
+    if choice.sheet not in names:
+        shown = ", ".join(shorten(name, 40) for name in names[:10])
+        raise UserError(
+            f"the sheet {shorten(choice.sheet, 40)!r}",
+            f"{shown}{' …' if len(names) > 10 else ''}",
+            "Choose one of them.",
+        )
+    return choice.sheet
+
+
+def _likeness(sheet: Any) -> tuple[bool, int]:  # noqa: ANN401 - openpyxl has no public type for it
+    """How much a sheet looks like a table: whether it has a known name of a column, and its rows of cells."""
+    wide = []
+    with suppress(UserError):  # What was seen of a sheet that is too large is enough.
+        for _, cells in islice(_rows(sheet, SAMPLE_CELLS), SAMPLE_ROWS):
+            wide += [cells] * (_filled(cells) > 1)
+    return any(map(is_known, wide[:TITLE_ROWS])), len(wide)
+
+
+def _rows(sheet: Any, most_cells: int) -> Iterator[Row]:  # noqa: ANN401 - openpyxl has no public type for it
+    """The rows that are not blank.
+
+    Raises:
+        UserError: they are in a rectangle of more than so many cells, blank ones included.
+    """
+    # What the sheet says about its own size may be wrong.
+    sheet.reset_dimensions()
+    seen = 0
+    for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
+        seen += len(values) + 1
+        if number > LAST_ROW or seen > most_cells:
+            raise UserError(
+                f"at most {LAST_ROW:,} rows and {most_cells:,} cells in a sheet",
+                "cells farther out than that",
+                "Copy the table into a new workbook, without the empty rows and columns around it.",
+            )
+        cells = list(map(_text, values))
+        while cells and not cells[-1]:
+            cells.pop()
+        if _filled(cells):
+            yield number, cells
+
+
+def _filled(cells: list[str]) -> int:
+    return sum(bool(cell.strip()) for cell in cells)
+
+
+def _kept_rows(sheet: Any, limits: Limits) -> list[Row]:  # noqa: ANN401 - openpyxl has no public type for it
+    rows, width, characters = [], 0, 0
+    for number, cells in _rows(sheet, limits.bytes):
+        rows.append((number, cells))
+        width = max(width, len(cells))
+        characters += sum(map(len, cells))
+        if len(rows) > limits.rows + TITLE_ROWS:
+            raise too_many_rows(f"more than {limits.rows:,}", limits)
+        if len(rows) * width > limits.bytes:
+            raise too_many_cells(len(rows), width, limits)
+        if characters > limits.bytes:
+            raise UserError(
+                f"texts of at most {limits.bytes:,} characters together",
+                "more than that",
+                "Keep only the columns and rows that you need, or split the file.",
+            )
+    return rows
+
+
+# Cells
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - any value of a cell
+    """The value of a cell as a person sees it."""
+    if isinstance(value, str):
+        return _unescaped(value) if "_x" in value else value
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, float):
+        return _number(value)
+    if isinstance(value, datetime.datetime):
+        is_day = value.time() == datetime.time()
+        return value.date().isoformat() if is_day else value.isoformat(" ")
+    if isinstance(value, datetime.timedelta):
+        minutes, seconds = divmod(round(value.total_seconds()), 60)
+        return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+    return str(value)
+
+
+def _number(value: float) -> str:
+    """A number with as many digits as Excel shows; whole ones without a decimal point."""
+    if value.is_integer() and abs(value) < 10**SIGNIFICANT_DIGITS:
+        return str(int(value))
+    return format(value, f".{SIGNIFICANT_DIGITS}g")
+
+
+def _unescaped(text: str) -> str:
+    """Characters that XML cannot hold are written as _x000D_ (ECMA-376, part 1, 22.9.2.19)."""
+    if not ESCAPED.search(text):
+        return text
+    plain = unescape(text)
+    return text if LONE_SURROGATE.search(plain) else plain
+
+
+# The table in the sheet
+
+
+@dataclass(frozen=True)
+class _Head:
+    """Where the table begins: the number of rows above it, and whether its first row names the columns."""
+
+    skipped_lines: int
+    has_header: bool
+
+
+def _table(rows: list[Row], name: str, names: tuple[str, ...], limits: Limits, choice: Choice) -> Table:
+    if not rows:
+        raise UserError(
+            "a sheet with texts and labels",
+            f"nothing in the sheet {shorten(name, 40)!r}",
+            "Choose another sheet, or put the table into this one.",
+        )
+    head = _find_head(rows, choice)
+    rows = [row for row in rows if row[0] > head.skipped_lines]
+    used = _used_columns(rows)
+    if len(used) > limits.columns:
+        raise too_many_columns(f"{len(used):,} columns", limits)
+    header = _cells(rows.pop(0)[1], used) if head.has_header and rows else [""] * len(used)
+    kept, rejected = _kept_and_rejected(rows, limits)
+    _check_rows(len(kept), rejected, limits)
+    columns = [[cells[i] if i < len(cells) else "" for _, cells in kept] for i in used]
+    return Table(
+        text_frame(dict(zip(distinct_names(header), columns, strict=True))),
+        Dialect(
+            "xlsx",
+            "",
+            "",
+            "",
+            head.has_header,
+            skipped_lines=head.skipped_lines,
+            sheet=name,
+            sheets=names,
+        ),
+        rejected,
+        np.array([number for number, _ in kept], dtype=np.int64),
+    )
+
+
+def _find_head(rows: list[Row], choice: Choice) -> _Head:
+    above = _titles(rows) if choice.skipped_lines is None else choice.skipped_lines
+    table = [cells for number, cells in rows if number > above][:HEADER_ROWS]
+    if not table:
+        raise UserError(
+            f"rows under the first {count(above, 'row')}", "none", "Choose fewer rows above the table."
+        )
+    used = _used_columns(list(enumerate(table, 1)))
+    guess = names_columns([_cells(cells, used) for cells in table])
+    return _Head(above, guess if choice.has_header is None else choice.has_header)
+
+
+def _titles(rows: list[Row]) -> int:
+    """The number of rows above the table: titles of one cell, or of fewer than a header known by name."""
+    first = rows[: TITLE_ROWS + 1]
+    for i, (_, cells) in enumerate(first):
+        if _filled(cells) > 1 and is_known(cells):
+            fewer = all(_filled(above) < _filled(cells) for _, above in first[:i])
+            return first[i][0] - 1 if fewer else 0
+    wide = next((i for i, (_, cells) in enumerate(first) if _filled(cells) > 1), 0)
+    return first[wide][0] - 1 if wide else rows[0][0] - 1
+
+
+def _used_columns(rows: list[Row]) -> list[int]:
+    used: set[int] = set()
+    for _, cells in rows:
+        used.update(i for i, cell in enumerate(cells) if cell)
+    return sorted(used)
+
+
+def _cells(cells: list[str], used: list[int]) -> list[str]:
+    return [cells[i] if i < len(cells) else "" for i in used]
+
+
+def _kept_and_rejected(rows: list[Row], limits: Limits) -> tuple[list[Row], list[RejectedRow]]:
+    kept, rejected = [], []
+    for number, cells in rows:
+        longest = max(map(len, cells))
+        if longest > limits.field_characters:
+            reason = f"a cell of {longest:,} characters; at most {limits.field_characters:,} are read"
+            rejected.append(RejectedRow(number, reason, "\t".join(cells)[:RAW_CHARACTERS]))
+        else:
+            kept.append((number, cells))
+    return kept, rejected
+
+
+def _check_rows(rows: int, rejected: list[RejectedRow], limits: Limits) -> None:
+    if rows > limits.rows:
+        raise too_many_rows(f"{rows:,}", limits)
+    if not rows:
+        found = f"{len(rejected):,} that cannot be read" if rejected else "a header alone"
+        raise UserError("at least one row under the header", found, "Add rows and choose the file again.")
