@@ -1,11 +1,14 @@
 """Data: a file becomes a checked, split and saved data set."""
 
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -14,14 +17,26 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from core import charts
 from core.data import datasets as saved
 from core.data.datasets import DamagedDataset, Dataset, find_dataset, save_dataset
+from core.data.fixes import WEIGH, Done, Fix, Fixed, apply, done_to
 from core.data.labels import ColumnMapping, LabeledTexts, guess_mapping, label_texts
-from core.data.quality import Finding, find_problems, length_histogram, profile_columns
-from core.data.reading import read_table
+from core.data.preparing import Parts, Prepared, parts_of_table, prepare
+from core.data.quality import (
+    Finding,
+    Tokens,
+    find_leaks,
+    find_problems,
+    length_histogram,
+    profile_columns,
+)
+from core.data.reading import GUESS, read_table
 from core.data.sample import read_sample
-from core.data.splits import SplitPlan, Splits, split_by_column, split_by_percent, split_with_files
-from core.data.tables import RejectedRow, Table
-from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
+from core.data.splits import SplitPlan, Splits
+from core.data.tables import Choice, RejectedRow, Table
+from core.data.uploads import Upload, delete_upload, find_upload, keep_fixes, keep_upload, kept_fixes
 from core.errors import UserError
+from core.learning.catalogue import folder_on_disk
+from core.learning.config import TrainingConfig
+from core.learning.tokenizer import TextTokenizer
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.words import count, escape_markdown, explain, shorten, size
 
@@ -30,8 +45,25 @@ PERCENTAGES, SPLIT_COLUMN, OWN_FILES = "Percentages", "A split column", "Own fil
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", "": "none"}
 PREVIEW_ROWS = 20
 SHOWN_REJECTED = 1000
+# Longer texts count as this long: how much of them is not read is plain by then.
+MOST_TOKENS = 20_000
 # Age from which the clean-up proposes to delete.
 OLD_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the page shows: a file, how it is read, its columns, and what was done about its findings."""
+
+    upload_id: str
+    choice: Choice
+    mapping: ColumnMapping
+    fixes: tuple[Fix, ...] = ()
+
+    @property
+    def unfixed(self) -> "Source":
+        """The same without any fix."""
+        return replace(self, fixes=())
 
 
 def main() -> None:
@@ -40,7 +72,7 @@ def main() -> None:
         if "saved" in st.query_params:
             show_saved(find_dataset(st.query_params["saved"]))
         elif "upload" in st.query_params:
-            prepare(find_upload(st.query_params["upload"]))
+            prepare_file(find_upload(st.query_params["upload"]))
         else:
             welcome()
     except UserError as error:
@@ -130,67 +162,110 @@ def show_example() -> None:
 # A file, from its bytes to the Save button
 
 
-def prepare(upload: Upload) -> None:
+def prepare_file(upload: Upload) -> None:
     """The box with the Save button comes first on the page, and is filled in last."""
     st.title("Data")
     st.write("Check what was read, choose the columns and the split, then save.")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(shorten(upload.name, 60))
         start_over("Choose another file")
+    choice = GUESS
     try:
-        table = read(upload.id)
+        table = read(upload.id, choice)
     except UserError as error:
         st.error(explain(error), icon=":material/error:")
         return
     save_box, problems = st.container(border=True), st.container()
     try:
-        mapping = choose_columns(table, upload)
-        labeled, unlabeled = read_labels(upload.id, mapping)
-        findings = check(upload.id, mapping)
-        with problems:
-            show_findings(findings)
-        splits, rejected = choose_split(upload, table, mapping, unlabeled)
+        mapping = choose_columns(table, upload, choice)
+        source = Source(upload.id, choice, mapping, kept_fixes(upload, mapping))
+        fixed, findings = examine(source, problems)
+        prepared = choose_split(upload, table, source)
     except UserError as error:
         problems.error(explain(error), icon=":material/error:")
         save_box.write("Nothing can be saved yet; what is missing stands below.")
         show_rejected(table.rejected)
         return
-    show_shape(splits, labeled)
+    with problems:
+        leaks = open_findings(check_leaks(source, prepared), source.fixes)
+        show_fixes(source, prepared.done)
+        show_findings(source, [*findings, *leaks])
+    show_shape(prepared.splits, fixed.labeled)
+    rejected = sorted([*table.rejected, *prepared.rejected], key=lambda row: row.line)
     with save_box:
-        offer_save(upload, table, mapping, splits, rejected, findings)
+        offer_save(upload, table, source, prepared, rejected, findings)
     show_rejected(rejected)
 
 
+def examine(source: Source, problems: DeltaGenerator) -> tuple[Fixed, list[Finding]]:
+    """The texts after the fixes, and what is still wrong with them.
+
+    Where that fails, the fixes are shown all the same, so that they can be undone.
+    """
+    try:
+        return fix_texts(source), open_findings(check(source), source.fixes)
+    except UserError:
+        with problems:
+            show_fixes(source, [Done(fix.words, 0, 0, fix.time) for fix in source.fixes])
+        raise
+
+
+def open_findings(findings: list[Finding], fixes: tuple[Fix, ...]) -> list[Finding]:
+    """The findings that none of the fixes answers."""
+    return [finding for finding in findings if not {offer.fix for offer in finding.offers} & set(fixes)]
+
+
 @st.cache_resource(max_entries=3, scope="session", show_spinner="Reading the file")
-def read(upload_id: str) -> Table:
-    return read_table(find_upload(upload_id).path)
-
-
-@st.cache_resource(max_entries=2, scope="session", show_spinner="Reading the labels")
-def read_labels(upload_id: str, mapping: ColumnMapping) -> tuple[LabeledTexts, list[RejectedRow]]:
-    return label_texts(read(upload_id), mapping)
-
-
-@st.cache_resource(max_entries=2, scope="session", show_spinner="Checking the texts")
-def check(upload_id: str, mapping: ColumnMapping) -> list[Finding]:
-    labeled, rejected = read_labels(upload_id, mapping)
-    return find_problems(labeled, rejected)
+def read(upload_id: str, choice: Choice) -> Table:
+    return read_table(find_upload(upload_id).path, choice=choice)
 
 
 @st.cache_resource(max_entries=2, scope="session", show_spinner="Looking at the columns")
-def profile(upload_id: str) -> pd.DataFrame:
-    return profile_columns(read(upload_id))
+def profile(upload_id: str, choice: Choice) -> pd.DataFrame:
+    return profile_columns(read(upload_id, choice))
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Reading the labels")
+def read_labels(source: Source) -> tuple[LabeledTexts, list[RejectedRow]]:
+    return label_texts(read(source.upload_id, source.choice), source.mapping)
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Applying the fixes")
+def fix_texts(source: Source) -> Fixed:
+    return apply(read_labels(source.unfixed)[0], source.fixes)
+
+
+@st.cache_resource(max_entries=3, scope="session", show_spinner="Checking the texts")
+def check(source: Source) -> list[Finding]:
+    _, rejected = read_labels(source.unfixed)
+    tokens = Tokens(TrainingConfig().max_length, token_counter())
+    return find_problems(fix_texts(source).labeled, rejected, tokens)
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Comparing training with test")
+def check_leaks(source: Source, _prepared: Prepared) -> list[Finding]:
+    return find_leaks(_prepared.splits)
+
+
+@st.cache_resource(show_spinner=False)
+def token_counter() -> Callable[[Sequence[str]], list[int]] | None:
+    """How many tokens each text has for the model that comes with the installation, if it is there."""
+    try:
+        tokenizer = TextTokenizer(folder_on_disk(TrainingConfig().model), MOST_TOKENS)
+    except UserError:
+        return None
+    return lambda texts: [len(ids) for ids in tokenizer.encode(texts)[0]]
 
 
 # Columns
 
 
-def choose_columns(table: Table, upload: Upload) -> ColumnMapping:
+def choose_columns(table: Table, upload: Upload, choice: Choice) -> ColumnMapping:
     st.subheader("Columns")
     show_dialect(table)
     names = list(table.frame.columns)
     if len(names) < 2:
-        show_rows(table, upload)
+        show_rows(table, upload, choice)
         raise UserError(
             "two columns or more: one with the text, one with the label",
             f"one column, {names[0]}",
@@ -213,7 +288,7 @@ def choose_columns(table: Table, upload: Upload) -> ColumnMapping:
         placeholder="Choose a column",
         help="What the model learns to answer: the class of each text.",
     )
-    show_rows(table, upload)
+    show_rows(table, upload, choice)
     check_choice(texts, label)
     return ColumnMapping(tuple(texts), label)
 
@@ -246,7 +321,7 @@ def show_dialect(table: Table) -> None:
         st.badge(header, color="gray", help="Whether the first line holds the names of the columns.")
 
 
-def show_rows(table: Table, upload: Upload) -> None:
+def show_rows(table: Table, upload: Upload, choice: Choice) -> None:
     first, columns = st.tabs(["First rows", "Columns"])
     with first:
         rows = table.frame.head(PREVIEW_ROWS)
@@ -260,7 +335,7 @@ def show_rows(table: Table, upload: Upload) -> None:
         )
     with columns:
         st.dataframe(
-            profile(upload.id),
+            profile(upload.id, choice),
             hide_index=True,
             height=240,
             alt="How full each column is and how many different values it holds",
@@ -275,7 +350,40 @@ def show_rows(table: Table, upload: Upload) -> None:
         )
 
 
-def show_findings(findings: list[Finding]) -> None:
+# What is wrong, and what is done about it
+
+
+def show_fixes(source: Source, done: Sequence[Done]) -> None:
+    """What the fixes did; each can be undone."""
+    if not source.fixes:
+        return
+    changed, left_out = (sum(getattr(one, what) for one in done) for what in ("changed", "left_out"))
+    with st.container(border=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                f":material/build: **{count(len(source.fixes), 'fix', 'fixes')} applied**: "
+                f"{count(changed, 'row')} changed, {left_out:,} left out. The file itself stays as it is."
+            )
+            if len(source.fixes) > 1 and st.button("Undo all", type="tertiary", icon=":material/undo:"):
+                use_fixes(source, [])
+        words = {one.fix: one.words for one in done}
+        for fix in source.fixes:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.text(words.get(fix.words, fix.words))
+                if st.button("Undo", type="tertiary", icon=":material/undo:", key=f"undo_{fix.kind}"):
+                    use_fixes(source, [other for other in source.fixes if other != fix])
+
+
+def use_fixes(source: Source, fixes: Sequence[Fix]) -> None:
+    try:
+        keep_fixes(find_upload(source.upload_id), source.mapping, fixes)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    st.rerun()
+
+
+def show_findings(source: Source, findings: list[Finding]) -> None:
     for finding in findings:
         words = explain(UserError(finding.expected, finding.found, finding.remedy))
         title = escape_markdown(finding.title)
@@ -285,9 +393,17 @@ def show_findings(findings: list[Finding]) -> None:
                 with st.expander("Examples"):
                     show_examples(finding)
         else:
-            with st.expander(title, icon=":material/warning:"):
+            with st.expander(f"{title} ({finding.count:,})", icon=":material/warning:"):
                 st.markdown(words)
+                offer_fixes(source, finding)
                 show_examples(finding)
+
+
+def offer_fixes(source: Source, finding: Finding) -> None:
+    with st.container(horizontal=True):
+        for offer in finding.offers:
+            if st.button(offer.button, key=f"fix_{offer.fix.kind}", icon=":material/build:"):
+                use_fixes(source, [*source.fixes, replace(offer.fix, time=time.time())])
 
 
 def show_examples(finding: Finding) -> None:
@@ -300,9 +416,7 @@ def show_examples(finding: Finding) -> None:
 # Split
 
 
-def choose_split(
-    upload: Upload, table: Table, mapping: ColumnMapping, unlabeled: list[RejectedRow]
-) -> tuple[Splits, list[RejectedRow]]:
+def choose_split(upload: Upload, table: Table, source: Source) -> Prepared:
     st.subheader("Split")
     st.caption(
         "The model learns from the training texts. The validation texts tell when it is at its best; "
@@ -317,17 +431,14 @@ def choose_split(
         key=f"how_{upload.id}",
     )
     if how == SPLIT_COLUMN:
-        mapping = replace(mapping, split=choose_split_column(table, mapping, guess, upload))
+        column = choose_split_column(table, source.mapping, guess, upload)
         plan = choose_plan(upload, ask_test=False)
-        splits, unsplit = split_table(upload.id, mapping, plan)
-        return splits, table.rejected + unsplit
+        return split(replace(source, mapping=replace(source.mapping, split=column)), plan)
     if how == OWN_FILES:
-        files = choose_files(mapping)
+        files = choose_files(source.mapping)
         plan = choose_plan(upload, ask_validation="validation" not in files, ask_test="test" not in files)
-        splits, unread = split_files(upload.id, mapping, plan, tuple(files.items()))
-        return splits, table.rejected + unlabeled + unread
-    plan = choose_plan(upload)
-    return split_texts(upload.id, mapping, plan), table.rejected + unlabeled
+        return split(source, plan, tuple(files.items()))
+    return split(source, choose_plan(upload))
 
 
 def choose_split_column(
@@ -400,29 +511,24 @@ def choose_files(mapping: ColumnMapping) -> dict[str, str]:
 
 
 @st.cache_resource(max_entries=2, scope="session", show_spinner="Splitting")
-def split_texts(upload_id: str, mapping: ColumnMapping, plan: SplitPlan) -> Splits:
-    return split_by_percent(read_labels(upload_id, mapping)[0], plan)
+def split(source: Source, plan: SplitPlan, files: tuple[tuple[str, str], ...] = ()) -> Prepared:
+    if source.mapping.split is not None:
+        parts = parts_of_table(read(source.upload_id, source.choice), source.mapping)
+        return prepare(parts, source.fixes, plan)
+    return prepare(read_files(source, files), source.fixes, plan, fix_texts(source))
 
 
-@st.cache_resource(max_entries=2, scope="session", show_spinner="Splitting")
-def split_table(upload_id: str, mapping: ColumnMapping, plan: SplitPlan) -> tuple[Splits, list[RejectedRow]]:
-    return split_by_column(read(upload_id), mapping, plan)
-
-
-@st.cache_resource(max_entries=2, scope="session", show_spinner="Splitting")
-def split_files(
-    upload_id: str, mapping: ColumnMapping, plan: SplitPlan, files: tuple[tuple[str, str], ...]
-) -> tuple[Splits, list[RejectedRow]]:
-    train, _ = read_labels(upload_id, mapping)
-    parts: dict[str, LabeledTexts | None] = {"validation": None, "test": None}
-    rejected: list[RejectedRow] = []
-    for split, file_id in files:
-        table = read(file_id)
-        parts[split], unlabeled = label_texts(table, mapping, train.label2id)
+def read_files(source: Source, files: tuple[tuple[str, str], ...]) -> Parts:
+    """The parts that files of their own make; what of these cannot be used says which file it is from."""
+    train, rejected = read_labels(source.unfixed)
+    parts, rejected = {}, list(rejected)
+    for part, file_id in files:
+        table = read(file_id, GUESS)
+        parts[part], unlabeled = label_texts(table, source.mapping)
         rejected += [
-            replace(row, reason=f"{split} file: {row.reason}") for row in (*table.rejected, *unlabeled)
+            replace(row, reason=f"{part} file: {row.reason}") for row in (*table.rejected, *unlabeled)
         ]
-    return split_with_files(train, parts["validation"], parts["test"], plan), rejected
+    return Parts(train, **parts, rejected=rejected)
 
 
 # What came out, and saving it
@@ -470,11 +576,12 @@ def show_class_counts(class_counts: dict[str, dict[str, int]]) -> None:
 def offer_save(
     upload: Upload,
     table: Table,
-    mapping: ColumnMapping,
-    splits: Splits,
+    source: Source,
+    prepared: Prepared,
     rejected: list[RejectedRow],
     findings: list[Finding],
 ) -> None:
+    splits = prepared.splits
     total = len(splits.train) + len(splits.validation) + len(splits.test)
     left_out = len(rejected) + sum(splits.removed.values())
     st.markdown(
@@ -490,14 +597,27 @@ def offer_save(
     if errors:
         st.markdown(f":red[{count(len(errors), 'error')} to mend first, marked red below.]")
     if clicked:
-        source = {
-            "file": upload.name,
-            "encoding": table.dialect.encoding,
-            "delimiter": table.dialect.delimiter,
-            "text": list(mapping.text),
-            "label": mapping.label,
-        }
-        save(name or upload.name, splits, rejected, source)
+        facts = facts_of(upload, table, source.mapping) | facts_of_fixes(source.fixes, prepared.done)
+        save(name or upload.name, splits, rejected, facts)
+
+
+def facts_of(upload: Upload, table: Table, mapping: ColumnMapping) -> dict[str, object]:
+    """Where the texts come from and how they were read, to be kept with them."""
+    return {
+        "file": upload.name,
+        "encoding": table.dialect.encoding,
+        "delimiter": table.dialect.delimiter,
+        "text": list(mapping.text),
+        "label": mapping.label,
+    }
+
+
+def facts_of_fixes(fixes: Sequence[Fix], done: Sequence[Done]) -> dict[str, object]:
+    """What was done to the texts, and what that means for the training."""
+    facts: dict[str, object] = {"fixes": [one.facts() for one in done]} if done else {}
+    if any(fix.kind == WEIGH for fix in fixes):
+        facts["advice"] = {"class_weights": True}
+    return facts
 
 
 def save(name: str, splits: Splits, rejected: list[RejectedRow], source: dict[str, object]) -> None:
@@ -556,7 +676,32 @@ def show_saved(dataset: Dataset) -> None:
     words = charts.describe_balance(dataset.class_counts)
     st.altair_chart(charts.class_balance(dataset.class_counts), alt=words)
     st.caption(escape_markdown(words))
+    show_done(done_to(dataset.source))
     show_datasets()
+
+
+def show_done(done: list[Done]) -> None:
+    if not done:
+        return
+    st.subheader("What was done to the file's texts")
+    table = pd.DataFrame(
+        {
+            "Fix": [one.fix for one in done],
+            "Rows changed": [one.changed for one in done],
+            "Rows left out": [one.left_out for one in done],
+            "When": pd.to_datetime([one.time for one in done], unit="s", utc=True),
+        }
+    )
+    st.dataframe(
+        table,
+        hide_index=True,
+        alt="The fixes that were applied before the data set was saved",
+        column_config={
+            "Rows changed": st.column_config.NumberColumn(format="localized"),
+            "Rows left out": st.column_config.NumberColumn(format="localized"),
+            "When": st.column_config.DatetimeColumn(format="distance"),
+        },
+    )
 
 
 def train_on(dataset: Dataset) -> None:

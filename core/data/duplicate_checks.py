@@ -79,16 +79,18 @@ def leaks(splits: Splits) -> Finding | None:
     shared = duplicates.shared_rows(splits.train.texts, held_out)
     if not shared:
         return None
+    looked_at = duplicates.comparable(splits.train.texts, held_out)
     pairs = [(splits.train.texts[row], held_out[other]) for row, other in list(shared.items())[:EXAMPLES]]
     return Finding(
         "warning",
         "Training texts close to validation and test texts",
         "texts to judge by that the model has not seen",
-        f"{count(len(shared), 'training text')} almost the same as one of {len(held_out):,} held out",
+        f"{count(len(shared), 'training text')} almost the same as one of {len(held_out):,} held out"
+        + ("" if looked_at == len(splits.train) else f", among the first {looked_at:,} looked at"),
         "Leave them out of training: with them, the scores say how well the model remembers.",
         len(shared),
         tuple(_side_by_side(one, other) for one, other in pairs),
-        (Offer("Leave them out of training", Fix(DROP_LEAKS), len(shared)),),
+        (Offer("Leave them out of training", Fix(DROP_LEAKS), len(shared), looked_at < len(splits.train)),),
     )
 
 

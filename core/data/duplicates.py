@@ -76,10 +76,16 @@ def compared(texts: Sequence[str], codes: np.ndarray) -> np.ndarray:
     return firsts[: sum(1 for size in sizes if size <= MOST_CHARACTERS)]
 
 
+def comparable(texts: Sequence[str], others: Sequence[str]) -> int:
+    """How many of the texts, from the first, are compared with the others."""
+    left = MOST_CHARACTERS - sum(map(len, others))
+    return sum(1 for size in accumulate(map(len, texts)) if size <= left)
+
+
 def shared_rows(texts: Sequence[str], others: Sequence[str]) -> dict[int, int]:
     """Rows of `texts` that are nearly one of `others`, and its position there."""
     # The others first: then every text of a group of like ones is paired with one of them.
-    both = [letters(text) for text in (*others, *texts)]
+    both = [letters(text) for text in (*others, *texts[: comparable(texts, others)])]
     pairs = near_pairs(both)
     across = pairs[(pairs[:, 0] >= len(others)) & (pairs[:, 1] < len(others))]
     return {later - len(others): earlier for later, earlier in reversed(across.tolist())}

@@ -18,6 +18,7 @@ from core.data import duplicates, languages, markup, personal
 from core.data.labels import LabeledTexts, normal_text, number_labels, reject
 from core.data.records import RejectedRow
 from core.errors import UserError
+from core.words import count
 
 if TYPE_CHECKING:
     from core.data.splits import Splits
@@ -89,6 +90,13 @@ class Done:
     changed: int
     left_out: int
     time: float
+
+    @property
+    def words(self) -> str:
+        """The fix and what it did, for people."""
+        numbers = [(self.changed, "changed"), (self.left_out, "left out")]
+        did = [f"{count(number, 'row')} {what}" for number, what in numbers if number]
+        return f"{self.fix}: {', '.join(did)}" if did else self.fix
 
     def facts(self) -> dict[str, Any]:
         """For JSON; `done_to` reads it."""

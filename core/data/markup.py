@@ -77,7 +77,9 @@ def strip_markdown(text: str) -> str:
 
 def is_only_links(text: str) -> bool:
     """Whether nothing but web addresses stands in it."""
-    return bool(_LINK.search(text)) and not re.search(r"\w", _LINK.sub(" ", text))
+    # Most texts say in their first word that they are none.
+    first = next(iter(text.split(None, 1)), "")
+    return _LINK.search(first) is not None and not re.search(r"\w", _LINK.sub(" ", text))
 
 
 def _is_entity(name: str) -> bool:

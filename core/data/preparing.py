@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from core.data.fixes import Done, Fix, apply, apply_to_other, apply_to_splits
+from core.data.fixes import Done, Fix, Fixed, apply, apply_to_other, apply_to_splits
 from core.data.labels import ColumnMapping, LabeledTexts, align_labels
 from core.data.names import TEST, TRAIN, VALIDATION
 from core.data.splits import (
@@ -51,16 +51,19 @@ def parts_of_table(table: Table, mapping: ColumnMapping) -> Parts:
     return Parts(given[TRAIN], validation, given[TEST], rejected, as_column_says(mapping))
 
 
-def prepare(parts: Parts, fixes: Sequence[Fix], plan: SplitPlan) -> Prepared:
+def prepare(parts: Parts, fixes: Sequence[Fix], plan: SplitPlan, fixed: Fixed | None = None) -> Prepared:
     """Apply the fixes and split.
 
     Only training texts are left out by a fix. Given validation and test texts stay, since scores compare
     on the same texts alone; but their texts and labels are written as the fixes write the others.
 
+    Args:
+        fixed: what `apply` made of the texts to train on, where that is known already.
+
     Raises:
         UserError: a fix leaves nothing, the plan is out of range, or train has fewer than two classes.
     """
-    fixed = apply(parts.train, fixes)
+    fixed = fixed or apply(parts.train, fixes)
     rejected = [*parts.rejected, *fixed.rejected]
     if parts.validation is None and parts.test is None:
         splits = split_by_percent(fixed.labeled, plan)

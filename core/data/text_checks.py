@@ -13,7 +13,7 @@ from core.words import count, percent
 LOOKED_AT = 200_000
 """Texts that are looked at for a mark; more are looked at by an even sample."""
 
-LANGUAGES_LOOKED_AT = 20_000
+LANGUAGES_LOOKED_AT = 10_000
 TOKENS_LOOKED_AT = 20_000
 TOKENS_PER_WORD = 1.3
 """Word pieces per word and punctuation mark of English prose, and about as many for each special token."""

@@ -2,16 +2,22 @@
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from core import folders
+from core.data.fixes import Fix
+from core.data.labels import ColumnMapping
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.home import home
+
+logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 24 * 3600
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -76,6 +82,57 @@ def result_path(upload: Upload, *made_with: str) -> Path:
     """Where to keep what was made of an upload, and whether it was made: the same words, the same file."""
     name = hashlib.sha256("\0".join(made_with).encode("utf-8", "surrogatepass")).hexdigest()
     return upload.path.with_name(f"{name}.parquet")
+
+
+def keep_note(upload: Upload, topic: str, facts: object) -> None:
+    """Remember something about an upload, as JSON beside it, across reloads.
+
+    Raises:
+        NoSpace: the disk is full; what was noted before is as it was.
+    """
+    content = json.dumps(facts)
+    note = _note_path(upload, topic)
+    with full_is_said("this choice", len(content), note.parent), whole_file(note) as draft:
+        draft.write_text(content, encoding="utf-8")
+
+
+def note(upload: Upload, topic: str) -> object | None:
+    """What was last noted on this topic, as JSON; None where nothing is, or nothing that can be read."""
+    try:
+        return json.loads(_note_path(upload, topic).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        logger.warning("The note on %r of an upload cannot be read: %s", topic[:40], error)
+        return None
+
+
+def kept_fixes(upload: Upload, mapping: ColumnMapping) -> tuple[Fix, ...]:
+    """The fixes that were chosen for these columns of an upload; none where they cannot be read."""
+    entries = note(upload, _fixes_topic(mapping))
+    try:
+        return tuple(Fix.from_facts(entry) for entry in entries) if isinstance(entries, list) else ()
+    except UserError as error:
+        logger.warning("The fixes of an upload cannot be read: %s", error)
+        return ()
+
+
+def keep_fixes(upload: Upload, mapping: ColumnMapping, fixes: Iterable[Fix]) -> None:
+    """Remember the fixes that were chosen for these columns.
+
+    Raises:
+        NoSpace: the disk is full; the fixes are as they were.
+    """
+    keep_note(upload, _fixes_topic(mapping), [fix.facts() for fix in fixes])
+
+
+def _fixes_topic(mapping: ColumnMapping) -> str:
+    return json.dumps(["fixes", mapping.text, mapping.label])
+
+
+def _note_path(upload: Upload, topic: str) -> Path:
+    name = hashlib.sha256(topic.encode("utf-8", "surrogatepass")).hexdigest()
+    return upload.path.with_name(f"{name}.json")
 
 
 def _root() -> Path:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from core.data.datasets import Dataset
+from core.data.fixes import done_to
 from core.words import escape_markdown
 
 USAGE = """import torch
@@ -74,6 +75,7 @@ def _data(dataset: Dataset) -> str:
         [
             "- Texts: " + ", ".join(f"{count:,} {split}" for split, count in dataset.counts.items()) + ".",
             f"- How they were split: {_line(dataset.how)}",
+            *(f"- Mended: {_line(done.words)}." for done in done_to(dataset.source)),
             *removed,
             f"- Rows that could not be used: {dataset.rejected:,}.",
             f"- sha256 of the texts and labels: `{dataset.sha256}`",
