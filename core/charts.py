@@ -20,6 +20,14 @@ MOST_POINTS = 500
 MOST_BARS = 30
 CELLS_WITH_NUMBERS = 12
 
+MAJORITY = "always the most common class"
+SIMPLE = {
+    "tfidf": "a classifier on words (TF-IDF)",
+    "embeddings": "a classifier on the untrained model",
+    "average": "the average of two simple classifiers",
+}
+"""What is to be beaten, in words; the simple classifiers by their names in a study."""
+
 _SPLIT_COLOUR = alt.Scale(domain=list(MEANINGS))
 _INK = alt.ColorDatum("ink")
 # A grey that stands out from a light and from a dark page: a dash alone has no colour of its own.
@@ -77,13 +85,14 @@ def describe_losses(losses: pd.DataFrame) -> str:
     )
 
 
-def score_curves(scores: pd.DataFrame, baseline: float | None = None) -> alt.LayerChart:
+def score_curves(scores: pd.DataFrame, baselines: dict[str, float] | None = None) -> alt.LayerChart:
     """Validation accuracy and macro F1 over the steps, in percent.
 
     Args:
         scores: a `score_table`.
-        baseline: share of the most common class in the validation texts: what always guessing it would score.
+        baselines: what is to be beaten, in words → its accuracy on the validation texts.
     """
+    baselines = baselines or {}
     long = scores.melt(["split", "step", "epoch"], ["accuracy", "macro_f1"], "score", "share")
     long["score"] = long["score"].map({"accuracy": "accuracy", "macro_f1": "macro F1"})
     base = alt.Chart(thin_groups(long, "score")).encode(
@@ -92,7 +101,7 @@ def score_curves(scores: pd.DataFrame, baseline: float | None = None) -> alt.Lay
             "share:Q",
             title="Validation score (%)",
             axis=alt.Axis(format="%"),
-            scale=_score_scale(long, baseline),
+            scale=_score_scale(long, baselines),
         ),
         color=alt.Color("split:N", scale=_SPLIT_COLOUR, legend=None),
         tooltip=[
@@ -105,18 +114,57 @@ def score_curves(scores: pd.DataFrame, baseline: float | None = None) -> alt.Lay
     dashes = alt.StrokeDash("score:N", legend=_DASHES, scale=alt.Scale(domain=["accuracy", "macro F1"]))
     layers = [base.mark_line(strokeWidth=2).encode(strokeDash=dashes)]
     layers.append(base.mark_point(filled=True, size=45, opacity=1))
-    if baseline is not None:
-        layers += _baseline_rule(baseline)
+    if baselines:
+        layers += _baseline_rules(baselines)
     return alt.layer(*layers).properties(height=280)
 
 
-def describe_scores(scores: pd.DataFrame, baseline: float | None = None) -> str:
+def describe_scores(scores: pd.DataFrame, baselines: dict[str, float] | None = None) -> str:
     """The score curves in words."""
     words = (
         f"Validation scores by step. Accuracy: {_first_and_last(scores['accuracy'], '{:.1%}')}. "
         f"Macro F1: {_first_and_last(scores['macro_f1'], '{:.1%}')}."
     )
-    return words if baseline is None else f"{words} Always naming the most common class: {baseline:.1%}."
+    to_beat = "; ".join(f"{name} {share:.1%}" for name, share in (baselines or {}).items())
+    return f"{words} To beat, by accuracy: {to_beat}." if to_beat else words
+
+
+def learning_curve(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
+    """The baseline's score by the number of training texts: its mean, and every draw.
+
+    Args:
+        points: `texts`, `macro_f1` (the mean, a share of one) and `scores` (of each draw), by rising texts.
+    """
+    rows = [[p["texts"], score, p["macro_f1"], "baseline"] for p in points for score in p["scores"]]
+    table = pd.DataFrame(rows, columns=["texts", "score", "mean", "split"])
+    low = max(0.0, math.floor(min(table["score"], default=0.0) * 20 - 0.5) / 20)
+    base = alt.Chart(table).encode(
+        x=alt.X(
+            "texts:Q",
+            title="Training texts",
+            scale=alt.Scale(zero=True),
+            axis=alt.Axis(format=",.0f", tickMinStep=1, tickCount=6),
+        ),
+        color=alt.Color("split:N", scale=_SPLIT_COLOUR, legend=None),
+        tooltip=[
+            alt.Tooltip("texts:Q", title="Training texts", format=",.0f"),
+            alt.Tooltip("mean:Q", title="Macro F1, mean", format=".1%"),
+            alt.Tooltip("score:Q", title="Macro F1, this draw", format=".1%"),
+        ],
+    )
+    scale = alt.Scale(domain=[low, 1], zero=False)
+    title = "Macro F1 on held-out texts (%)"
+    draws = base.mark_point(size=30, opacity=0.5).encode(
+        y=alt.Y("score:Q", title=title, axis=alt.Axis(format="%"), scale=scale)
+    )
+    mean = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(filled=True, size=60)).encode(y="mean:Q")
+    return alt.layer(draws, mean).properties(height=280)
+
+
+def describe_learning(points: Sequence[dict[str, Any]]) -> str:
+    """The learning curve in words."""
+    said = "; ".join(f"{p['texts']:,} texts {percent(p['macro_f1'])}" for p in points)
+    return f"Macro F1 of the baseline by the number of training texts: {said}."
 
 
 def to_spec(chart: alt.TopLevelMixin) -> dict[str, Any]:
@@ -379,27 +427,33 @@ def _split_colour(shown: list[str]) -> alt.Color:
     )
 
 
-def _score_scale(long: pd.DataFrame, baseline: float | None) -> alt.Scale:
-    lowest = min([*long["share"], 1.0 if baseline is None else baseline], default=0.0)
+def _score_scale(long: pd.DataFrame, baselines: dict[str, float]) -> alt.Scale:
+    lowest = min([*long["share"], *(baselines.values() or [1.0])], default=0.0)
     return alt.Scale(domain=[max(0.0, math.floor(lowest * 10 - 0.5) / 10), 1])
 
 
-def _baseline_rule(baseline: float) -> list[alt.Chart]:
-    base = alt.Chart(
-        pd.DataFrame({"share": [baseline], "split": ["baseline"], "words": ["always the most common class"]})
-    ).encode(
+def _baseline_rules(baselines: dict[str, float]) -> list[alt.Chart]:
+    """A line each; the words of the lowest stand below it and those of others above, so that none overlap."""
+    table = pd.DataFrame({"words": list(baselines), "share": list(baselines.values()), "split": "baseline"})
+    table["said"] = [f"{words} {share:.1%}" for words, share in baselines.items()]
+    table = table.sort_values("share", ignore_index=True)
+    rules = _baseline_marks(table).mark_rule(strokeDash=[2, 3], strokeWidth=1.5)
+    at_the_edge = {"x": alt.value("width"), "text": "said:N"}
+    below = _baseline_marks(table.head(1)).mark_text(align="right", baseline="top", dx=-6, dy=4)
+    above = _baseline_marks(table.iloc[1:]).mark_text(align="right", baseline="bottom", dx=-6, dy=-4)
+    layers = [rules, below.encode(**at_the_edge)]
+    return layers if len(table) == 1 else [*layers, above.encode(**at_the_edge)]
+
+
+def _baseline_marks(table: pd.DataFrame) -> alt.Chart:
+    return alt.Chart(table).encode(
         y="share:Q",
         color=alt.Color("split:N", scale=_SPLIT_COLOUR, legend=None),
         tooltip=[
-            alt.Tooltip("words:N", title="Baseline"),
+            alt.Tooltip("words:N", title="To beat"),
             alt.Tooltip("share:Q", title="Accuracy", format=".1%"),
         ],
     )
-    words = base.mark_text(align="right", baseline="top", dx=-6, dy=4)
-    return [
-        base.mark_rule(strokeDash=[2, 3], strokeWidth=1.5),
-        words.encode(x=alt.value("width"), text="words:N"),
-    ]
 
 
 def _range(first: float, last: float) -> str:

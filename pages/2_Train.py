@@ -4,6 +4,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -14,14 +15,29 @@ from core.data.datasets import Dataset, list_datasets
 from core.errors import UserError
 from core.learning import catalogue
 from core.learning import config as settings
+from core.learning.catalogue import Checkpoint
 from core.learning.config import CHOICES, TUTORIAL, TrainingConfig
+from core.learning.forecast import PARTS, Forecast
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import engines, following, queue, store
+from core.runs import engines, following, forecasts, queue, store, studies
 from core.runs.events import Event
+from core.runs.forecasts import Outlook
 from core.runs.store import Run, RunState
-from core.words import SETTINGS, STATUS, count, duration, escape_markdown, explain, percent, run_link, shorten
+from core.words import (
+    SETTINGS,
+    STATUS,
+    count,
+    duration,
+    escape_markdown,
+    explain,
+    percent,
+    run_link,
+    shorten,
+    size,
+)
 
 DATA_PAGE, RUNS_PAGE, PREDICT_PAGE = "pages/1_Data.py", "pages/3_Runs.py", "pages/4_Predict.py"
+CHECK_PAGE = "pages/5_Check.py"
 LOOK_EVERY_SECONDS = 1.0
 STILL_SECONDS = 2.0
 DEFAULTS = TrainingConfig()
@@ -111,9 +127,11 @@ def chosen_run() -> tuple[Run | None, UserError | None]:
 
 
 def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
+    take_settings_of_link()
     dataset = choose_dataset(datasets, run)
     model = choose_model()
     suggested = suggest(model, dataset.counts["train"], len(dataset.label2id))
+    suggested = replace(suggested, class_weights=has_rare_classes(dataset))
     follow(suggested)
     values = ask_numbers(BASIC)
     say_suggested(suggested, values, dataset)
@@ -126,8 +144,47 @@ def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
         )
         st.button("Suggested", type="tertiary", on_click=fill_in, args=(suggested,))
     with start_place:
-        offer_start(dataset, TrainingConfig(model=model, **values), run)
+        config = TrainingConfig(model=model, **values)
+        if offer_start(dataset, config, run):
+            foresee(dataset, config)
         show_device()
+        show_to_beat(dataset)
+        if suggested.class_weights and values["class_weights"]:
+            st.caption(
+                f"{SETTINGS['class_weights']}: on, because {sizes_in_words(dataset)}. You can switch it off "
+                "under Advanced."
+            )
+
+
+def take_settings_of_link() -> None:
+    """Fill in the settings of the run that the link names, once: what a person changes then stays."""
+    wanted = st.query_params.get("like")
+    if wanted is None:
+        return
+    try:
+        like = store.find_run(wanted)
+        if not like.readable:
+            raise UserError("a run whose settings can be read", "a damaged one", "Choose them yourself.")
+        catalogue.find(like.config.model)
+    except UserError as error:
+        st.warning(explain(error), icon=":material/error:")
+        return
+    if st.session_state.get("like") != like.id:
+        st.session_state["like"] = like.id
+        st.session_state[key("model")] = like.config.model
+        fill_in(like.config)
+    st.caption(f"Settings taken from a run of {escape_markdown(shorten(like.name, 40))}.")
+
+
+def has_rare_classes(dataset: Dataset) -> bool:
+    """Whether the check of the data found classes so small that weights are worth a try."""
+    advice = dataset.source.get("advice")
+    return isinstance(advice, dict) and advice.get("class_weights") is True
+
+
+def sizes_in_words(dataset: Dataset) -> str:
+    counts = dataset.class_counts["train"].values()
+    return f"the largest class has {max(counts):,} training texts and the smallest {min(counts):,}"
 
 
 TUTORIAL_HELP = "The classic recipe: AdamW at 2e-5, batches of 2, 5 epochs. For very few texts."
@@ -212,11 +269,12 @@ def fill_in(config: TrainingConfig) -> None:
 def follow(suggested: TrainingConfig) -> None:
     """Fill in what suits the data set and the model, where a person left the last suggestion as it was."""
     last = st.session_state.get("suggested", {})
-    for name in SUGGESTED:
+    names = (*SUGGESTED, "class_weights")
+    for name in names:
         value = getattr(suggested, name)
         if st.session_state.get(key(name), last.get(name)) == last.get(name):
             st.session_state[key(name)] = value
-    st.session_state["suggested"] = {name: getattr(suggested, name) for name in SUGGESTED}
+    st.session_state["suggested"] = {name: getattr(suggested, name) for name in names}
 
 
 def say_suggested(suggested: TrainingConfig, values: dict[str, Any], dataset: Dataset) -> None:
@@ -230,14 +288,15 @@ def say_suggested(suggested: TrainingConfig, values: dict[str, Any], dataset: Da
         )
 
 
-def offer_start(dataset: Dataset, config: TrainingConfig, run: Run | None) -> None:
+def offer_start(dataset: Dataset, config: TrainingConfig, run: Run | None) -> bool:
+    """The button, or what keeps from pressing it. Returns whether a training could start."""
     try:
         settings.check(config)
         catalogue.check_length(config.model, config.max_length)
     except UserError as error:
         st.button("Start", type="primary", icon=":material/play_arrow:", disabled=True, width="stretch")
         st.error(explain(error))
-        return
+        return False
     if st.button(
         "Start another run" if run else "Start",
         type="secondary" if run else "primary",
@@ -245,6 +304,7 @@ def offer_start(dataset: Dataset, config: TrainingConfig, run: Run | None) -> No
         width="stretch",
     ):
         start(dataset, config)
+    return True
 
 
 def start(dataset: Dataset, config: TrainingConfig) -> None:
@@ -259,6 +319,99 @@ def start(dataset: Dataset, config: TrainingConfig) -> None:
 def open_run(run: Run) -> None:
     st.query_params.from_dict({"run": run.id})
     st.rerun()
+
+
+def show_to_beat(dataset: Dataset) -> None:
+    """What simple classifiers reach on the validation texts, or the way to it where that is not known yet."""
+    simple = studies.baseline_of(dataset.id, "validation")
+    if simple:
+        st.caption(
+            f":material/flag: Fine-tuning must beat **{percent(simple['accuracy'])}**, which "
+            f"{charts.SIMPLE[simple['name']]} reaches on the validation texts; {charts.MAJORITY}: "
+            f"{percent(simple['majority_accuracy'])}."
+        )
+    elif dataset.counts["validation"] and st.button(
+        "What must it beat?",
+        type="tertiary",
+        icon=":material/flag:",
+        help="On the Check page simple classifiers are tried, in seconds. What they reach becomes a line on "
+        "the chart.",
+    ):
+        st.switch_page(CHECK_PAGE, query_params={"dataset": dataset.id})
+
+
+def foresee(dataset: Dataset, config: TrainingConfig) -> None:
+    """What the training would take, by a measuring that begins here if need be; the page does not wait."""
+    pending = forecasts.look(dataset, config).pending
+    st.fragment(show_forecast, run_every=LOOK_EVERY_SECONDS if pending else None)(dataset, config, pending)
+    others = st.expander("Other models", icon=":material/timer:", key="others", on_change="rerun")
+    if others.open:
+        with others:
+            compare_models(dataset, config)
+
+
+def show_forecast(dataset: Dataset, config: TrainingConfig, was_pending: bool) -> None:
+    outlook = forecasts.look(dataset, config)
+    if was_pending and not outlook.pending:
+        # It is known now: the whole page is drawn once more, and then no longer by itself.
+        st.rerun()
+    forecasts.begin(dataset, config)
+    if outlook.forecast:
+        about = forecasts.in_words(outlook.forecast)
+        most = "at most " if config.early_stopping else ""
+        st.caption(
+            f":material/timer: **{most}{about}** on this machine{why_rough(outlook, config)}.",
+            help=parts_in_words(outlook.forecast),
+        )
+    elif outlook.state == "failed":
+        st.caption(f":material/timer: No forecast: {escape_markdown(outlook.problem)}")
+    elif outlook.state == "waiting":
+        st.caption(":material/timer: The forecast is measured as soon as the training at work has ended.")
+    else:
+        st.caption(":material/timer: Measuring a few steps for a forecast. You can start all the same.")
+
+
+def why_rough(outlook: Outlook, config: TrainingConfig) -> str:
+    """Why the forecast may be further off than usual, and whether a better one is on its way."""
+    if not outlook.at_hand:
+        gigabytes = size(4 * catalogue.find(config.model).parameters)
+        return f", by estimate, and {gigabytes} to fetch at first"
+    if outlook.pending and outlook.forecast.estimated:
+        later = "is measured when the training at work has ended"
+        return f", by estimate; {later if outlook.state == 'waiting' else 'measuring'}"
+    return "" if outlook.forecast.quiet else "; measured while it was busy: alone it is faster"
+
+
+def parts_in_words(found: Forecast) -> str:
+    shown = {name: seconds for name, seconds in found.parts.items() if seconds >= 0.5}
+    return "\n".join(f"- {PARTS[name]}: {duration(seconds)}" for name, seconds in shown.items())
+
+
+def compare_models(dataset: Dataset, config: TrainingConfig) -> None:
+    rows = [row for model in catalogue.available() if (row := foreseen_row(dataset, config, model))]
+    if not rows:
+        st.caption("Known as soon as a few steps are measured.")
+        return
+    st.dataframe(
+        rows,
+        hide_index=True,
+        height="content",
+        alt="Time and memory of a training with these settings, for each model",
+    )
+    st.caption("Choose a model to have it measured. Time to fetch a model is not included.")
+
+
+def foreseen_row(dataset: Dataset, config: TrainingConfig, model: Checkpoint) -> dict[str, str] | None:
+    outlook = forecasts.look(dataset, replace(config, model=model.name))
+    if config.max_length > model.longest or not outlook.forecast:
+        return None
+    found = outlook.forecast
+    return {
+        "Model": model.title,
+        "Time": duration(found.seconds),
+        "Memory": size(found.memory_bytes),
+        "By": "estimate" if found.estimated else "measuring",
+    }
 
 
 @st.fragment(parallel=True)
@@ -305,7 +458,7 @@ def show_run(run: Run) -> None:
     show_heading(run)
     live = is_live(run, store.state(run))
     # Redrawn by itself while the run may change; the rest of the page stands still.
-    st.fragment(watch, run_every=LOOK_EVERY_SECONDS if live else None)(run.id, live, baseline(run))
+    st.fragment(watch, run_every=LOOK_EVERY_SECONDS if live else None)(run.id, live, baselines(run))
     if not run.damage:
         show_log(run)
 
@@ -325,13 +478,15 @@ def show_heading(run: Run) -> None:
     st.caption(" · ".join(said for name, said in words.items() if name not in run.unrecorded))
 
 
-def baseline(run: Run) -> float | None:
-    """What always naming the most common class would score on the validation texts."""
+def baselines(run: Run) -> dict[str, float]:
+    """What is to be beaten, in words → its accuracy on the validation texts."""
     try:
         counts = store.own_dataset(run).class_counts["validation"].values()
     except (UserError, KeyError):
-        return None
-    return max(counts) / sum(counts) if sum(counts) else None
+        return {}
+    found = {charts.MAJORITY: max(counts) / sum(counts)} if sum(counts) else {}
+    simple = studies.baseline_of(run.dataset_id, "validation")
+    return found | ({charts.SIMPLE[simple["name"]]: simple["accuracy"]} if simple else {})
 
 
 def is_live(run: Run, state: RunState) -> bool:
@@ -339,7 +494,7 @@ def is_live(run: Run, state: RunState) -> bool:
     return state.live or store.is_lost(run)
 
 
-def watch(run_id: str, was_live: bool, baseline: float | None) -> None:
+def watch(run_id: str, was_live: bool, baselines: dict[str, float]) -> None:
     try:
         run = store.find_run(run_id)
     except UserError as error:
@@ -354,7 +509,7 @@ def watch(run_id: str, was_live: bool, baseline: float | None) -> None:
     events = following.follow(run)
     show_state(run, state, events)
     show_notes(events)
-    show_curves(run, events if state.status != "running" else settled(events), baseline)
+    show_curves(run, events if state.status != "running" else settled(events), baselines)
 
 
 def show_state(run: Run, state: RunState, events: list[Event]) -> None:
@@ -368,8 +523,8 @@ def show_state(run: Run, state: RunState, events: list[Event]) -> None:
             share(run)
     if state.status == "queued":
         st.info(
-            f"Place {queue.position(run) or 1} in line{wait_words(run)}. It starts by itself; you can close "
-            "this tab.",
+            f"Place {queue.position(run) or 1} in line{wait_words(run)}. It starts by itself"
+            f"{expected_words(run)}; you can close this tab.",
             icon=":material/hourglass_empty:",
         )
     elif state.live:
@@ -383,6 +538,11 @@ def show_state(run: Run, state: RunState, events: list[Event]) -> None:
 def wait_words(run: Run) -> str:
     seconds = queue.expected_wait(run)
     return "" if seconds is None else f", about {duration(seconds)} to wait"
+
+
+def expected_words(run: Run) -> str:
+    expected = forecasts.recorded(run)
+    return f" and takes {forecasts.in_words(expected)}" if expected else ""
 
 
 def offer_stop(run: Run, state: RunState) -> None:
@@ -477,6 +637,9 @@ def show_result(run: Run, state: RunState) -> None:
         for name in ("test", "validation"):
             if report.get(name):
                 show_scores(name.capitalize(), report[name])
+    expected = forecasts.recorded(run)
+    if expected and state.status == "finished" and (words := forecasts.compared(expected, report)):
+        st.caption(f":material/timer: {words}")
     if only_viewing():
         return
     with st.container(horizontal=True):
@@ -570,10 +733,10 @@ def settled(events: list[Event]) -> list[Event]:
     return events[: bisect_left(events, until, key=lambda event: event["time"])] or events
 
 
-def show_curves(run: Run, events: list[Event], baseline: float | None) -> None:
+def show_curves(run: Run, events: list[Event], baselines: dict[str, float]) -> None:
     if not events:
         return
-    drawn = draw_curves(run.id, len(events), events[-1]["time"], baseline, events)
+    drawn = draw_curves(run.id, len(events), events[-1]["time"], baselines, events)
     for name, column, (spec, words) in zip(
         ("loss", "scores"), st.columns(2, gap="large"), drawn, strict=False
     ):
@@ -582,7 +745,7 @@ def show_curves(run: Run, events: list[Event], baseline: float | None) -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def draw_curves(
-    run_id: str, events: int, until: float, baseline: float | None, _events: list[Event]
+    run_id: str, events: int, until: float, baselines: dict[str, float], _events: list[Event]
 ) -> list[tuple[dict[str, Any], str]]:
     """The charts and their words; drawn once for all who watch, however many and however often."""
     losses, scores = charts.loss_table(_events), charts.score_table(_events)
@@ -590,8 +753,8 @@ def draw_curves(
     if not losses.empty:
         drawn.append((charts.to_spec(charts.loss_curves(losses)), charts.describe_losses(losses)))
     if not scores.empty:
-        words = charts.describe_scores(scores, baseline)
-        drawn.append((charts.to_spec(charts.score_curves(scores, baseline)), words))
+        words = charts.describe_scores(scores, baselines)
+        drawn.append((charts.to_spec(charts.score_curves(scores, baselines)), words))
     return drawn
 
 

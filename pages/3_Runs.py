@@ -1,5 +1,6 @@
 """Runs: every training so far, and for one of them how good it is and where it goes wrong."""
 
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -8,11 +9,12 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core import charts
-from core.data.datasets import Dataset
+from core.data.datasets import Dataset, find_dataset, read_rejected
+from core.data.fixes import done_to
 from core.errors import UserError
 from core.learning import catalogue
 from core.learning import config as settings
-from core.runs import cleaning, store
+from core.runs import cleaning, forecasts, store, studies
 from core.runs.store import Run, RunState
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.words import (
@@ -28,9 +30,10 @@ from core.words import (
     size,
 )
 
-TRAIN_PAGE, PREDICT_PAGE = "pages/2_Train.py", "pages/4_Predict.py"
+TRAIN_PAGE, PREDICT_PAGE, CHECK_PAGE = "pages/2_Train.py", "pages/4_Predict.py", "pages/5_Check.py"
 REPORT, MISTAKES, CURVES, ABOUT = "Report", "Mistakes", "Curves", "Settings"
 SHOWN_MISTAKES = 1000
+SHOWN_REASONS = 200
 # Age from which the clean-up proposes to delete.
 OLD_DAYS = 30
 FEW_CLASSES = charts.CELLS_WITH_NUMBERS
@@ -162,6 +165,7 @@ def show_run(run: Run) -> None:
         box(say(state), icon=STATUS[state.status].icon)
     if not run.readable:
         return
+    show_forecast(run, state, report or {})
     if run.unknown and not run.damage:
         names = escape_markdown(", ".join(run.unknown))
         st.caption(f"Made by another version, with settings that this one lacks: {names}.")
@@ -170,6 +174,15 @@ def show_run(run: Run) -> None:
         if view.open:
             with view:
                 show(run, report)
+
+
+def show_forecast(run: Run, state: RunState, report: dict[str, Any]) -> None:
+    """What was expected of the run when it was submitted, beside what it took once it has ended."""
+    expected = forecasts.recorded(run)
+    if expected is None:
+        return
+    words = forecasts.compared(expected, report) if state.status == "finished" else None
+    st.caption(f":material/timer: {words or f'Forecast: {forecasts.in_words(expected)}.'}")
 
 
 def show_heading(run: Run, state: RunState) -> None:
@@ -192,11 +205,37 @@ def show_heading(run: Run, state: RunState) -> None:
             and st.button("Try it", type="primary", icon=":material/label:")
         ):
             st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+        if run.readable and not state.live and is_saved(run):
+            offer_more(run)
         with st.popover("Share", icon=":material/link:", help="A link to this run"):
             st.write("Whoever can reach this server can see the run under this link:")
             st.code(run_link(st.context.url, run.id), language=None, wrap_lines=True)
         if not state.live and st.button("Delete", icon=":material/delete:"):
             ask_to_delete(run)
+
+
+def is_saved(run: Run) -> bool:
+    """Whether the data set that the run was started with is still there."""
+    try:
+        find_dataset(run.dataset_id)
+    except UserError:
+        return False
+    return True
+
+
+def offer_more(run: Run) -> None:
+    if st.button(
+        "Train again",
+        icon=":material/replay:",
+        help="Opens the Train page with this data set and these settings, to be changed or not.",
+    ):
+        st.switch_page(TRAIN_PAGE, query_params={"dataset": run.dataset_id, "like": run.id})
+    if st.button(
+        "Check its labels",
+        icon=":material/fact_check:",
+        help="Which labels of the data set are probably wrong, and what simple classifiers reach.",
+    ):
+        st.switch_page(CHECK_PAGE, query_params={"dataset": run.dataset_id})
 
 
 def say(state: RunState) -> str:
@@ -400,11 +439,18 @@ def show_curves(run: Run, report: dict[str, Any] | None) -> None:
     if scores.empty:
         return
     with right:
-        validation = (report or {}).get("validation") or {}
-        baseline = validation.get("majority_accuracy")
-        words = charts.describe_scores(scores, baseline)
-        st.altair_chart(charts.score_curves(scores, baseline), alt=words, key="scores")
+        to_beat = baselines(run, report or {})
+        words = charts.describe_scores(scores, to_beat)
+        st.altair_chart(charts.score_curves(scores, to_beat), alt=words, key="scores")
         st.caption(words)
+
+
+def baselines(run: Run, report: dict[str, Any]) -> dict[str, float]:
+    """What is to be beaten, in words → its accuracy on the validation texts."""
+    majority = (report.get("validation") or {}).get("majority_accuracy")
+    simple = studies.baseline_of(run.dataset_id, "validation")
+    found = {} if majority is None else {charts.MAJORITY: majority}
+    return found | ({charts.SIMPLE[simple["name"]]: simple["accuracy"]} if simple else {})
 
 
 def show_settings(run: Run, report: dict[str, Any] | None) -> None:
@@ -418,6 +464,8 @@ def show_settings(run: Run, report: dict[str, Any] | None) -> None:
     with right:
         st.markdown("##### Data and machine")
         show_pairs(facts_of(run, report or {}), "Data and machine of this run")
+    with suppress(UserError):
+        show_data_card(store.own_dataset(run))
 
 
 def facts_of(run: Run, report: dict[str, Any]) -> dict[str, Any]:
@@ -443,6 +491,42 @@ def facts_of_data(dataset: Dataset) -> dict[str, str]:
         "Split": dataset.how,
         "Content (sha256)": dataset.sha256,
     }
+
+
+def show_data_card(dataset: Dataset) -> None:
+    """What was done to the rows of the file on their way into the data set."""
+    st.markdown("##### Data card")
+    done, reasons = done_to(dataset.source), reasons_left_out(dataset)
+    left, right = st.columns(2, gap="large")
+    with left:
+        if not done:
+            st.caption("Nothing was changed: texts and labels are as in the file.")
+        else:
+            st.dataframe(
+                {
+                    "What was done": [one.fix for one in done],
+                    "Rows changed": [one.changed for one in done],
+                    "Rows left out": [one.left_out for one in done],
+                },
+                hide_index=True,
+                height="content",
+                alt="What was done to the data before it was saved, in this order",
+            )
+    with right:
+        if not reasons:
+            st.caption("No row of the file was left out.")
+        else:
+            st.dataframe(
+                {"Why rows were left out": list(reasons), "Rows": list(reasons.values())},
+                hide_index=True,
+                alt="Why rows of the file are not in the data set, the most frequent reason first",
+            )
+
+
+def reasons_left_out(dataset: Dataset) -> dict[str, int]:
+    """Reason → rows of the file that are not in the data set, the most frequent first."""
+    found = Counter(row.reason for row in read_rejected(dataset)) + Counter(dataset.removed)
+    return dict(found.most_common(SHOWN_REASONS))
 
 
 def show_pairs(pairs: dict[str, Any], alt: str) -> None:

@@ -16,6 +16,7 @@ EVENTS = [
     {"type": "evaluated", "step": 2, "epoch": 1.0, "loss": 0.8, "accuracy": 0.6, "macro_f1": 0.5},
     {"type": "step", "step": 3, "epoch": 1.5, "loss": 0.5, "accuracy": 0.8},
 ]
+BASELINES = {"the most common class": 0.4, "a linear classifier": 0.55}
 
 
 def spec(chart) -> str:
@@ -37,7 +38,7 @@ def every_chart() -> dict:
     lengths = pd.DataFrame({"words_from": [0, 5], "words_to": [4, 9], "texts": [3, 1]})
     return {
         "losses": charts.loss_curves(charts.loss_table(EVENTS)),
-        "scores": charts.score_curves(scores, 0.4),
+        "scores": charts.score_curves(scores, BASELINES),
         "balance": charts.class_balance(counts),
         "lengths": charts.length_histogram(lengths),
         "confusion": charts.confusion_heatmap(["a", "b"], [[3, 1], [0, 2]]),
@@ -59,6 +60,23 @@ def test_every_quantity_has_an_axis_title_with_its_unit():
     assert "Validation score (%)" in spec(every_chart()["scores"])
     assert "Length (words)" in spec(every_chart()["lengths"])
     assert "Probability (%)" in spec(every_chart()["probabilities"])
+
+
+def test_every_baseline_is_a_line_with_its_words_and_the_lowest_has_them_below():
+    layers = charts.score_curves(charts.score_table(EVENTS), BASELINES).to_dict()
+    tables = layers["datasets"]
+    rules, below, above = (
+        (layer["mark"], [row["said"] for row in tables[layer["data"]["name"]]])
+        for layer in layers["layer"]
+        if "said" in tables[layer["data"]["name"]][0]
+    )
+    assert rules[0]["type"] == "rule"
+    assert rules[1] == ["the most common class 40.0%", "a linear classifier 55.0%"]
+    assert (below[0]["baseline"], below[1]) == ("top", ["the most common class 40.0%"])
+    assert (above[0]["baseline"], above[1]) == ("bottom", ["a linear classifier 55.0%"])
+    alone = charts.score_curves(charts.score_table(EVENTS), {"the most common class": 0.4}).to_dict()
+    assert len(alone["layer"]) == 4
+    assert charts.score_curves(charts.score_table(EVENTS)).to_dict()
 
 
 def test_tables_take_their_rows_from_the_events_and_pass_over_others():
@@ -137,7 +155,9 @@ def test_words_say_what_the_charts_show():
     assert charts.describe_losses(charts.loss_table(EVENTS)) == (
         "Loss by step. Training loss: from 0.900 to 0.500. Validation loss: 0.800 so far."
     )
-    assert "Accuracy: 60.0% so far" in charts.describe_scores(charts.score_table(EVENTS), 0.4)
+    scores = charts.describe_scores(charts.score_table(EVENTS), BASELINES)
+    assert "Accuracy: 60.0% so far" in scores
+    assert scores.endswith("To beat, by accuracy: the most common class 40.0%; a linear classifier 55.0%.")
     assert "3 of 4 texts" in charts.describe_confusion(["a", "b"], [[2, 1], [0, 1]])
     assert "a taken for b (1)" in charts.describe_confusion(["a", "b"], [[2, 1], [0, 1]])
     assert charts.describe_balance({"train": {"a": 2, "b": 2}}).endswith("All have 2.")

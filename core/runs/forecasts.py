@@ -161,6 +161,8 @@ def compared(found: Forecast, report: dict[str, Any]) -> str | None:
     seconds, memory = report.get("total_seconds"), report.get("peak_memory_bytes")
     if not seconds:
         return None
+    if report.get("converged"):
+        return f"Forecast {duration(found.seconds)} for all epochs; stopped early after {duration(seconds)}."
     words = f"Forecast {duration(found.seconds)}, took {duration(seconds)} ({_off(seconds, found.seconds)})"
     if memory:
         off = _off(memory, found.memory_bytes)

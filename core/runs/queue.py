@@ -111,7 +111,7 @@ def position(run: Run) -> int | None:
 
 
 def expected_wait(run: Run) -> float | None:
-    """Seconds until a waiting run begins: by the run at work and by earlier runs like those ahead of it.
+    """Seconds until a waiting run begins: by the run at work, earlier runs like those ahead, and forecasts.
 
     None when there is nothing to tell it by.
     """
@@ -130,7 +130,8 @@ def _seconds_left(run: Run, runs: list[Run]) -> float | None:
         report, texts = store.report_of(earlier), _texts_to_train(earlier)
         if report and texts and "total_seconds" in report:
             return report["total_seconds"] * _texts_to_train(run) / texts
-    return None
+    expected = forecasts.recorded(run)
+    return expected.seconds if expected else None
 
 
 def _alike(one: Run, other: Run) -> bool:

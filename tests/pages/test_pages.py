@@ -48,6 +48,7 @@ ATTACKS = (
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch):
     monkeypatch.setattr(engines, "start_worker", lambda: None)
+    monkeypatch.setattr(engines, "start_measuring", lambda dataset_id, values: None)
     facts = {"device": "cpu", "precision": "fp32", "reason": "it is the only one here"}
     monkeypatch.setattr(engines, "describe_hardware", lambda: facts)
 
