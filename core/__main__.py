@@ -14,12 +14,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from core.data.checking import Report, check_file
 from core.data.datasets import Dataset, find_dataset, save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, label_texts
 from core.data.quality import find_problems
 from core.data.reading import read_table
 from core.data.splits import SplitPlan, split_with_files
-from core.data.tables import Limits, RejectedRow, Table
+from core.data.tables import Choice, Limits, RejectedRow, Table
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
@@ -76,6 +77,19 @@ def train(options: argparse.Namespace) -> int:
         return 0
     _follow(run)
     return _tell_result(run, options.json)
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say what is in a file and what is wrong with it; the exit code is 2 if it cannot be trained on."""
+    report = check_file(options.data, FILE_LIMITS, _choice(options), tuple(options.text), options.label)
+    if options.json:
+        print(json.dumps(report.facts()))
+    else:
+        _tell_report(report)
+    if report.trainable:
+        return 0
+    print(f"error: {' '.join(f'{report.reason} {report.remedy}'.split())}", file=sys.stderr)
+    return 2
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -254,6 +268,57 @@ def _read(path: Path) -> Table:
     return table
 
 
+def _choice(options: argparse.Namespace) -> Choice:
+    """How to read the file, where the options say so."""
+    given = {field.name: getattr(options, field.name) for field in fields(Choice)}
+    named = {"tab": "\t", "none": ""}
+    for name in ("delimiter", "quotechar"):
+        given[name] = named.get(given[name], given[name])
+    return Choice(**given)
+
+
+def _tell_report(report: Report) -> None:
+    """Print a report for people."""
+    if report.table is None:
+        return
+    table = report.table
+    print(_one_line(_how_read(table)))
+    for row in table.rejected[:SHOWN_ROWS]:
+        print("  " + _one_line(f"{table.dialect.unit} {row.line:,}: {row.reason}"))
+    print("columns:")
+    for column in report.columns:
+        facts = f"{column.type}, {column.filled:.0%} filled, {count(column.distinct, 'different value')}"
+        print("  " + _one_line(f"{column.name}: {facts}"))
+    if report.mapping:
+        split = f", split: {report.mapping.split}" if report.mapping.split else ""
+        print(_one_line(f"text: {', '.join(report.mapping.text)}, label: {report.mapping.label}{split}"))
+    if report.unusable:
+        print(f"{count(len(report.unusable), 'row')} without a text or a label")
+    for finding in report.findings:
+        print(_one_line(f"{finding.severity}: {finding.title}: {finding.found}"))
+
+
+def _how_read(table: Table) -> str:
+    dialect = table.dialect
+    parts = [
+        f"{dialect.format}{f' in {dialect.packed}' if dialect.packed else ''}",
+        dialect.member and f"file {dialect.member!r} of {len(dialect.members)}",
+        dialect.sheet and f"sheet {dialect.sheet!r} of {len(dialect.sheets)}",
+        dialect.encoding,
+        f"delimiter {dialect.delimiter!r}" if dialect.format in ("csv", "tsv") else "",
+        "header" if dialect.has_header else "no header",
+        dialect.skipped_lines and f"{count(dialect.skipped_lines, dialect.unit)} above the table",
+        f"{count(len(table.frame), 'row')} read",
+        f"{len(table.rejected):,} rejected",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _one_line(text: str) -> str:
+    """Text on one line without control characters: other people's text may hold commands to a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in " ".join(text.split()))
+
+
 def _tell_rejected(rejected: Sequence[RejectedRow], where: str = "the files") -> None:
     if rejected:
         shown = "; ".join(f"line {row.line}: {row.reason}" for row in rejected[:SHOWN_ROWS])
@@ -375,6 +440,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--detach", action="store_true", help="print the run's id, do not wait")
     command.add_argument("--json", action="store_true", help=JSON_HELP)
 
+    command = _command(commands, "check", check)
+    command.add_argument("data", type=Path, metavar="FILE", help="any file with texts and labels")
+    _add_columns(command, required=False)
+    _add_reading(command)
+    command.add_argument("--json", action="store_true", help="print one JSON object instead")
+
     command = _command(commands, "predict", predict)
     command.add_argument("model", metavar="RUN_OR_FOLDER")
     command.add_argument("input", type=Path, metavar="INPUT.csv")
@@ -428,16 +499,37 @@ def _command(commands: Any, name: str, function: Any) -> argparse.ArgumentParser
     return command
 
 
-def _add_columns(command: argparse.ArgumentParser, *, label: bool = True) -> None:
+def _add_columns(command: argparse.ArgumentParser, *, label: bool = True, required: bool = True) -> None:
     command.add_argument(
         "--text",
-        required=True,
+        required=required,
+        default=None if required else [],
         action="append",
         metavar="COL",
         help="text column; may be given several times",
     )
     if label:
-        command.add_argument("--label", required=True, metavar="COL", help="label column")
+        command.add_argument("--label", required=required, metavar="COL", help="label column")
+
+
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    """One option per field of `Choice`: how to read the file where the guess is wrong."""
+    command.add_argument("--encoding", metavar="NAME", help="such as utf-8 or cp1252; default: a guess")
+    command.add_argument(
+        "--delimiter", metavar="SIGN", help='between columns; "tab", or "none" for one column'
+    )
+    command.add_argument("--quotechar", metavar="SIGN", help='around fields; "none" if there is none')
+    command.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        dest="has_header",
+        help="the first row names the columns",
+    )
+    command.add_argument(
+        "--skip-lines", type=int, dest="skipped_lines", metavar="N", help="lines above the table"
+    )
+    command.add_argument("--sheet", metavar="NAME", help="which sheet of a workbook")
+    command.add_argument("--member", metavar="NAME", help="which file of a zip archive")
 
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
