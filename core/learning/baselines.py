@@ -207,7 +207,7 @@ def _weighed(texts: list[str], **terms: Any) -> csr_matrix:  # noqa: ANN401 - sc
     return csr_matrix((len(texts), 1), dtype=np.float32)
 
 
-def pool(answers: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+def pool(answers: Sequence[np.ndarray], labels: np.ndarray, by: np.ndarray | None = None) -> np.ndarray:
     """One answer out of several: the mean of their logarithms, weighted so that the labels are likeliest.
 
     A logarithmic opinion pool (Genest and Zidek 1986). Its few weights are found by the very labels that it
@@ -215,6 +215,7 @@ def pool(answers: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
 
     Args:
         answers: float [texts, classes] each.
+        by: bool [texts], the texts by which the weights are found; None for all.
 
     Returns:
         float32 [texts, classes]; rows add up to 1.
@@ -223,17 +224,18 @@ def pool(answers: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
     from scipy.special import log_softmax
 
     logs = np.stack([np.log(np.clip(one, _LEAST, 1)) for one in answers])
-    rows = np.arange(len(labels))
+    chosen = np.arange(len(labels)) if by is None else np.flatnonzero(by)
 
-    def pooled(weights: np.ndarray) -> np.ndarray:
-        return log_softmax(np.tensordot(weights, logs, axes=1), axis=1)
+    def pooled(weights: np.ndarray, rows: np.ndarray | slice) -> np.ndarray:
+        return log_softmax(np.tensordot(weights, logs[:, rows], axes=1), axis=1)
 
     def loss(weights: np.ndarray) -> float:
-        return -float(np.maximum(pooled(weights)[rows, labels], np.log(_LEAST)).mean())
+        given = pooled(weights, chosen)[np.arange(len(chosen)), labels[chosen]]
+        return -float(np.maximum(given, np.log(_LEAST)).mean())
 
     start = np.full(len(answers), 1 / len(answers))
     best = minimize(loss, start, method="Nelder-Mead", bounds=[(0.0, 4.0)] * len(answers), options=_SEARCH)
-    return np.exp(pooled(best.x)).astype(np.float32)
+    return np.exp(pooled(best.x, slice(None))).astype(np.float32)
 
 
 _LEAST = 1e-6

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from core.data.datasets import PARTS, Dataset, find_dataset, load_splits
 from core.disk import NoSpace, means_full, whole_file
 from core.errors import UserError
 from core.learning.memory import OutOfMemory, means_out_of_memory, shortage_is_said
-from core.runs import studies
-from core.runs.studies import BASELINES, CURVE, Study
+from core.runs import store, studies
+from core.runs.store import Run
+from core.runs.studies import BASELINES, CURVE, TRAINED, Study
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,6 +174,66 @@ def _find_baselines(study: Study, report: Report, run_id: str | None) -> dict[st
     }
 
 
+def _find_trained(study: Study, report: Report, run_id: str | None) -> dict[str, Any]:
+    """Which labels a trained model doubts together with the baselines."""
+    import numpy as np
+
+    from core.learning import suspects
+    from core.learning.opinions import ask, combine
+
+    run, folder = _trained_on(study.dataset, run_id)
+    judged, known, baseline = _kept_baselines(study.dataset)
+    rows = _Rows.of(study.dataset)
+    labels = np.array(rows.labels)[judged]
+    names = sorted(study.dataset.label2id, key=study.dataset.label2id.__getitem__)
+    asked = f"Asking the model of run {run.number}"
+    with shortage_is_said("asking the model"):
+        model = ask(folder, [rows.texts[row] for row in judged], names, lambda share: report(share, asked))
+    answers = combine(baseline, model, labels, rows.splits[judged] != "train")
+    ranked = suspects.rank(answers, labels, known)
+    _write_table(study, rows, judged, answers, ranked)
+    found = {"run": run.id, "number": run.number, "judged": len(judged)}
+    return found | {"suspects": int(ranked.likely.sum())}
+
+
+def _trained_on(dataset: Dataset, run_id: str | None) -> tuple[Run, Path]:
+    """The run and the folder of its model.
+
+    Raises:
+        UserError: there is no such run, it has no model, or it was trained on other texts.
+    """
+    run = store.find_run(run_id or "")
+    folder = store.model_folder(run)
+    if folder is None or store.own_dataset(run).sha256 != dataset.sha256:
+        raise UserError(
+            "a finished run that was trained on this data set",
+            "a run without a model" if folder is None else "a run on other texts",
+            "Train on this data set, then ask again.",
+        )
+    return run, folder
+
+
+def _kept_baselines(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which texts the baselines judged, whether they knew their classes, and the answers.
+
+    Raises:
+        UserError: there are none, or they are damaged.
+    """
+    import numpy as np
+
+    missing = studies.findings(dataset, BASELINES) is None
+    try:
+        with np.load(Study(dataset, BASELINES).file("npz"), allow_pickle=False) as kept:
+            judged, known, answers = kept["rows"], kept["known"], kept["probabilities"]
+        texts = sum(dataset.counts.values())
+        sound = len(judged) == len(known) == len(answers) and (judged >= 0).all() and (judged < texts).all()
+        if not missing and sound and answers.shape[1] == len(dataset.label2id):
+            return judged, known, answers
+    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+        log.warning("the baselines of data set %s cannot be read", dataset.id)
+    raise UserError("the baselines of this data set", "none that are whole", "Find the baselines first.")
+
+
 def _find_curve(study: Study, report: Report, run_id: str | None) -> dict[str, Any]:
     """How good the baseline is with a part of the training texts."""
     from core.learning.curve import learning_curve
@@ -210,7 +272,7 @@ def _write_table(
         table.to_parquet(draft, index=False)
 
 
-_STUDIES = {BASELINES: _find_baselines, CURVE: _find_curve}
+_STUDIES = {BASELINES: _find_baselines, TRAINED: _find_trained, CURVE: _find_curve}
 
 
 if __name__ == "__main__":
