@@ -40,7 +40,7 @@ from core.learning.tokenizer import TextTokenizer
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.words import count, escape_markdown, explain, shorten, size
 
-TRAIN_PAGE = "pages/2_Train.py"
+TRAIN_PAGE, CHECK_PAGE = "pages/2_Train.py", "pages/5_Check.py"
 PERCENTAGES, SPLIT_COLUMN, OWN_FILES = "Percentages", "A split column", "Own files"
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", "": "none"}
 PREVIEW_ROWS = 20
@@ -672,6 +672,7 @@ def show_saved(dataset: Dataset) -> None:
     with st.container(horizontal=True):
         if st.button("Train on it", type="primary", icon=":material/model_training:"):
             train_on(dataset)
+        offer_check(dataset, "Check it")
         start_over("Add another data set")
     words = charts.describe_balance(dataset.class_counts)
     st.altair_chart(charts.class_balance(dataset.class_counts), alt=words)
@@ -706,6 +707,12 @@ def show_done(done: list[Done]) -> None:
 
 def train_on(dataset: Dataset) -> None:
     st.switch_page(TRAIN_PAGE, query_params={"dataset": dataset.id})
+
+
+def offer_check(dataset: Dataset, words: str) -> None:
+    help = "A baseline, labels that are probably wrong, and whether more texts would help."
+    if st.button(words, icon=":material/fact_check:", help=help):
+        st.switch_page(CHECK_PAGE, query_params={"dataset": dataset.id})
 
 
 def show_datasets() -> None:
@@ -761,6 +768,8 @@ def show_choice(entry: Dataset | DamagedDataset) -> None:
     with st.container(horizontal=True):
         if not damaged and st.button("Train on the selected one", icon=":material/model_training:"):
             train_on(entry)
+        if not damaged:
+            offer_check(entry, "Check the selected one")
         if st.button("Delete", icon=":material/delete:"):
             ask_to_delete(entry)
 

@@ -132,6 +132,8 @@ def show_baselines(dataset: Dataset) -> None:
     found = studies.findings(dataset, BASELINES)
     if found:
         show_scores(found)
+        if st.button("Find it again", type="tertiary", icon=":material/replay:", key=f"again_{BASELINES}"):
+            start(dataset, BASELINES)
 
 
 def show_scores(found: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""How many wrong labels are found: python -m tests.benchmarks.suspects [--seeds 1 2 3] [--train 1] [--cleanlab].
+"""How many wrong labels are found: python -m tests.benchmarks.suspects [--seeds N …] [--train N …].
 
 Flips a share of the labels of a file by a seed, each to another class at random, and counts how many of the
 flips stand in the first tenth of the list of suspects: by TF-IDF alone, by frozen embeddings alone, by both,

@@ -25,7 +25,7 @@ PATIENCE = 60 * SECOND
 TRAINING_PATIENCE = 360 * SECOND
 ROWS, NEW_ROWS = 240, 20
 PLAIN = Path(__file__).with_name("plain_transformers.py")
-PAGES = {"": "Data", "Data": "Data", "Train": "Train", "Runs": "Runs", "Predict": "Predict"}
+PAGES = {"": "Data"} | {name: name for name in ("Data", "Check", "Train", "Runs", "Predict")}
 
 expect.set_options(timeout=PATIENCE)
 
@@ -58,7 +58,7 @@ def test_every_page_opens_by_its_link_on_a_fresh_server(app, page, path):
     expect(page).to_have_title(re.compile(title))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     # The router's menu: the page is not the lone script that a fresh server finds in pages/.
-    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(4)
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(5)
     wait_until_still(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     assert problems == []
