@@ -30,23 +30,23 @@ def read_clean(
     if encoding not in ("utf-8", "utf-8-sig", "ascii") or len(content) < SMALLEST_BYTES:
         return None
     lines = first_lines(content, encoding, SAMPLE_LINES)
-    if choice.skipped_lines or needs_closer_look(lines):
+    if choice.skipped_lines or needs_closer_look(lines) or not "".join(lines[:2]).strip():
         return None
     form = choose_form(lines, choice)
-    header = next(cut_pieces(lines, form)).row if form.has_header else []
+    header = next(piece.row for piece in cut_pieces(lines, form)) if form.has_header else []
     if not _is_simple(form, header) or not _is_clean(content, form, limits):
         return None
     try:
         columns = _parse(content, form)
-    except pa.ArrowInvalid:  # Bytes that are not UTF-8.
+    except pa.ArrowInvalid:  # Bytes that are not UTF-8, or a line that is longer than a block.
         return None
-    return None if _repeats(header, columns) else (form, header, columns)
+    return None if not len(columns) or _repeats(header, columns) else (form, header, columns)
 
 
 def _is_simple(form: Form, header: list[str]) -> bool:
     return (
         form.width > 1
-        and len(header) in (0, form.width)
+        and len(header) == form.width * form.has_header
         and form.skipped_lines == 0
         and not form.escapechar
         and not form.skipinitialspace

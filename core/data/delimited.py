@@ -118,7 +118,7 @@ def _reasons(
     """The positions of records that cannot be kept, and why."""
     reasons = {}
     # No field is longer than its line, unless its record has several.
-    may_be_long = bool(records.ends) or max(map(len, lines)) > limits.field_characters
+    may_be_long = bool(records.ends) or max(map(len, lines), default=0) > limits.field_characters
     for column in records.columns if may_be_long else ():
         for i, length in enumerate(map(len, column)):
             if length > limits.field_characters:
@@ -147,6 +147,12 @@ def _check_rows(records: Records, limits: Limits) -> None:
     if records.starts:
         return
     rejected = min(records.rejected, key=lambda row: row.line, default=None)
+    if rejected is None and not records.header:
+        raise UserError(
+            "a table with at least one row",
+            "no line with text",
+            "Choose the file that holds your texts and labels.",
+        )
     if rejected is None:
         raise UserError(
             "at least one row under the header",

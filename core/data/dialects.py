@@ -70,8 +70,9 @@ def read_records(lines: list[str], form: Form, choice: Choice = GUESS) -> tuple[
         if len(other.rejected) < len(records.rejected):
             form, records = variant, other
     if choice.quotechar is None and _may_be_unquoted(lines, form, records):
+        unquoted = form.unquoted() if choice.delimiter is None else replace(form, quotechar="", escapechar="")
         plain_choice = replace(choice, skipped_lines=form.skipped_lines)
-        plain_form = _completed(_fit(lines[:SAMPLE_LINES], form.unquoted(), plain_choice), choice)
+        plain_form = _completed(_fit(lines[:SAMPLE_LINES], unquoted, plain_choice), choice)
         plain = cut_records(lines, plain_form)
         if _fits_better(plain, records) and not _means_quoting(lines, form, len(records.rejected)):
             return plain_form, plain
