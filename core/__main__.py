@@ -8,14 +8,14 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from core.data.checking import Report, check_file
-from core.data.datasets import Dataset, find_dataset, save_dataset
+from core.data.datasets import Dataset, delete_dataset, find_dataset, save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, label_texts
 from core.data.quality import find_problems
 from core.data.reading import read_table
@@ -23,9 +23,11 @@ from core.data.splits import SplitPlan, split_with_files
 from core.data.tables import Choice, Limits, RejectedRow, Table
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
+from core.learning import catalogue
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
+from core.learning.config import check as check_settings
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import bundle, cleaning, following, processes, queue, store, studies
+from core.runs import bundle, cleaning, following, forecasts, processes, queue, store, studies
 from core.runs.store import Run
 from core.words import count, size
 
@@ -53,30 +55,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """Read files, submit a run, follow it to its end."""
-    mapping = ColumnMapping(tuple(options.text), options.label)
-    labeled, rejected = label_texts(_read(options.data), mapping)
-    parts: dict[str, LabeledTexts | None] = {}
-    for name in ("validation", "test"):
-        path = getattr(options, name)
-        parts[name] = None
-        if path:
-            parts[name], more = label_texts(_read(path), mapping, labeled.label2id)
-            rejected += more
-    _tell_rejected(rejected)
-    for problem in find_problems(labeled, rejected):
-        if problem.severity == "error":
-            raise UserError(problem.expected, problem.found, problem.remedy)
-        print(f"warning: {problem.title}: {problem.found}", file=sys.stderr)
-    splits = split_with_files(labeled, parts["validation"], parts["test"], SplitPlan(seed=options.seed))
-    source = {"file": options.data.name, "text": list(options.text), "label": options.label}
-    dataset = save_dataset(options.data.stem, splits, rejected, source)
-    run = queue.submit(_config(options, splits.train), dataset)
+    dataset = _save(options)
+    run = queue.submit(_config(options, dataset), dataset)
     print(f"run {run.id} in {run.folder}", file=sys.stderr)
     if options.detach:
         print(json.dumps({"run": run.id, "folder": str(run.folder)}) if options.json else run.id)
         return 0
     _follow(run)
     return _tell_result(run, options.json)
+
+
+def foresee(options: argparse.Namespace) -> int:
+    """Say what a training would take on this machine, from a few measured steps."""
+    dataset = _save(options)
+    try:
+        config = _config(options, dataset)
+        check_settings(config)
+        catalogue.check_length(config.model, config.max_length)
+        found = forecasts.wait(dataset, config)
+    finally:
+        delete_dataset(dataset.id)
+    if options.json:
+        print(json.dumps({"seconds": found.seconds, **asdict(found)}))
+        return 0
+    rough = " (estimated: the model is not on this machine)" if found.estimated else ""
+    busy = "" if found.quiet else "; the machine was busy: alone it is faster"
+    print(f"about {forecasts.in_words(found)}{rough}{busy}")
+    return 0
+
+
+def _save(options: argparse.Namespace) -> Dataset:
+    """The files of a training as a data set."""
+    mapping = ColumnMapping(tuple(options.text), options.label)
+    choice = _choice(options)
+    labeled, rejected = _label(options.data, choice, mapping)
+    parts: dict[str, LabeledTexts | None] = {}
+    for name in ("validation", "test"):
+        path = getattr(options, name)
+        parts[name] = None
+        if path:
+            parts[name], more = _label(path, choice, mapping, labeled.label2id)
+            rejected += more
+    for problem in find_problems(labeled, rejected):
+        if problem.severity == "error":
+            raise UserError(problem.expected, problem.found, problem.remedy)
+        print(f"warning: {problem.title}: {problem.found}", file=sys.stderr)
+    splits = split_with_files(labeled, parts["validation"], parts["test"], SplitPlan(seed=options.seed))
+    source = {"file": options.data.name, "text": list(options.text), "label": options.label}
+    return save_dataset(options.data.stem, splits, rejected, source)
+
+
+def _label(
+    path: Path, choice: Choice, mapping: ColumnMapping, label2id: dict[str, int] | None = None
+) -> tuple[LabeledTexts, list[RejectedRow]]:
+    """The labeled texts of a file, and every row of it that is none."""
+    table = _read(path, choice)
+    labeled, unlabeled = label_texts(table, mapping, label2id)
+    _tell_rejected(unlabeled, path.name)
+    return labeled, table.rejected + unlabeled
 
 
 def check(options: argparse.Namespace) -> int:
@@ -98,7 +134,7 @@ def predict(options: argparse.Namespace) -> int:
     from core.serving.spreadsheets import csv_text, spreadsheet_safe
     from core.serving.tables import predict_table
 
-    table = _read(options.input)
+    table = _read(options.input, _choice(options))
     classifier = Classifier.load(_model_folder(options.model))
     with tqdm(total=len(table.frame), unit=" texts", file=sys.stderr) as bar:
         labelled = predict_table(classifier, table, options.text, lambda done, _: bar.update(done - bar.n))
@@ -115,14 +151,12 @@ def predict(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score a classifier on a file with true labels."""
-    from dataclasses import asdict
-
     import numpy as np
 
     from core.learning.evaluation import evaluate as score
     from core.serving.classifier import Classifier
 
-    table = _read(options.data)
+    table = _read(options.data, _choice(options))
     classifier = Classifier.load(_model_folder(options.model))
     label2id = {name: number for number, name in enumerate(classifier.names)}
     labeled, rejected = label_texts(table, ColumnMapping(tuple(options.text), options.label), label2id)
@@ -252,8 +286,6 @@ def _study_lines(kind: str, found: dict[str, Any]) -> list[str]:
 
 def device(options: argparse.Namespace) -> int:
     """Say where trainings run on this machine, and why."""
-    from dataclasses import asdict
-
     from core.learning.hardware import choose_hardware, use_all_cores
 
     use_all_cores()
@@ -262,8 +294,8 @@ def device(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path) -> Table:
-    table = read_table(path, FILE_LIMITS)
+def _read(path: Path, choice: Choice) -> Table:
+    table = read_table(path, FILE_LIMITS, choice)
     _tell_rejected(table.rejected, path.name)
     return table
 
@@ -329,10 +361,11 @@ def _tell_rejected(rejected: Sequence[RejectedRow], where: str = "the files") ->
         )
 
 
-def _config(options: argparse.Namespace, train: LabeledTexts) -> TrainingConfig:
+def _config(options: argparse.Namespace, dataset: Dataset) -> TrainingConfig:
     given = {field.name: getattr(options, field.name) for field in fields(TrainingConfig)}
     given = {name: value for name, value in given.items() if value is not None}
-    start = suggest(given.get("model", TrainingConfig.model), len(train), len(train.label2id))
+    model, texts = given.get("model", TrainingConfig.model), dataset.counts["train"]
+    start = suggest(model, texts, len(dataset.label2id))
     config = replace(start, **given)
     if chosen := [f"{name} {getattr(start, name):g}" for name in SUGGESTED if name not in given]:
         print(f"suggested for this model and data: {', '.join(chosen)}", file=sys.stderr)
@@ -430,15 +463,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    command = _command(commands, "train", train)
-    command.add_argument("data", type=Path, metavar="DATA.csv", help="training texts and labels")
-    _add_columns(command)
-    for name, words in (("test", "to judge the result"), ("validation", "to choose the best weights by")):
-        words += "; without it, 10 %% of DATA.csv are held out"
-        command.add_argument(f"--{name}", type=Path, metavar="FILE.csv", help=f"texts and labels {words}")
-    _add_settings(command)
-    command.add_argument("--detach", action="store_true", help="print the run's id, do not wait")
-    command.add_argument("--json", action="store_true", help=JSON_HELP)
+    for name, function in (("train", train), ("forecast", foresee)):
+        command = _command(commands, name, function)
+        command.add_argument("data", type=Path, metavar="DATA.csv", help="training texts and labels")
+        _add_columns(command)
+        _add_reading(command)
+        for part, words in (("test", "to judge the result"), ("validation", "to choose the best weights by")):
+            words += "; without it, 10 %% of DATA.csv are held out"
+            command.add_argument(f"--{part}", type=Path, metavar="FILE.csv", help=f"texts and labels {words}")
+        _add_settings(command)
+        command.add_argument("--json", action="store_true", help=JSON_HELP)
+        if function is train:
+            command.add_argument("--detach", action="store_true", help="print the run's id, do not wait")
 
     command = _command(commands, "check", check)
     command.add_argument("data", type=Path, metavar="FILE", help="any file with texts and labels")
@@ -450,6 +486,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="RUN_OR_FOLDER")
     command.add_argument("input", type=Path, metavar="INPUT.csv")
     _add_columns(command, label=False)
+    _add_reading(command)
     command.add_argument("--out", type=Path, required=True, metavar="OUT.csv")
     command.add_argument(
         "--spreadsheet-safe", action="store_true", help="quote cells that a spreadsheet takes for formulas"
@@ -459,6 +496,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("model", metavar="RUN_OR_FOLDER")
     command.add_argument("data", type=Path, metavar="TEST.csv")
     _add_columns(command)
+    _add_reading(command)
     command.add_argument("--json", action="store_true")
 
     command = _command(commands, "export", export)

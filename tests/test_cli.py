@@ -92,9 +92,27 @@ def test_train_predict_evaluate_export_and_list(trained, files):
     assert (row["id"], row["status"], row["position"]) == (trained["run"], "finished", None)
 
 
+def test_a_forecast_is_measured_printed_and_leaves_no_data_set(files, tiny, textuner_home):
+    arguments = [files / "train.csv", "--text", "message", "--label", "class", "--model", tiny]
+    arguments += ["--max-length", 32, "--batch-size", 8]
+    out, _ = core("forecast", *arguments, "--epochs", 2, "--json")
+    found = json.loads(out.splitlines()[-1])
+    assert found["seconds"] == pytest.approx(sum(found["parts"].values()))
+    assert found["memory_bytes"] > 100_000_000
+    assert not any((textuner_home / "datasets").iterdir())
+    out, _ = core("forecast", *arguments, "--epochs", 50)
+    assert re.match(r"about .* s and .*B of memory", out)
+    # The training of the same files, as of any others, has its forecast.
+    trained, _ = core("train", *arguments, "--epochs", 2, "--json")
+    folder = Path(json.loads(trained.splitlines()[-1])["folder"])
+    assert json.loads((folder / "forecast.json").read_text())["parts"] == found["parts"]
+    _, err = core("forecast", *arguments, "--epochs", 0, expect=1)
+    assert "epochs is 0" in err
+
+
 def test_every_command_explains_itself():
     commands = re.findall(r"^    ([a-z]+)", core("--help")[0], re.MULTILINE)
-    assert {"train", "predict", "evaluate", "export", "runs", "device"} <= set(commands)
+    assert {"train", "forecast", "predict", "evaluate", "export", "runs", "device"} <= set(commands)
     for command in commands:
         assert f"python -m core {command}" in core(command, "--help")[0]
 
@@ -129,6 +147,20 @@ def test_files_and_runs_that_are_not_there(files):
     assert not (PROJECT / "x").exists()
     _, err = core("train", files / "none.csv", "--text", "a", "--label", "b", expect=1)
     assert err.startswith("error:")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--no-header"], "the columns 'column_1', 'column_2', 'column_3'"),
+        (["--delimiter", "none"], "the columns 'note,message,class'"),
+        (["--skip-lines", 1, "--header"], "'good'"),
+        (["--encoding", "utf-99"], "'utf-99'"),
+    ],
+)
+def test_a_file_is_read_as_the_options_say(files, options, words):
+    _, err = core("train", files / "train.csv", "--text", "message", "--label", "class", *options, expect=1)
+    assert words in err
 
 
 def test_rows_that_cannot_be_used_are_counted(files, tiny):
