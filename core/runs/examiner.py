@@ -229,7 +229,7 @@ def _kept_baselines(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarra
         sound = len(judged) == len(known) == len(answers) and (judged >= 0).all() and (judged < texts).all()
         if not missing and sound and answers.shape[1] == len(dataset.label2id):
             return judged, known, answers
-    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile):
+    except (OSError, ValueError, LookupError, AttributeError, TypeError, EOFError, zipfile.BadZipFile):
         log.warning("the baselines of data set %s cannot be read", dataset.id)
     raise UserError("the baselines of this data set", "none that are whole", "Find the baselines first.")
 

@@ -4,8 +4,11 @@ import json
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from filelock import FileLock
@@ -14,11 +17,15 @@ from core.data import datasets
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
 from core.errors import UserError
-from core.runs import engines, studies
-from core.runs.studies import BASELINES, CURVE, Study
+from core.learning.opinions import ask
+from core.learning.train import train_classifier
+from core.runs import engines, store, studies
+from core.runs.events import EventLog
+from core.runs.studies import BASELINES, CURVE, TRAINED, Study
 from tests.pages.seeding import make_dataset
 from tests.pages.studies import make_study
 from tests.processes import is_at_work, kill, processes_of, wait_for, with_words
+from tests.runs.test_runs import FAST
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +90,59 @@ def test_both_baselines_and_the_suspects_of_a_small_data_set():
     }
     leftovers = {path.suffix for path in Study(dataset, BASELINES).file("json").parent.iterdir()}
     assert leftovers == {".json", ".parquet", ".npz", ".lock", ".log"}
+
+
+def trained_on(dataset, model: str) -> store.Run:
+    """A finished run of the tiny model on the data set."""
+    run = store.create_run(replace(FAST, model=model), dataset)
+    splits = datasets.load_splits(dataset.folder)
+    train_classifier(splits, run.config, run.folder / "model", lambda event: None, lambda: False)
+    with EventLog(run.folder / "events.jsonl") as events:
+        events.append({"type": "finished"})
+    return run
+
+
+def test_a_trained_model_is_asked_together_with_the_baselines(dataset, tiny):
+    run = trained_on(dataset, tiny)
+    studies.start(dataset, TRAINED, run)
+    assert ended(dataset, TRAINED).status == "failed"
+    assert "baselines" in studies.state(dataset, TRAINED).reason
+
+    studies.start(dataset, BASELINES)
+    assert ended(dataset).status == "done"
+    studies.start(dataset, TRAINED, run)
+    assert ended(dataset, TRAINED) == studies.StudyState("done")
+    found, rows = studies.findings(dataset, TRAINED), studies.table(dataset, TRAINED)
+    assert (found["run"], found["number"], found["judged"]) == (run.id, run.number, 10)
+    # The model has its say: probabilities are not those of the baselines alone.
+    baseline = studies.table(dataset, BASELINES).set_index("text")["probability"]
+    both = rows.set_index("text")["probability"]
+    names = list(dataset.label2id)
+    texts = list(both.index)
+    model = ask(run.folder / "model", texts, names, lambda share: None)
+    given = [names.index(label) for label in rows["label"]]
+    expected = (baseline[texts].to_numpy() + model[range(10), given]) / 2
+    assert both.to_numpy() == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_run_on_other_texts_is_not_asked(dataset, tiny):
+    run = trained_on(dataset, tiny)
+    other = make_dataset()
+    studies.start(other, TRAINED, run)
+    assert "other texts" in ended(other, TRAINED).reason
+    studies.start(other, TRAINED)
+    assert "id of a run" in ended(other, TRAINED).reason
+
+
+def test_damaged_answers_of_the_baselines_are_told(dataset, tiny, held):
+    run = trained_on(dataset, tiny)
+    make_study(dataset, BASELINES, "done", held)
+    npy = BytesIO()
+    np.save(npy, np.zeros(3))
+    for content in (b"", b"PK torn", b"x" * 1000, npy.getvalue()):
+        Study(dataset, BASELINES).file("npz").write_bytes(content)
+        studies.start(dataset, TRAINED, run)
+        assert "baselines" in ended(dataset, TRAINED).reason
 
 
 def test_a_study_that_cannot_be_done_says_why():
