@@ -357,10 +357,10 @@ def show_forecast(dataset: Dataset, config: TrainingConfig, was_pending: bool) -
         st.rerun()
     forecasts.begin(dataset, config)
     if outlook.forecast:
-        about = forecasts.in_words(outlook.forecast)
-        most = "at most " if config.early_stopping else ""
+        about = "At most" if config.early_stopping else "About"
         st.caption(
-            f":material/timer: **{most}{about}** on this machine{why_rough(outlook, config)}.",
+            f":material/timer: **{about} {forecasts.in_words(outlook.forecast)}** on this machine"
+            f"{why_rough(outlook, config)}.",
             help=parts_in_words(outlook.forecast),
         )
     elif outlook.state == "failed":
@@ -542,7 +542,7 @@ def wait_words(run: Run) -> str:
 
 def expected_words(run: Run) -> str:
     expected = forecasts.recorded(run)
-    return f" and takes {forecasts.in_words(expected)}" if expected else ""
+    return f" and takes about {forecasts.in_words(expected)}" if expected else ""
 
 
 def offer_stop(run: Run, state: RunState) -> None:

@@ -182,7 +182,7 @@ def show_forecast(run: Run, state: RunState, report: dict[str, Any]) -> None:
     if expected is None:
         return
     words = forecasts.compared(expected, report) if state.status == "finished" else None
-    st.caption(f":material/timer: {words or f'Forecast: {forecasts.in_words(expected)}.'}")
+    st.caption(f":material/timer: {words or f'Forecast: about {forecasts.in_words(expected)}.'}")
 
 
 def show_heading(run: Run, state: RunState) -> None:

@@ -281,12 +281,15 @@ def _measure_scoring(network: Network, datasets: list[EncodedDataset], clock: _C
     probe = _few(longest, PROBE_TOKENS, dataset)
     seconds_of(dataset, probe)
     per_text = seconds_of(dataset, probe) / len(probe)
-    most = max(1, round(SCORING_SECONDS / SCORED / per_text))
-    seconds_of(dataset, longest[:most])
+    affordable = SCORING_SECONDS / per_text
+    # As much memory as scoring takes.
+    largest = longest[: max(1, round(2 * affordable))]
+    seconds_of(dataset, largest)
     before = peak_bytes(network.device)
+    most = max(1, round(affordable / SCORED))
     chosen = [(dataset, rows[:most]) for dataset, rows in _middles(parts, SCORED)]
     seconds = [seconds_of(*part) / len(part[1]) for part in chosen]
-    shapes, met = _shapes(parts), _shapes([(dataset, longest[:most]), *chosen])
+    shapes, met = _shapes(parts), _shapes([(dataset, largest), *chosen])
     per_shape = (peak_bytes(network.device) - before) / max(1, len(met) - 1)
     return _ScoringCost(sum(seconds) / len(seconds), round(per_shape * max(0, len(shapes) - len(met))))
 

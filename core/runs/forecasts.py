@@ -151,9 +151,9 @@ def recorded(run: Run) -> Forecast | None:
 
 
 def in_words(found: Forecast) -> str:
-    """Time and memory: "about 1 min 20 s and 1.1 GB of memory"."""
+    """Time and memory: "1 min 20 s and 1.1 GB of memory"."""
     where = "GPU memory" if found.device == "cuda" else "memory"
-    return f"about {duration(found.seconds)} and {size(found.memory_bytes)} of {where}"
+    return f"{duration(found.seconds)} and {size(found.memory_bytes)} of {where}"
 
 
 def compared(found: Forecast, report: dict[str, Any]) -> str | None:

@@ -60,14 +60,14 @@ def test_the_forecast_follows_the_settings(asked):
     keep(data, suggested(data))
     app = open_page(TRAIN, dataset=data.id)
     first = forecasts.look(data, suggested(data)).forecast
-    assert f"**{forecasts.in_words(first)}** on this machine." in words(app)
+    assert f"**About {forecasts.in_words(first)}** on this machine." in words(app)
     assert asked == []
     app.number_input(key="setting_epochs").set_value(40).run()
     longer = forecasts.look(data, replace(suggested(data), epochs=40)).forecast
     assert forecasts.in_words(longer) in words(app)
     assert longer.seconds > 2 * first.seconds
     app.number_input(key="setting_early_stopping").set_value(2).run()
-    assert f"**at most {forecasts.in_words(longer)}**" in words(app)
+    assert f"**At most {forecasts.in_words(longer)}**" in words(app)
     # Other batches are measured anew, and estimated until then.
     app.number_input(key="setting_batch_size").set_value(32).run()
     clean(app)
