@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.names import LABEL_NAMES, SPLIT_NAMES, SPLIT_VALUES, TEXT_NAMES, TRAIN, folded
+from core.data.names import LABEL_NAMES, SPLIT_NAMES, SPLIT_VALUES, TEXT_NAMES, TRAIN, folded, words_of
 from core.data.records import RAW_CHARACTERS, RejectedRow
 from core.errors import UserError
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 2_000
 # The names that mean a text or a label whatever the column holds; the others have to look like it too.
 PLAIN_NAMES = 6
+# Shorter words inside of a name are there by chance.
+SHORTEST_HINT = 4
 EMPTY_TEXT, EMPTY_LABEL = "the text is empty", "the label is empty"
 """How the reasons of rows without text or label begin."""
 
@@ -150,9 +152,12 @@ def _choose(
     columns: list[_Column],
     names: Sequence[str],
     looks_right: Callable[[_Column], bool],
-    order: Callable[[_Column], object],
+    order: Callable[[_Column], Any],
 ) -> _Column | None:
-    """A column with the name and the look, else the plainest of names, else the look, else any name."""
+    """A column with the name and the look, else the plainest of names, else a word of the name and the look.
+
+    After these the look alone, and last any name.
+    """
     places = {name: i for i, name in enumerate(names)}
     named = sorted(
         (column for column in columns if folded(column.name) in places),
@@ -160,7 +165,17 @@ def _choose(
     )
     plain = [column for column in named if places[folded(column.name)] < PLAIN_NAMES]
     look = sorted(filter(looks_right, columns), key=order)
-    return next(iter([*filter(looks_right, named), *plain, *look, *named]), None)
+    hinted = sorted(
+        (column for column in look if _place_of_word(column.name, places) is not None),
+        key=lambda column: _place_of_word(column.name, places),
+    )
+    return next(iter([*filter(looks_right, named), *plain, *hinted, *look, *named]), None)
+
+
+def _place_of_word(name: str, places: dict[str, int]) -> int | None:
+    """The place of the plainest known name among the words of this one: "star_rating" holds "rating"."""
+    found = [places[word] for word in words_of(name) if word in places and len(word) >= SHORTEST_HINT]
+    return min(found, default=None)
 
 
 # Rows

@@ -36,7 +36,7 @@ _LINK = re.compile(r"(?:https?://|www\.)[^\s<>]+", re.IGNORECASE)
 _MARKDOWN = (
     (re.compile(r"!?\[([^\[\]\n]{1,300})\]\((?:https?://|/|#|mailto:)[^()\s]*\)"), r"\1"),
     (re.compile(r"(?<![\w*])\*\*(?=\S)([^*\n]{1,300}?)(?<=\S)\*\*(?![\w*])"), r"\1"),
-    (re.compile(r"(?<!\w)__(?=\S)([^_\n]{1,300}?)(?<=\S)__(?!\w)"), r"\1"),
+    (re.compile(r"(?<![\w@])__(?=\S)([^_\n]{1,300}?)(?<=\S)__(?!\w)"), r"\1"),
     (re.compile(r"^#{1,6} +(?=\S)", re.MULTILINE), ""),
     (re.compile(r"^```[^\n`]*$\n?", re.MULTILINE), ""),
 )
@@ -47,6 +47,12 @@ def has_html(text: str) -> bool:
     if "<" in text and _TAG.search(text):
         return True
     return "&" in text and any(_is_entity(match.group(1)) for match in _ENTITY.finditer(text))
+
+
+def first_mark(text: str) -> int:
+    """Where the first tag or entity stands; 0 where there is none."""
+    marks = [*_TAG.finditer(text), *(match for match in _ENTITY.finditer(text) if _is_entity(match.group(1)))]
+    return min((match.start() for match in marks), default=0)
 
 
 def strip_html(text: str) -> str:

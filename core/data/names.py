@@ -14,6 +14,12 @@ def folded(name: str) -> str:
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", name).casefold())
 
 
+def words_of(name: str) -> list[str]:
+    """The words of a name, each as `folded` gives it: "reviewBody_2" as "review", "body", "2"."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=\D)(?=\d)", " ", name)
+    return [folded(word) for word in re.split(r"[\W_]+", apart) if word]
+
+
 def _all(words: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(folded(word) for word in words.split()))
 

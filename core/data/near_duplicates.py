@@ -104,13 +104,19 @@ def _shingles(texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bands(signatures: np.ndarray) -> np.ndarray:
-    """One key per band and text, uint64 `[bands, texts]`."""
+    """One key per band and text, and one per two neighbouring bands, uint64 `[2 * bands, texts]`.
+
+    Where many texts share a band without being alike, those that are share the next one too.
+    """
     keys = np.zeros((BANDS, len(signatures)), dtype=np.uint64)
     for i in range(BAND_ROWS):
-        keys *= np.uint64(0x9E3779B97F4A7C15)
-        keys += signatures[:, i::BAND_ROWS].T
-        keys ^= keys >> np.uint64(29)
-    return keys
+        keys = _mixed(keys, signatures[:, i::BAND_ROWS].T)
+    return np.concatenate([keys, _mixed(keys, np.roll(keys, 1, axis=0))])
+
+
+def _mixed(keys: np.ndarray, more: np.ndarray) -> np.ndarray:
+    keys = keys * np.uint64(0x9E3779B97F4A7C15) + more
+    return keys ^ (keys >> np.uint64(29))
 
 
 def _pairs_of(keys: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray:

@@ -17,6 +17,9 @@ class Datum:
     end: int
 
 
+HIDDEN = "•••"
+"""What stands for the part that `hint` hides."""
+
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])")
 _IBAN = re.compile(r"\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}\b")
 _DIGITS = re.compile(r"(?<![\w.,/-])[+(]{0,2}[0-9](?:[ ().\-/]{0,3}[0-9]){6,18}(?![\w])(?![.,][0-9])")
@@ -41,7 +44,7 @@ def mask(text: str) -> str:
 
 def hint(text: str) -> str:
     """The text with the middle of each find hidden, for showing."""
-    return _replaced(text, lambda _, value: f"{value[:2]}•••{value[-2:]}")
+    return _replaced(text, lambda _, value: f"{value[:2]}{HIDDEN}{value[-2:]}")
 
 
 def _replaced(text: str, write: Callable[[Datum, str], str]) -> str:
@@ -84,6 +87,8 @@ def _passes_luhn(digits: str) -> bool:
 def _is_phone(written: str, digits: str) -> bool:
     """With the international or the national prefix, or in groups as in North America; no date."""
     if _DATE.search(written) or not 8 <= len(digits) <= 15 or len(set(digits)) < 3:
+        return False
+    if re.fullmatch(r"0[.,][0-9]+", written):
         return False
     grouped = re.fullmatch(r"\(?[2-9][0-9]{2}\)?[ .-]?[0-9]{3}[ .-][0-9]{4}", written)
     return written.lstrip("(").startswith(("+", "0")) or grouped is not None

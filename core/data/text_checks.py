@@ -13,10 +13,15 @@ from core.words import count, percent
 LOOKED_AT = 200_000
 """Texts that are looked at for a mark; more are looked at by an even sample."""
 
-LANGUAGES_LOOKED_AT = 10_000
+LANGUAGES_LOOKED_AT = 20_000
 TOKENS_LOOKED_AT = 20_000
 TOKENS_PER_WORD = 1.3
 """Word pieces per word and punctuation mark of English prose, and about as many for each special token."""
+
+PLURALS = {"e-mail address": "e-mail addresses"}
+
+BEFORE = 60
+"""Characters that an example shows before what it is an example of."""
 
 MOSTLY = 0.5
 """Where more texts than this are like that, they are meant to be."""
@@ -99,7 +104,7 @@ def html(facts: Facts) -> Finding | None:
         f"{count(len(rows), 'text')} with tags or entities (<br>, &amp;){facts.among(looked_at)}",
         "Take it out, and from the texts that you will predict as well: it costs tokens and says little.",
         len(rows),
-        facts.examples(rows),
+        facts.examples(rows, lambda text: _from(text, markup.first_mark(text))),
         (_offer("Take HTML out", "strip_html", rows, facts, looked_at),),
     )
 
@@ -128,7 +133,7 @@ def personal_data(facts: Facts) -> Finding | None:
     if not rows:
         return None
     kinds = Counter(datum.kind for row in rows for datum in personal.find(facts.labeled.texts[row]))
-    found = ", ".join(count(number, kind) for kind, number in kinds.most_common())
+    found = ", ".join(count(number, kind, PLURALS.get(kind)) for kind, number in kinds.most_common())
     return Finding(
         "warning",
         "Personal data, perhaps",
@@ -137,7 +142,7 @@ def personal_data(facts: Facts) -> Finding | None:
         "A run keeps its texts, and its link and downloads show some. Mask these before you share it; names "
         "and addresses are not looked for.",
         len(rows),
-        facts.examples(rows, personal.hint),
+        facts.examples(rows, lambda text: _from(hinted := personal.hint(text), hinted.find(personal.HIDDEN))),
         (_offer("Mask them", "mask_personal", rows, facts, looked_at),),
     )
 
@@ -166,6 +171,11 @@ def other_languages(facts: Facts) -> Finding | None:
         facts.examples(row for row, _ in others),
         (Offer("Leave them out", Fix("drop_other_languages", main), len(others), len(rows) < facts.rows),),
     )
+
+
+def _from(text: str, position: int) -> str:
+    """The text from a little before this position."""
+    return text if position <= 2 * BEFORE else "…" + text[position - BEFORE :].lstrip()
 
 
 def _where(facts: Facts, wrong: Callable[[str], bool]) -> tuple[list[int], int]:

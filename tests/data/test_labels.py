@@ -111,6 +111,66 @@ def test_the_columns_of_real_files_are_guessed_with_and_without_their_names(shar
     assert guess_mapping(table) == ColumnMapping((letters[text],), letters[label])
 
 
+YES_NO = ["yes", "no"] * 3
+NUMBERS = [str(i * 7) for i in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("columns", "text", "label"),
+    [
+        # A shop's reviews: other columns have fewer values than the label.
+        (
+            {
+                "market": ["US"] * 6,
+                "review_id": [f"R{i}" for i in range(6)],
+                "star_rating": list("153515"),
+                "vine": YES_NO,
+                "review_headline": [text[:22] for text in TEXTS],
+                "review_body": TEXTS,
+            },
+            "review_body",
+            "star_rating",
+        ),
+        # A label of 0 and 1, beside numbers; the text has an odd name.
+        (
+            {"id": NUMBERS, "likes": ["3", "9", "3", "1", "4", "8"], "q17": TEXTS, "target": list("010011")},
+            "q17",
+            "target",
+        ),
+        (
+            {"n": NUMBERS, "was_it_good": list("010011"), "what people said": TEXTS},
+            "what people said",
+            "was_it_good",
+        ),
+        (
+            {"tweetId": NUMBERS, "airlineSentiment": LABELS, "airline": ["A", "B"] * 3, "tweetText": TEXTS},
+            "tweetText",
+            "airlineSentiment",
+        ),
+        (
+            {"Kundennummer": NUMBERS, "Kundenkommentar": TEXTS, "Kategorie (intern)": LABELS, "neu": YES_NO},
+            "Kundenkommentar",
+            "Kategorie (intern)",
+        ),
+    ],
+)
+def test_columns_are_guessed_in_tables_with_many_others(columns, text, label):
+    assert guess_mapping(csv_of(columns)) == ColumnMapping((text,), label)
+
+
+@pytest.mark.parametrize(
+    ("labels", "short"),
+    # As Sentiment140 is written, without names: label, id, date, query, user, text.
+    [("04", ["anna", "bert", "carl", "dora", "emil", "fred"]), ("12", [text[:9] for text in TEXTS])],
+)
+def test_columns_without_names_are_guessed_among_many(labels, short):
+    rows = [
+        f'"{labels[i % 2]}","14678{i}","Mon Apr 06 22:1{i}:45 PDT","NO_QUERY","{short[i]}","{TEXTS[i]}"'
+        for i in range(6)
+    ]
+    assert guess_mapping(read_table("\n".join(rows).encode())) == ColumnMapping(("column_6",), "column_1")
+
+
 def test_texts_and_labels_are_taken_exactly_as_they_stand():
     table = read_table(b'text,label\n"  two\n lines ", Pos \nNA,pos\n0123,null\n')
     labeled, rejected = label_texts(table, ColumnMapping(("text",), "label"))
