@@ -18,7 +18,8 @@ from core.words import count, escape_markdown, explain, percent, shorten
 
 DATA_PAGE, TRAIN_PAGE = "pages/1_Data.py", "pages/2_Train.py"
 LOOK_EVERY_SECONDS = 1.0
-TEXT_ROW_PIXELS = 64
+# Texts are broken into lines in rows of more than 64.
+TEXT_ROW_PIXELS = 76
 FEWEST_SHOWN, MOST_SHOWN = 20, 300
 NAMES = {
     "majority": "Always the most common class",
@@ -296,7 +297,7 @@ def editable(rows: pd.DataFrame, fill: bool) -> pd.DataFrame:
 
 def columns(labels: list[str]) -> dict[str, Any]:
     return {
-        "text": st.column_config.TextColumn("Text", width=300),
+        "text": st.column_config.TextColumn("Text", width=280),
         "label": st.column_config.TextColumn("Label", help="As given."),
         "new": st.column_config.SelectboxColumn(
             "New label", options=labels, required=True, help="Choose here which label the text gets."

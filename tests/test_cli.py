@@ -117,6 +117,20 @@ def test_every_command_explains_itself():
         assert f"python -m core {command}" in core(command, "--help")[0]
 
 
+def test_a_saved_data_set_is_studied(dataset):
+    out, _ = core("study", dataset.id, "baselines", "--json")
+    found = json.loads(out.splitlines()[-1])
+    assert (found["dataset"], found["status"], found["judged"]) == (dataset.id, "done", 10)
+    assert found["scores"]["all"]["majority"]["accuracy"] == 0.5
+    out, _ = core("study", dataset.id, "curve")
+    assert "texts: macro F1" in out
+    assert "The second half of the texts added" in out
+    _, err = core("study", dataset.id, "trained", "--run", "a" * 22, expect=1)
+    assert "no such run" in err
+    _, err = core("study", "a" * 22, "baselines", expect=1)
+    assert "saved data set" in err
+
+
 def test_device_says_where_and_why():
     told = json.loads(core("device", "--json")[0])
     assert told["device"] in ("cuda", "mps", "cpu")

@@ -92,7 +92,7 @@ def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source:
     root = _root()
     root.mkdir(parents=True, exist_ok=True)
     sweep()
-    id = secrets.token_urlsafe(16)
+    id = _new_id()
     parts = {part: _storable(getattr(splits, part)) for part in PARTS}
     dataset = Dataset(
         id=id,
@@ -311,6 +311,13 @@ def copy_dataset(dataset: Dataset, to: Path) -> None:
     except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
         raise _damaged(dataset.folder, _in_short(error)) from error
     disk.force(to)
+
+
+def _new_id() -> str:
+    # On a command line what begins with a dash is an option.
+    while (id := secrets.token_urlsafe(16)).startswith("-"):
+        pass
+    return id
 
 
 def _root() -> Path:

@@ -368,3 +368,9 @@ def test_relabelling_that_makes_no_sense_is_refused_and_saves_nothing(splits, la
     with pytest.raises(UserError, match=words):
         relabel(dataset.id, labels, drop)
     assert len(list_datasets()) == 1
+
+
+def test_an_id_is_no_option_of_a_command_line(dataset, monkeypatch):
+    drawn = iter(["-" + "a" * 21, "b" * 22])
+    monkeypatch.setattr(datasets.secrets, "token_urlsafe", lambda _: next(drawn))
+    assert datasets.save_dataset("x", datasets.load_splits(dataset.folder), [], {}).id == "b" * 22
