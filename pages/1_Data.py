@@ -1,10 +1,11 @@
 """Data: a file becomes a checked, split and saved data set."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import PurePath
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -16,6 +17,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import charts
 from core.data import datasets as saved
+from core.data.choices import ENCODINGS, choice_of, words_of
 from core.data.datasets import DamagedDataset, Dataset, find_dataset, save_dataset
 from core.data.fixes import WEIGH, Done, Fix, Fixed, apply, done_to
 from core.data.labels import ColumnMapping, LabeledTexts, guess_mapping, label_texts
@@ -31,7 +33,7 @@ from core.data.quality import (
 from core.data.reading import GUESS, read_table
 from core.data.sample import read_sample
 from core.data.splits import SplitPlan, Splits
-from core.data.tables import Choice, RejectedRow, Table
+from core.data.tables import Choice, Dialect, RejectedRow, Table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_fixes, keep_upload, kept_fixes
 from core.errors import UserError
 from core.learning.catalogue import folder_on_disk
@@ -42,7 +44,18 @@ from core.words import count, escape_markdown, explain, shorten, size
 
 TRAIN_PAGE, CHECK_PAGE = "pages/2_Train.py", "pages/5_Check.py"
 PERCENTAGES, SPLIT_COLUMN, OWN_FILES = "Percentages", "A split column", "Own files"
-DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar", "": "none"}
+GUESSED = "guess"
+DELIMITERS = {
+    ",": "comma",
+    ";": "semicolon",
+    "tab": "tab",
+    "|": "vertical bar",
+    "  ": "spaces, aligned",
+    "none": "none",
+}
+MARKS = {'"': 'double (")', "'": "single (')", "none": "none"}
+YES_NO = {"yes": "names of the columns", "no": "the first row"}
+LARGEST_SKIP = 1_000_000
 PREVIEW_ROWS = 20
 SHOWN_REJECTED = 1000
 # Longer texts count as this long: how much of them is not read is plain by then.
@@ -169,27 +182,27 @@ def prepare_file(upload: Upload) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.text(shorten(upload.name, 60))
         start_over("Choose another file")
-    choice = GUESS
+    choice = choice_of(st.query_params.to_dict())
     try:
         table = read(upload.id, choice)
     except UserError as error:
         st.error(explain(error), icon=":material/error:")
+        choose_reading(choice, None)
         return
     save_box, problems = st.container(border=True), st.container()
     try:
         mapping = choose_columns(table, upload, choice)
         source = Source(upload.id, choice, mapping, kept_fixes(upload, mapping))
         fixed, findings = examine(source, problems)
-        prepared = choose_split(upload, table, source)
+        prepared, leaks = choose_split(upload, table, source)
     except UserError as error:
         problems.error(explain(error), icon=":material/error:")
         save_box.write("Nothing can be saved yet; what is missing stands below.")
         show_rejected(table.rejected)
         return
     with problems:
-        leaks = open_findings(check_leaks(source, prepared), source.fixes)
         show_fixes(source, prepared.done)
-        show_findings(source, [*findings, *leaks])
+        show_findings(source, [*findings, *open_findings(leaks, source.fixes)])
     show_shape(prepared.splits, fixed.labeled)
     rejected = sorted([*table.rejected, *prepared.rejected], key=lambda row: row.line)
     with save_box:
@@ -242,11 +255,6 @@ def check(source: Source) -> list[Finding]:
     return find_problems(fix_texts(source).labeled, rejected, tokens)
 
 
-@st.cache_resource(max_entries=2, scope="session", show_spinner="Comparing training with test")
-def check_leaks(source: Source, _prepared: Prepared) -> list[Finding]:
-    return find_leaks(_prepared.splits)
-
-
 @st.cache_resource(show_spinner=False)
 def token_counter() -> Callable[[Sequence[str]], list[int]] | None:
     """How many tokens each text has for the model that comes with the installation, if it is there."""
@@ -262,14 +270,14 @@ def token_counter() -> Callable[[Sequence[str]], list[int]] | None:
 
 def choose_columns(table: Table, upload: Upload, choice: Choice) -> ColumnMapping:
     st.subheader("Columns")
-    show_dialect(table)
+    show_reading(table, choice)
     names = list(table.frame.columns)
     if len(names) < 2:
         show_rows(table, upload, choice)
         raise UserError(
             "two columns or more: one with the text, one with the label",
             f"one column, {names[0]}",
-            "Check that the file separates its columns with commas, semicolons or tabs.",
+            "If the file has more, choose what separates its columns under Read it differently.",
         )
     guess = guess_mapping(table)
     left, right = st.columns(2)
@@ -277,14 +285,14 @@ def choose_columns(table: Table, upload: Upload, choice: Choice) -> ColumnMappin
         "Text",
         names,
         default=list(guess.text) if guess else [],
-        key=f"text_{upload.id}",
+        key=f"text_{upload.id}_{urlencode(words_of(choice))}",
         help="What the model reads. Several columns are joined with a space, in this order.",
     )
     label = right.selectbox(
         "Label",
         names,
         index=names.index(guess.label) if guess else None,
-        key=f"label_{upload.id}",
+        key=f"label_{upload.id}_{urlencode(words_of(choice))}",
         placeholder="Choose a column",
         help="What the model learns to answer: the class of each text.",
     )
@@ -309,16 +317,121 @@ def check_choice(texts: list[str], label: str | None) -> None:
         )
 
 
-def show_dialect(table: Table) -> None:
+def show_reading(table: Table, choice: Choice) -> None:
+    """How the file was read, where its lines went, and how to read it otherwise."""
     dialect = table.dialect
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.badge(count(len(table.frame), "row"))
         st.badge(count(len(table.frame.columns), "column"))
-        st.badge(dialect.encoding, color="gray", help="How the letters are coded in the file.")
-        delimiter = DELIMITERS.get(dialect.delimiter, "other")
-        st.badge(f"delimiter: {delimiter}", color="gray", help="The sign that separates the columns.")
-        header = "with header" if dialect.has_header else "no header"
-        st.badge(header, color="gray", help="Whether the first line holds the names of the columns.")
+        for words, help in words_for(dialect):
+            st.badge(escape_markdown(words), color="gray", help=help)
+        choose_reading(choice, dialect)
+    if lines := table.line_count:
+        parts = [
+            f"{lines.rows:,} with rows",
+            lines.header and f"{lines.header:,} with the header",
+            lines.rejected and f"{lines.rejected:,} left out",
+            lines.blank and f"{lines.blank:,} blank",
+        ]
+        st.caption(f"{count(lines.total, 'line')} in the file: {', '.join(filter(None, parts))}.")
+
+
+def words_for(dialect: Dialect) -> list[tuple[str, str]]:
+    """How a file is written, part by part, each with what that means."""
+    written = words_of(Choice(delimiter=dialect.delimiter, quotechar=dialect.quotechar))
+    parts = [(dialect.encoding, "How the letters are coded in the file.")]
+    if dialect.format in ("csv", "tsv"):
+        delimiter = DELIMITERS.get(written["delimiter"], repr(dialect.delimiter))
+        parts.append((f"delimiter: {delimiter}", "The sign that separates the columns."))
+        if dialect.quotechar != '"':
+            parts.append((f"quotes: {MARKS[written['quotechar']]}", "The marks that wrap a text."))
+    header = "with header" if dialect.has_header else "no header"
+    parts.append((header, "Whether the first row holds the names of the columns."))
+    if dialect.skipped_lines:
+        above = f"{count(dialect.skipped_lines, dialect.unit)} above the table"
+        parts.append((above, "They are no rows; those with text are among the rows left out."))
+    return [part for part in parts if part[0]]
+
+
+def choose_reading(choice: Choice, dialect: Dialect | None) -> None:
+    """What was guessed can be chosen; what is chosen stands in the link.
+
+    Args:
+        dialect: how the file was read; None where it could not be read.
+    """
+    chosen = words_of(choice)
+    guess = (
+        {} if dialect is None else words_of(Choice(dialect.encoding, dialect.delimiter, dialect.quotechar))
+    )
+    # Another key for another choice: the fields show what the link says.
+    key = urlencode(chosen)
+    words: dict[str, str | int | None] = dict(chosen)
+    with st.popover("Read it differently", icon=":material/tune:"):
+        if dialect is None or dialect.format in ("csv", "tsv"):
+            for name, label, options in (
+                ("encoding", "Encoding", ENCODINGS),
+                ("delimiter", "Delimiter", DELIMITERS),
+                ("quotechar", "Quotation marks", MARKS),
+            ):
+                words[name] = choose_word(name, label, options, chosen.get(name), guess.get(name), key)
+        words["has_header"] = choose_word(
+            "has_header",
+            "The table begins with",
+            YES_NO,
+            chosen.get("has_header"),
+            guess.get("has_header"),
+            key,
+        )
+        words["skipped_lines"] = st.number_input(
+            "Lines above the table",
+            0,
+            LARGEST_SKIP,
+            choice.skipped_lines,
+            key=f"skipped_lines_{key}",
+            placeholder="guess" if dialect is None else f"guess: {dialect.skipped_lines:,}",
+            help="They are no part of the table: a title, or remarks.",
+        )
+        if chosen and st.button("Back to the guess", icon=":material/undo:"):
+            use_reading(GUESS)
+    new = choice_of(words)
+    if new != choice:
+        use_reading(new)
+
+
+def choose_word(
+    name: str, label: str, options: Mapping[str, str], chosen: str | None, guess: str | None, key: str
+) -> str | None:
+    """One of the options, or None for the guess."""
+
+    def describe(word: str) -> str:
+        if word == GUESSED:
+            return f"guess: {options.get(guess, guess)}" if guess and not chosen else "guess"
+        return (
+            f"{word}: {options[word]}"
+            if options is ENCODINGS and word in options
+            else options.get(word, word)
+        )
+
+    words = [GUESSED, *options]
+    if chosen and chosen not in words:
+        words.append(chosen)
+    word = st.selectbox(
+        label,
+        words,
+        words.index(chosen or GUESSED),
+        format_func=describe,
+        key=f"{name}_{key}",
+        accept_new_options=options in (ENCODINGS, DELIMITERS),
+    )
+    return None if word == GUESSED else word
+
+
+def use_reading(choice: Choice) -> None:
+    """Read the file so from now on, after a reload too."""
+    names = {field.name for field in fields(Choice)}
+    others = {name: value for name, value in st.query_params.to_dict().items() if name not in names}
+    st.query_params.from_dict({**others, **words_of(choice)})
+    st.rerun()
 
 
 def show_rows(table: Table, upload: Upload, choice: Choice) -> None:
@@ -416,7 +529,8 @@ def show_examples(finding: Finding) -> None:
 # Split
 
 
-def choose_split(upload: Upload, table: Table, source: Source) -> Prepared:
+def choose_split(upload: Upload, table: Table, source: Source) -> tuple[Prepared, list[Finding]]:
+    """The split, and what its parts have in common."""
     st.subheader("Split")
     st.caption(
         "The model learns from the training texts. The validation texts tell when it is at its best; "
@@ -433,12 +547,14 @@ def choose_split(upload: Upload, table: Table, source: Source) -> Prepared:
     if how == SPLIT_COLUMN:
         column = choose_split_column(table, source.mapping, guess, upload)
         plan = choose_plan(upload, ask_test=False)
-        return split(replace(source, mapping=replace(source.mapping, split=column)), plan)
-    if how == OWN_FILES:
-        files = choose_files(source.mapping)
-        plan = choose_plan(upload, ask_validation="validation" not in files, ask_test="test" not in files)
-        return split(source, plan, tuple(files.items()))
-    return split(source, choose_plan(upload))
+        source, files = replace(source, mapping=replace(source.mapping, split=column)), ()
+    elif how == OWN_FILES:
+        files = tuple(choose_files(source.mapping).items())
+        given = dict(files)
+        plan = choose_plan(upload, ask_validation="validation" not in given, ask_test="test" not in given)
+    else:
+        plan, files = choose_plan(upload), ()
+    return split(source, plan, files), check_leaks(source, plan, files)
 
 
 def choose_split_column(
@@ -511,11 +627,16 @@ def choose_files(mapping: ColumnMapping) -> dict[str, str]:
 
 
 @st.cache_resource(max_entries=2, scope="session", show_spinner="Splitting")
-def split(source: Source, plan: SplitPlan, files: tuple[tuple[str, str], ...] = ()) -> Prepared:
+def split(source: Source, plan: SplitPlan, files: tuple[tuple[str, str], ...]) -> Prepared:
     if source.mapping.split is not None:
         parts = parts_of_table(read(source.upload_id, source.choice), source.mapping)
         return prepare(parts, source.fixes, plan)
     return prepare(read_files(source, files), source.fixes, plan, fix_texts(source))
+
+
+@st.cache_resource(max_entries=2, scope="session", show_spinner="Comparing training with test")
+def check_leaks(source: Source, plan: SplitPlan, files: tuple[tuple[str, str], ...]) -> list[Finding]:
+    return find_leaks(split(source, plan, files).splits)
 
 
 def read_files(source: Source, files: tuple[tuple[str, str], ...]) -> Parts:

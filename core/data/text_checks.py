@@ -136,7 +136,7 @@ def personal_data(facts: Facts) -> Finding | None:
     found = ", ".join(count(number, kind, PLURALS.get(kind)) for kind, number in kinds.most_common())
     return Finding(
         "warning",
-        "Personal data, perhaps",
+        "Possible personal data",
         "texts that may be shown to whoever may see the run",
         f"{found} in {count(len(rows), 'text')}{facts.among(looked_at)}",
         "A run keeps its texts, and its link and downloads show some. Mask these before you share it; names "
