@@ -28,7 +28,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 from core.data.containers import CHUNK_BYTES, walk_members
 from core.data.decoding import LONE_SURROGATE
 from core.data.dialects import is_known, names_columns
-from core.data.records import RAW_CHARACTERS, RejectedRow
+from core.data.records import ABOVE, RAW_CHARACTERS, RejectedRow
 from core.data.tables import (
     Choice,
     Dialect,
@@ -84,7 +84,7 @@ Row = tuple[int, list[str]]
 def read(content: bytes, limits: Limits, choice: Choice) -> Table:
     """Read the chosen sheet, or the one that looks most like a table.
 
-    Rows above the header that hold a single cell are titles; blank rows are no records.
+    Rows above the header that hold a single cell are titles, and set aside; blank rows are no records.
 
     Raises:
         UserError: damaged, too large when unpacked, without such a sheet, without rows, or with too many
@@ -271,6 +271,7 @@ def _table(rows: list[Row], name: str, names: tuple[str, ...], limits: Limits, c
             "Choose another sheet, or put the table into this one.",
         )
     head = _find_head(rows, choice)
+    above = [_rejected(row, ABOVE) for row in rows if row[0] <= head.skipped_lines]
     rows = [row for row in rows if row[0] > head.skipped_lines]
     used = _used_columns(rows)
     if len(used) > limits.columns:
@@ -291,7 +292,7 @@ def _table(rows: list[Row], name: str, names: tuple[str, ...], limits: Limits, c
             sheet=name,
             sheets=names,
         ),
-        rejected,
+        above + rejected,
         np.array([number for number, _ in kept], dtype=np.int64),
     )
 
@@ -336,10 +337,15 @@ def _kept_and_rejected(rows: list[Row], limits: Limits) -> tuple[list[Row], list
         longest = max(map(len, cells))
         if longest > limits.field_characters:
             reason = f"a cell of {longest:,} characters; at most {limits.field_characters:,} are read"
-            rejected.append(RejectedRow(number, reason, "\t".join(cells)[:RAW_CHARACTERS]))
+            rejected.append(_rejected((number, cells), reason))
         else:
             kept.append((number, cells))
     return kept, rejected
+
+
+def _rejected(row: Row, reason: str) -> RejectedRow:
+    number, cells = row
+    return RejectedRow(number, reason, "\t".join(cells)[:RAW_CHARACTERS])
 
 
 def _check_rows(rows: int, rejected: list[RejectedRow], limits: Limits) -> None:
