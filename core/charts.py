@@ -35,6 +35,9 @@ _DASHES = alt.Legend(
     title=None, orient="top", symbolType="stroke", symbolStrokeColor="#7f8a95", symbolSize=300
 )
 _LABEL_PIXELS = 130
+_LINE_SHARE = 0.12
+"""Of a chart's height, what a line of words takes with some air."""
+_ABOVE = {"baseline": "bottom", "dy": -4}
 
 
 def loss_table(events: Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -95,14 +98,10 @@ def score_curves(scores: pd.DataFrame, baselines: dict[str, float] | None = None
     baselines = baselines or {}
     long = scores.melt(["split", "step", "epoch"], ["accuracy", "macro_f1"], "score", "share")
     long["score"] = long["score"].map({"accuracy": "accuracy", "macro_f1": "macro F1"})
+    scale = _score_scale(long, baselines)
     base = alt.Chart(thin_groups(long, "score")).encode(
         x=_step_axis(),
-        y=alt.Y(
-            "share:Q",
-            title="Validation score (%)",
-            axis=alt.Axis(format="%"),
-            scale=_score_scale(long, baselines),
-        ),
+        y=alt.Y("share:Q", title="Validation score (%)", axis=alt.Axis(format="%"), scale=scale),
         color=alt.Color("split:N", scale=_SPLIT_COLOUR, legend=None),
         tooltip=[
             alt.Tooltip("score:N", title="Score"),
@@ -115,7 +114,7 @@ def score_curves(scores: pd.DataFrame, baselines: dict[str, float] | None = None
     layers = [base.mark_line(strokeWidth=2).encode(strokeDash=dashes)]
     layers.append(base.mark_point(filled=True, size=45, opacity=1))
     if baselines:
-        layers += _baseline_rules(baselines)
+        layers += _baseline_rules(baselines, scale)
     return alt.layer(*layers).properties(height=280)
 
 
@@ -432,17 +431,18 @@ def _score_scale(long: pd.DataFrame, baselines: dict[str, float]) -> alt.Scale:
     return alt.Scale(domain=[max(0.0, math.floor(lowest * 10 - 0.5) / 10), 1])
 
 
-def _baseline_rules(baselines: dict[str, float]) -> list[alt.Chart]:
-    """A line each; the words of the lowest stand below it and those of others above, so that none overlap."""
+def _baseline_rules(baselines: dict[str, float], scale: alt.Scale) -> list[alt.Chart]:
+    """A line each, its words below it, where no curve should end; above it where the next is too near."""
     table = pd.DataFrame({"words": list(baselines), "share": list(baselines.values()), "split": "baseline"})
     table["said"] = [f"{words} {share:.1%}" for words, share in baselines.items()]
     table = table.sort_values("share", ignore_index=True)
-    rules = _baseline_marks(table).mark_rule(strokeDash=[2, 3], strokeWidth=1.5)
-    at_the_edge = {"x": alt.value("width"), "text": "said:N"}
-    below = _baseline_marks(table.head(1)).mark_text(align="right", baseline="top", dx=-6, dy=4)
-    above = _baseline_marks(table.iloc[1:]).mark_text(align="right", baseline="bottom", dx=-6, dy=-4)
-    layers = [rules, below.encode(**at_the_edge)]
-    return layers if len(table) == 1 else [*layers, above.encode(**at_the_edge)]
+    near = table["share"].diff() < _LINE_SHARE * (scale.domain[1] - scale.domain[0])
+    layers = [_baseline_marks(table).mark_rule(strokeDash=[2, 3], strokeWidth=1.5)]
+    for rows, place in ((table[~near], {"baseline": "top", "dy": 4}), (table[near], _ABOVE)):
+        if not rows.empty:
+            words = _baseline_marks(rows).mark_text(align="right", dx=-6, **place)
+            layers.append(words.encode(x=alt.value("width"), text="said:N"))
+    return layers
 
 
 def _baseline_marks(table: pd.DataFrame) -> alt.Chart:

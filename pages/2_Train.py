@@ -388,30 +388,20 @@ def parts_in_words(found: Forecast) -> str:
 
 
 def compare_models(dataset: Dataset, config: TrainingConfig) -> None:
-    rows = [row for model in catalogue.available() if (row := foreseen_row(dataset, config, model))]
-    if not rows:
+    lines = [line for model in catalogue.available() if (line := foreseen_line(dataset, config, model))]
+    if not lines:
         st.caption("Known as soon as a few steps are measured.")
         return
-    st.dataframe(
-        rows,
-        hide_index=True,
-        height="content",
-        alt="Time and memory of a training with these settings, for each model",
-    )
-    st.caption("Choose a model to have it measured. Time to fetch a model is not included.")
+    st.markdown("\n".join(lines))
+    st.caption("Choose a model to have it measured. The time to fetch a model is not included.")
 
 
-def foreseen_row(dataset: Dataset, config: TrainingConfig, model: Checkpoint) -> dict[str, str] | None:
-    outlook = forecasts.look(dataset, replace(config, model=model.name))
-    if config.max_length > model.longest or not outlook.forecast:
-        return None
-    found = outlook.forecast
-    return {
-        "Model": model.title,
-        "Time": duration(found.seconds),
-        "Memory": size(found.memory_bytes),
-        "By": "estimate" if found.estimated else "measuring",
-    }
+def foreseen_line(dataset: Dataset, config: TrainingConfig, model: Checkpoint) -> str:
+    found = forecasts.look(dataset, replace(config, model=model.name)).forecast
+    if config.max_length > model.longest or not found:
+        return ""
+    words = f"{duration(found.seconds)}, {size(found.memory_bytes)}"
+    return f"- {escape_markdown(model.title)}: {words}{' (estimate)' if found.estimated else ''}"
 
 
 @st.fragment(parallel=True)
