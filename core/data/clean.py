@@ -4,6 +4,7 @@ That they are so is proved from their bytes first. Where it is not so, nothing i
 are cut one by one, which gives the same table for a file that is clean.
 """
 
+import codecs
 from collections.abc import Iterator
 
 import numpy as np
@@ -57,7 +58,11 @@ def _is_simple(form: Form, header: list[str]) -> bool:
 
 def _is_clean(content: bytes, form: Form, limits: Limits) -> bool:
     """Whether every line has as many fields as the form, its marks in place, and no field too long."""
-    if b"\0" in content or content.count(b"\r") != content.count(b"\r\n"):
+    if (
+        content.startswith(2 * codecs.BOM_UTF8)
+        or b"\0" in content
+        or content.count(b"\r") != content.count(b"\r\n")
+    ):
         return False
     return all(_is_clean_block(block, form, limits) for block in _blocks(content))
 
