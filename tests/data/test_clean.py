@@ -152,4 +152,4 @@ def test_real_files_are_read_alike(shared, monkeypatch):
 def test_of_several_byte_order_marks_none_is_text():
     content = b"\xef\xbb\xbf\xef\xbb\xbfa|x\nb|y\n"
     assert clean_table(content) is None
-    assert slow_table(content).frame.iloc[0].tolist() == ["a", "x"]
+    assert list(slow_table(content).frame.columns) == ["a", "x"]
