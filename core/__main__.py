@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from core.data.checking import Report, check_file
+from core.data.choices import choice_of
 from core.data.datasets import Dataset, delete_dataset, find_dataset, save_dataset
 from core.data.labels import ColumnMapping, LabeledTexts, label_texts
 from core.data.quality import find_problems
@@ -302,11 +303,7 @@ def _read(path: Path, choice: Choice) -> Table:
 
 def _choice(options: argparse.Namespace) -> Choice:
     """How to read the file, where the options say so."""
-    given = {field.name: getattr(options, field.name) for field in fields(Choice)}
-    named = {"tab": "\t", "none": ""}
-    for name in ("delimiter", "quotechar"):
-        given[name] = named.get(given[name], given[name])
-    return Choice(**given)
+    return choice_of(vars(options))
 
 
 def _tell_report(report: Report) -> None:

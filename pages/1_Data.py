@@ -55,7 +55,7 @@ DELIMITERS = {
 }
 MARKS = {'"': 'double (")', "'": "single (')", "none": "none"}
 YES_NO = {"yes": "names of the columns", "no": "the first row"}
-LARGEST_SKIP = 1_000_000
+LARGEST_SKIP = 999_999_999
 PREVIEW_ROWS = 20
 SHOWN_REJECTED = 1000
 # Longer texts count as this long: how much of them is not read is plain by then.
@@ -189,43 +189,31 @@ def prepare_file(upload: Upload) -> None:
         st.error(explain(error), icon=":material/error:")
         choose_reading(choice, None)
         return
-    save_box, problems = st.container(border=True), st.container()
+    save_box, problems = st.container(border=True), st.container(gap="xsmall")
+    source, findings = None, []
     try:
         mapping = choose_columns(table, upload, choice)
         source = Source(upload.id, choice, mapping, kept_fixes(upload, mapping))
-        fixed, findings = examine(source, problems)
+        fixed, findings = fix_texts(source), check(source)
         prepared, leaks = choose_split(upload, table, source)
     except UserError as error:
-        problems.error(explain(error), icon=":material/error:")
+        with problems:
+            st.error(explain(error), icon=":material/error:")
+            if source is not None:
+                # A fix may be what went too far: it can still be undone.
+                show_fixes(source, [])
+                show_findings(source, findings)
         save_box.write("Nothing can be saved yet; what is missing stands below.")
         show_rejected(table.rejected)
         return
     with problems:
         show_fixes(source, prepared.done)
-        show_findings(source, [*findings, *open_findings(leaks, source.fixes)])
+        show_findings(source, [*findings, *leaks])
     show_shape(prepared.splits, fixed.labeled)
     rejected = sorted([*table.rejected, *prepared.rejected], key=lambda row: row.line)
     with save_box:
         offer_save(upload, table, source, prepared, rejected, findings)
-    show_rejected(rejected)
-
-
-def examine(source: Source, problems: DeltaGenerator) -> tuple[Fixed, list[Finding]]:
-    """The texts after the fixes, and what is still wrong with them.
-
-    Where that fails, the fixes are shown all the same, so that they can be undone.
-    """
-    try:
-        return fix_texts(source), open_findings(check(source), source.fixes)
-    except UserError:
-        with problems:
-            show_fixes(source, [Done(fix.words, 0, 0, fix.time) for fix in source.fixes])
-        raise
-
-
-def open_findings(findings: list[Finding], fixes: tuple[Fix, ...]) -> list[Finding]:
-    """The findings that none of the fixes answers."""
-    return [finding for finding in findings if not {offer.fix for offer in finding.offers} & set(fixes)]
+    show_rejected(rejected, by_fixes=sum(one.left_out for one in prepared.done))
 
 
 @st.cache_resource(max_entries=3, scope="session", show_spinner="Reading the file")
@@ -471,11 +459,12 @@ def show_fixes(source: Source, done: Sequence[Done]) -> None:
     if not source.fixes:
         return
     changed, left_out = (sum(getattr(one, what) for one in done) for what in ("changed", "left_out"))
-    with st.container(border=True, gap="small"):
+    with st.container(border=True, gap="xxsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
+            did = f": {count(changed, 'row')} changed, {left_out:,} left out" if done else ""
             st.markdown(
-                f":material/build: **{count(len(source.fixes), 'fix', 'fixes')} applied**: "
-                f"{count(changed, 'row')} changed, {left_out:,} left out. The file itself stays as it is."
+                f":material/build: **{count(len(source.fixes), 'fix', 'fixes')} applied**{did}. "
+                "The file itself stays as it is."
             )
             if len(source.fixes) > 1 and st.button("Undo all", type="tertiary", icon=":material/undo:"):
                 use_fixes(source, [])
@@ -497,7 +486,10 @@ def use_fixes(source: Source, fixes: Sequence[Fix]) -> None:
 
 
 def show_findings(source: Source, findings: list[Finding]) -> None:
+    """All findings but those that one of the fixes answers."""
     for finding in findings:
+        if {offer.fix for offer in finding.offers} & set(source.fixes):
+            continue
         words = explain(UserError(finding.expected, finding.found, finding.remedy))
         title = escape_markdown(finding.title)
         if finding.severity == "error":
@@ -754,15 +746,18 @@ def save(name: str, splits: Splits, rejected: list[RejectedRow], source: dict[st
     st.rerun()
 
 
-def show_rejected(rejected: list[RejectedRow]) -> None:
+def show_rejected(rejected: list[RejectedRow], by_fixes: int = 0) -> None:
     if not rejected:
         return
     st.subheader("Rows left out")
-    st.warning(
-        f"{count(len(rejected), 'row')} of the file could not be used. Mend them in the file and choose it "
-        "again, or go on without them.",
-        icon=":material/warning:",
-    )
+    if by_fixes:
+        st.info(f"{count(by_fixes, 'row')} left out by the fixes above.", icon=":material/build:")
+    if len(rejected) > by_fixes:
+        st.warning(
+            f"{count(len(rejected) - by_fixes, 'row')} of the file could not be used. Mend them in the file "
+            "and choose it again, or go on without them.",
+            icon=":material/warning:",
+        )
     frame = pd.DataFrame(
         {
             "Line": [row.line for row in rejected],
