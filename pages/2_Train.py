@@ -392,7 +392,7 @@ def compare_models(dataset: Dataset, config: TrainingConfig) -> None:
     if not lines:
         st.caption("Known as soon as a few steps are measured.")
         return
-    st.markdown("\n".join(lines))
+    st.caption("\n".join(lines))
     st.caption("Choose a model to have it measured. The time to fetch a model is not included.")
 
 
@@ -400,7 +400,10 @@ def foreseen_line(dataset: Dataset, config: TrainingConfig, model: Checkpoint) -
     found = forecasts.look(dataset, replace(config, model=model.name)).forecast
     if config.max_length > model.longest or not found:
         return ""
-    words = f"{duration(found.seconds)}, {size(found.memory_bytes)}"
+    # A number and its unit stay on one line.
+    words = ", ".join(
+        text.replace(" ", "\u00a0") for text in (duration(found.seconds), size(found.memory_bytes))
+    )
     return f"- {escape_markdown(model.title)}: {words}{' (estimate)' if found.estimated else ''}"
 
 

@@ -115,7 +115,7 @@ def test_every_model_is_compared_when_asked(asked):
     app.session_state["others"] = True
     app.run()
     clean(app)
-    (lines,) = [block.value.splitlines() for block in app.markdown if "(estimate)" in block.value]
+    (lines,) = [block.value.splitlines() for block in app.caption if "(estimate)" in block.value]
     assert ["(estimate)" in line for line in lines] == [False] + [True] * 5
     assert lines[1].startswith("- BERT base\\, uncased: ")
 
