@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 from streamlit.errors import StreamlitAPIException
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -513,9 +512,10 @@ def offer_fixes(source: Source, finding: Finding) -> None:
 
 def show_examples(finding: Finding) -> None:
     if finding.examples:
-        st.dataframe(
-            {"For example": list(finding.examples)}, hide_index=True, alt="Examples of what was found"
-        )
+        st.caption("For example")
+    with st.container(gap="xxsmall"):
+        for example in finding.examples:
+            st.text(example)
 
 
 # Split

@@ -26,11 +26,12 @@ sys.path.insert(0, str(PROJECT))
 from filelock import FileLock  # noqa: E402
 
 from core.data.datasets import Dataset, save_dataset  # noqa: E402
-from core.data.labels import guess_mapping, label_texts  # noqa: E402
+from core.data.fixes import Fix  # noqa: E402
+from core.data.labels import ColumnMapping, guess_mapping, label_texts  # noqa: E402
 from core.data.reading import read_table  # noqa: E402
 from core.data.sample import read_sample  # noqa: E402
 from core.data.splits import SplitPlan, split_by_percent  # noqa: E402
-from core.data.uploads import keep_upload  # noqa: E402
+from core.data.uploads import keep_fixes, keep_upload  # noqa: E402
 from core.home import home  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
 from core.runs import queue, store, studies  # noqa: E402
@@ -53,6 +54,35 @@ HOSTILE = (
 )
 BAD_ROWS = b"".join(b"%d,the same words,%d.5\n" % (i, i) for i in range(60))
 BAD_TABLE = b"id,text,label\n" + BAD_ROWS + b"broken\n"
+DIRTY_ROWS = [
+    f'{label},"{text} ({place})"'
+    for place in ("main library", "branch in the north", "branch by the sea", "reading room", "music room")
+    for label, text in (
+        ("praise", "Thank you for the quick help at the desk yesterday"),
+        ("praise", "What a lovely evening of readings, we shall come back"),
+        ("Praise ", "The new chairs by the window are a joy to sit in"),
+        ("complaint", "<p>The heating has been off since Monday &amp; nobody answers</p>"),
+        ("complaint", "My reminder came after I had returned the book"),
+        ("complaint", "I was charged twice, please write to jane.doe@example.org or call +44 20 7946 0958"),
+        ("question", "When do you open on **Sundays** in the summer?"),
+        ("question", "Can I borrow the telescope for a week?"),
+        ("question", "Wann haben Sie am Sonntag im Sommer für Kinder geöffnet?"),
+    )
+]
+DIRTY_TABLE = "\n".join(
+    [
+        "label,message",
+        *DIRTY_ROWS,
+        *DIRTY_ROWS[:7],
+        *(row.replace("Thank", "Thanks").replace("My r", "The r") for row in DIRTY_ROWS[:9]),
+        "praise,Thanks!",
+        'question,"Thank you for the quick help at the desk yesterday (main library)"',
+        "other thing,https://library.example/opening-hours",
+        ",A message without a label",
+        "complaint,",
+        "lonely",
+    ]
+).encode()
 LETTERS = b"id,text,confidence\n1,Where is my book?,=1+1\n2,Thank you so much!,high\n3,,x\n"
 PAGES = {"data": "/", "train": "/Train", "runs": "/Runs", "predict": "/Predict"}
 
@@ -110,10 +140,12 @@ class Camera:
 
 
 def use(page: Page, what: str) -> None:
-    """Do one thing after the other: write a "text: ...", or click the tab or button of that name, if any."""
+    """Do one thing after the other: write a "text: ...", open a "summary: ...", click a tab or a button."""
     for step in what.split(" > "):
         if step.startswith("text: "):
             page.get_by_label("Text", exact=True).fill(step.removeprefix("text: "))
+        elif step.startswith("summary: "):
+            page.locator("summary", has_text=step.removeprefix("summary: ")).click()
         elif page.get_by_role("tab", name=step).count():
             page.get_by_role("tab", name=step).click()
         elif page.get_by_role("button", name=step).count():
@@ -153,6 +185,18 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield "data-columns", f"/?upload={keep_upload('sample.csv', read_sample()).id}", None
     yield "data-bad", f"/?upload={keep_upload('bad.csv', BAD_TABLE).id}", None
     yield "data-refused", f"/?upload={keep_upload('notes.pdf', b'%PDF-1.7 x').id}", None
+    dirty = keep_upload("messages.csv", DIRTY_TABLE)
+    yield "data-dirty", f"/?upload={dirty.id}", None
+    yield (
+        "data-dirty-open",
+        f"/?upload={dirty.id}",
+        "summary: Labels that differ > summary: Possible personal",
+    )
+    mapping = ColumnMapping(("message",), "label")
+    keep_fixes(
+        dirty, mapping, map(Fix, ("write_labels_alike", "strip_html", "drop_repeated", "keep_majority"))
+    )
+    yield "data-fixed", f"/?upload={dirty.id}", None
     yield "data-saved", f"/?saved={sample.id}", None
     real = train(sample)
     held.enter_context(FileLock(home() / "worker.lock"))
