@@ -347,9 +347,10 @@ def choose_reading(choice: Choice, dialect: Dialect | None) -> None:
         dialect: how the file was read; None where it could not be read.
     """
     chosen = words_of(choice)
-    guess = (
-        {} if dialect is None else words_of(Choice(dialect.encoding, dialect.delimiter, dialect.quotechar))
-    )
+    guess: dict[str, str] = {}
+    if dialect is not None:
+        parts = (dialect.encoding, dialect.delimiter, dialect.quotechar, dialect.has_header)
+        guess = words_of(Choice(*parts))
     # Another key for another choice: the fields show what the link says.
     key = urlencode(chosen)
     words: dict[str, str | int | None] = dict(chosen)
@@ -375,7 +376,7 @@ def choose_reading(choice: Choice, dialect: Dialect | None) -> None:
             LARGEST_SKIP,
             choice.skipped_lines,
             key=f"skipped_lines_{key}",
-            placeholder="guess" if dialect is None else f"guess: {dialect.skipped_lines:,}",
+            placeholder="Guess" if dialect is None else f"Guess: {dialect.skipped_lines:,}",
             help="They are no part of the table: a title, or remarks.",
         )
         if chosen and st.button("Back to the guess", icon=":material/undo:"):
@@ -392,12 +393,9 @@ def choose_word(
 
     def describe(word: str) -> str:
         if word == GUESSED:
-            return f"guess: {options.get(guess, guess)}" if guess and not chosen else "guess"
-        return (
-            f"{word}: {options[word]}"
-            if options is ENCODINGS and word in options
-            else options.get(word, word)
-        )
+            return f"Guess: {describe(guess)}" if guess and not chosen else "Guess"
+        meaning = options.get(word, word)
+        return f"{word} ({meaning})" if options is ENCODINGS and word != meaning else meaning
 
     words = [GUESSED, *options]
     if chosen and chosen not in words:
