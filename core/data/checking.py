@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def describe_columns(table: Table) -> list[Column]:
 
 def column_type(values: pd.Series) -> str:
     """What nearly all values of a column are, by the first filled ones."""
-    filled = values[values.str.strip() != ""].head(SAMPLE_VALUES).str.strip().tolist()
+    filled = list(islice(filter(None, map(str.strip, values.tolist())), SAMPLE_VALUES))
     if not filled:
         return "empty"
     for name, test in (("number", _is_number), ("date", _is_date), ("yes-no", _is_yes_no)):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from core.data.decoding import first_lines, needs_closer_look
+from core.data.decoding import LONE_SURROGATE, first_lines, needs_closer_look
 from core.data.dialects import SAMPLE_LINES, choose_form
 from core.data.records import Form, cut_pieces
 from core.data.tables import Choice, Limits
@@ -48,6 +48,7 @@ def _is_simple(form: Form, header: list[str]) -> bool:
     return (
         form.width > 1
         and len(header) == form.width * form.has_header
+        and not LONE_SURROGATE.search("".join(header))
         and form.skipped_lines == 0
         and not form.escapechar
         and not form.skipinitialspace

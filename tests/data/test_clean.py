@@ -153,3 +153,7 @@ def test_of_several_byte_order_marks_none_is_text():
     content = b"\xef\xbb\xbf\xef\xbb\xbfa|x\nb|y\n"
     assert clean_table(content) is None
     assert list(slow_table(content).frame.columns) == ["a", "x"]
+
+
+def test_a_header_with_broken_bytes_is_not_clean():
+    assert clean_table(b"\xef\xbb\xbf\xc1,B,C\nX,Y,Z\n") is None
