@@ -192,7 +192,8 @@ def test_a_finished_run_is_asked_for_its_suspects(checked, held, started):
 
 def test_runs_on_other_texts_are_not_asked(checked, held):
     make_run("finished", make_dataset("Others"), held)
-    make_run("failed", checked, held)
+    for status in ("failed", "stopped", "running"):
+        make_run(status, checked, held)
     assert len(open_page(CHECK, dataset=checked.id).segmented_control) == 0
 
 
@@ -242,6 +243,10 @@ def test_hostile_texts_and_labels_stay_text(held):
     for kind in (BASELINES, CURVE):
         make_study(dataset, kind, "done", held)
     app = open_page(CHECK, dataset=dataset.id)
+    assert not app.exception
+    study = Study(dataset, CURVE)
+    studies.write_findings(study, curve_found() | {"verdict": " ".join(ATTACKS[:5])}, 1.0)
+    app.run()
     assert not app.exception
     said = words(app)
     assert not [attack for attack in ATTACKS if attack in said]

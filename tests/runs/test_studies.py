@@ -1,6 +1,7 @@
 """Studies: processes of their own that find something out about a saved data set."""
 
 import json
+import shutil
 import threading
 import time
 from contextlib import ExitStack
@@ -119,6 +120,11 @@ def test_a_trained_model_is_asked_together_with_the_baselines(dataset, tiny):
     both = rows.set_index("text")["probability"]
     names = list(dataset.label2id)
     texts = list(both.index)
+    there, back = (
+        ask(run.folder / "model", texts, order, lambda share: None) for order in (names, names[::-1])
+    )
+    assert (there == back[:, ::-1]).all()
+    assert (there != back).any()
     model = ask(run.folder / "model", texts, names, lambda share: None)
     given = [names.index(label) for label in rows["label"]]
     expected = (baseline[texts].to_numpy() + model[range(10), given]) / 2
@@ -300,6 +306,15 @@ def test_what_is_written_is_read_again(held):
         assert studies.state(dataset, kind).status == "done"
         assert studies.findings(dataset, kind)
     assert len(studies.table(dataset, BASELINES)) == 40
+
+
+def test_what_was_found_about_other_texts_does_not_count(held):
+    dataset, other = make_dataset(), make_dataset("Others", per_class=30)
+    study = make_study(other, BASELINES, "done", held)
+    assert studies.baseline_of(other.id)
+    shutil.copytree(study.file("json").parent, dataset.folder / datasets.STUDIES)
+    assert studies.findings(dataset, BASELINES) is None
+    assert studies.baseline_of(dataset.id) is None
 
 
 def test_a_folder_that_may_not_be_written_to_is_said(monkeypatch):
