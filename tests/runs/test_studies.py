@@ -1,6 +1,7 @@
 """Studies: processes of their own that find something out about a saved data set."""
 
 import json
+import os
 import shutil
 import threading
 import time
@@ -326,3 +327,32 @@ def test_a_folder_that_may_not_be_written_to_is_said(monkeypatch):
     monkeypatch.setattr(Path, "mkdir", refuse)
     with pytest.raises(UserError, match="Permission denied"):
         studies.start(dataset, BASELINES)
+
+
+def test_a_process_that_the_system_ended_for_lack_of_memory_is_said_to_be(monkeypatch):
+    dataset = make_dataset()
+    kills = iter([3, 4])
+    monkeypatch.setattr(studies, "memory_kills", lambda: next(kills))
+    monkeypatch.setattr(engines, "start_study", lambda *arguments: KILLED)
+    studies.start(dataset, BASELINES)
+    state = ended(dataset)
+    assert state.status == "failed"
+    assert "memory ran out" in state.reason
+
+
+class KILLED:
+    """A process that the system has ended."""
+
+    @staticmethod
+    def wait() -> int:
+        return -9
+
+
+@pytest.mark.skipif(not hasattr(os, "nice"), reason="this system has no priorities")
+def test_a_study_works_at_low_priority():
+    dataset = make_dataset()
+    studies.start(dataset, BASELINES)
+    process = wait_for(lambda: examiner(dataset))
+    own = psutil.Process().nice()
+    wait_for(lambda: process.nice() > own, seconds=30)
+    studies.cancel(dataset, BASELINES)
