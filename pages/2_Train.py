@@ -530,7 +530,7 @@ def show_state(run: Run, state: RunState, events: list[Event]) -> None:
 
 def wait_words(run: Run) -> str:
     seconds = queue.expected_wait(run)
-    return "" if seconds is None else f", about {duration(seconds)} to wait"
+    return f", about {duration(seconds)} to wait" if seconds and seconds >= 1 else ""
 
 
 def expected_words(run: Run) -> str:

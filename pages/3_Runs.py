@@ -497,30 +497,27 @@ def show_data_card(dataset: Dataset) -> None:
     """What was done to the rows of the file on their way into the data set."""
     st.markdown("##### Data card")
     done, reasons = done_to(dataset.source), reasons_left_out(dataset)
-    left, right = st.columns(2, gap="large")
-    with left:
-        if not done:
-            st.caption("Nothing was changed: texts and labels are as in the file.")
-        else:
-            st.dataframe(
-                {
-                    "What was done": [one.fix for one in done],
-                    "Rows changed": [one.changed for one in done],
-                    "Rows left out": [one.left_out for one in done],
-                },
-                hide_index=True,
-                height="content",
-                alt="What was done to the data before it was saved, in this order",
-            )
-    with right:
-        if not reasons:
-            st.caption("No row of the file was left out.")
-        else:
-            st.dataframe(
-                {"Why rows were left out": list(reasons), "Rows": list(reasons.values())},
-                hide_index=True,
-                alt="Why rows of the file are not in the data set, the most frequent reason first",
-            )
+    if not done:
+        st.caption("Nothing was changed: texts and labels are as in the file.")
+    else:
+        st.dataframe(
+            {
+                "What was done": [one.fix for one in done],
+                "Rows changed": [one.changed for one in done],
+                "Rows left out": [one.left_out for one in done],
+            },
+            hide_index=True,
+            height="content",
+            alt="What was done to the data before it was saved, in this order",
+        )
+    if not reasons:
+        st.caption("No row of the file was left out.")
+    else:
+        st.dataframe(
+            {"Why rows were left out": list(reasons), "Rows": list(reasons.values())},
+            hide_index=True,
+            alt="Why rows of the file are not in the data set, the most frequent reason first",
+        )
 
 
 def reasons_left_out(dataset: Dataset) -> dict[str, int]:
