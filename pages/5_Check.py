@@ -133,8 +133,11 @@ def show_baselines(dataset: Dataset) -> None:
     found = studies.findings(dataset, BASELINES)
     if found:
         show_scores(found)
-        if st.button("Find it again", type="tertiary", icon=":material/replay:", key=f"again_{BASELINES}"):
-            start(dataset, BASELINES)
+        with st.container(horizontal=True):
+            if st.button("Train on it", icon=":material/model_training:"):
+                st.switch_page(TRAIN_PAGE, query_params={"dataset": dataset.id})
+            if st.button("Find it again", type="tertiary", icon=":material/replay:"):
+                start(dataset, BASELINES)
 
 
 def show_scores(found: dict[str, Any]) -> None:
@@ -364,11 +367,8 @@ def offer_save(dataset: Dataset, labels: dict[tuple[str, int], str], drop: list[
 
 
 def show_saved_again(dataset: Dataset) -> None:
-    if st.session_state.get("saved_again") != dataset.id:
-        return
-    st.success(f"Saved as {escape_markdown(shorten(dataset.name, 80))}.", icon=":material/check_circle:")
-    if st.button("Train on it", icon=":material/model_training:", key="train"):
-        st.switch_page(TRAIN_PAGE, query_params={"dataset": dataset.id})
+    if st.session_state.get("saved_again") == dataset.id:
+        st.success(f"Saved as {escape_markdown(shorten(dataset.name, 80))}.", icon=":material/check_circle:")
 
 
 # The learning curve

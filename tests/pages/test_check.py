@@ -124,6 +124,18 @@ def test_scores_and_suspects_are_shown(checked):
     assert (rows["new"] == rows["label"]).all()
 
 
+def test_it_leads_to_a_training_and_finds_the_baseline_again(checked, started):
+    app = open_page("streamlit_app.py", page="Check", dataset=checked.id)
+    button(app, "Find it again").click().run()
+    assert started == [(BASELINES, None)]
+    Study(checked, BASELINES).file("progress").unlink()
+    app.run()
+    button(app, "Train on it").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Train"
+    assert app.query_params["dataset"] in (checked.id, [checked.id])
+
+
 def test_suggestions_are_filled_in_on_request(checked):
     app = open_page(CHECK, dataset=checked.id)
     app.toggle[0].set_value(True).run()
