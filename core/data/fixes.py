@@ -59,9 +59,14 @@ class Fix:
             )
 
     @property
+    def topic(self) -> str:
+        """What it is about, as it is recorded: "Repeated texts", "Labels written alike"."""
+        return KINDS[self.kind].topic.format(value=languages.name(self.value))
+
+    @property
     def words(self) -> str:
-        """What it does, as it is shown and recorded."""
-        return KINDS[self.kind].words.format(value=languages.name(self.value))
+        """What it does: "Repeated texts left out", "Labels written alike"."""
+        return f"{self.topic} left out" if KINDS[self.kind].drops else self.topic
 
     def facts(self) -> dict[str, Any]:
         """For JSON; `Fix.from_facts` reads it."""
@@ -83,7 +88,7 @@ class Fix:
 class Done:
     """What one fix did to a data set, as it is recorded with it.
 
-    `fix` says it in words; `changed` and `left_out` count rows; `time` is in seconds since 1970.
+    `fix` is its topic; `changed` and `left_out` count rows; `time` is in seconds since 1970.
     """
 
     fix: str
@@ -134,7 +139,7 @@ def apply(labeled: LabeledTexts, fixes: Sequence[Fix]) -> Fixed:
         edit = KINDS[fix.kind].edit(labeled, fix.value)
         labeled, gone = _edited(labeled, edit)
         done.append(
-            Done(fix.words, len({*edit.texts, *edit.labels} - set(edit.dropped)), len(gone), fix.time)
+            Done(fix.topic, len({*edit.texts, *edit.labels} - set(edit.dropped)), len(gone), fix.time)
         )
         rejected += gone
         if not len(labeled):
@@ -179,7 +184,7 @@ def apply_to_splits(splits: Splits, fixes: Sequence[Fix]) -> tuple[Splits, list[
         reason = "nearly the same text is in validation or test"
         train, gone = _edited(splits.train, Edit(dropped=dict.fromkeys(shared, reason)), renumber=False)
         splits = replace(splits, train=train)
-        done.append(Done(fix.words, 0, len(gone), fix.time))
+        done.append(Done(fix.topic, 0, len(gone), fix.time))
         rejected += gone
     return splits, done, rejected
 
@@ -369,14 +374,16 @@ def _nothing(labeled: LabeledTexts, value: str) -> Edit:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fix: what it is called, what it does to the rows, and which values it takes.
+    """A kind of fix: what it is about, what it does to the rows, and which values it takes.
 
+    `drops`: it leaves out what it is about.
     `rewrites`: it writes texts anew, those of other files too. `renames`: it gives labels other names.
     """
 
-    words: str
+    topic: str
     edit: Callable[[LabeledTexts, str], Edit]
     takes: Callable[[str], bool] = _is_empty
+    drops: bool = False
     rewrites: bool = False
     renames: bool = False
 
@@ -385,21 +392,21 @@ DROP_LEAKS, WEIGH = "drop_leaks", "weigh_classes"
 
 KINDS = {
     "write_labels_alike": Kind("Labels written alike", _write_labels_alike, renames=True),
-    "drop_rare_classes": Kind(f"Classes with fewer than {FEW_EXAMPLES} texts left out", _drop_rare),
+    "drop_rare_classes": Kind(f"Classes with fewer than {FEW_EXAMPLES} texts", _drop_rare, drops=True),
     "join_rare_classes": Kind(
         f"Classes with fewer than {FEW_EXAMPLES} texts joined into “{OTHER}”", _join_rare, renames=True
     ),
-    "drop_conflicting": Kind("Texts with two labels left out", _drop_conflicting),
-    "keep_majority": Kind("Of texts with two labels, only the more frequent label kept", _keep_majority),
-    "drop_repeated": Kind("Repeated texts left out", _drop_repeated),
-    "drop_near_repeated": Kind("Nearly repeated texts left out", _drop_near),
-    DROP_LEAKS: Kind("Training texts close to validation and test left out", _nothing),
-    "drop_one_word": Kind("Texts of one word left out", _dropping(is_one_word, "a single word")),
+    "drop_conflicting": Kind("Texts with two labels", _drop_conflicting, drops=True),
+    "keep_majority": Kind("Less frequent labels of the same text", _keep_majority, drops=True),
+    "drop_repeated": Kind("Repeated texts", _drop_repeated, drops=True),
+    "drop_near_repeated": Kind("Nearly repeated texts", _drop_near, drops=True),
+    DROP_LEAKS: Kind("Training texts close to validation and test texts", _nothing, drops=True),
+    "drop_one_word": Kind("Texts of one word", _dropping(is_one_word, "a single word"), drops=True),
     "drop_only_links": Kind(
-        "Texts that are only links left out", _dropping(markup.is_only_links, "nothing but links")
+        "Texts that are only links", _dropping(markup.is_only_links, "nothing but links"), drops=True
     ),
     "drop_other_languages": Kind(
-        "Texts that are not in {value} left out", _drop_other_languages, languages.is_code
+        "Texts that are not in {value}", _drop_other_languages, languages.is_code, drops=True
     ),
     "strip_html": Kind("HTML taken out", _rewriting(markup.has_html, markup.strip_html), rewrites=True),
     "strip_markdown": Kind(

@@ -254,4 +254,4 @@ def test_preparing_counts_every_row_once(labeled):
     assert len(splits.train) + len(splits.validation) + len(splits.test) + len(prepared.rejected) == len(
         pairs
     )
-    assert [done.fix for done in prepared.done] == [one.words for one in fixes]
+    assert [done.fix for done in prepared.done] == [one.topic for one in fixes]

@@ -90,7 +90,7 @@ def test_a_fix_is_applied_by_a_click_survives_a_reload_and_is_undone(dirty):
         clean(look)
         assert "**2 fixes applied**: 2 rows changed, 1 left out." in applied(look)
         assert "Labels written alike: 2 rows changed" in words(look)
-        assert "Repeated texts left out: 1 row left out" in words(look)
+        assert "Repeated texts: 1 row left out" in words(look)
         assert not any("how they are written" in title for title in titles(look))
         assert "in **2 classes**, **1 row** left out." in words(look)
     app.button(key="undo_drop_repeated").click().run()
@@ -114,7 +114,7 @@ def test_what_was_done_is_kept_with_the_data_set_and_shown(dirty):
     assert [(done["fix"], done["changed"], done["left_out"]) for done in saved.source["fixes"]] == [
         ("Labels written alike", 2, 0),
         ("Personal data masked", 1, 0),
-        ("Repeated texts left out", 0, 1),
+        ("Repeated texts", 0, 1),
     ]
     assert all(before <= done["time"] <= time.time() for done in saved.source["fixes"])
     splits = load_splits(saved.folder)
