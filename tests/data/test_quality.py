@@ -1,6 +1,7 @@
 import pytest
 
-from core.data.quality import find_problems, length_histogram, profile_columns
+from core.data import text_checks
+from core.data.quality import Tokens, find_problems, length_histogram, profile_columns
 from core.data.tables import RejectedRow
 
 
@@ -105,3 +106,103 @@ def test_the_histogram_holds_every_text_once_in_at_most_thirty_equal_ranges(long
 def test_the_histogram_of_no_texts_is_empty():
     assert length_histogram([]).columns.tolist() == ["words_from", "words_to", "texts"]
     assert len(length_histogram([])) == 0
+
+
+# Texts
+
+
+SENTENCES = [
+    f"The {word} in the {place} was {mood} this time, we thought"
+    for word in ("soup", "bread", "waiter", "music", "table", "garden")
+    for place in ("old town", "cellar")
+    for mood in ("lovely", "dreadful", "late", "wonderful", "quite cold")
+]
+
+
+def english(*more):
+    return [*((text, "ab"[i % 2]) for i, text in enumerate(SENTENCES)), *more]
+
+
+def test_real_sentences_have_no_problems(labeled):
+    assert find_problems(labeled(english()), []) == []
+
+
+def test_long_texts_are_counted_in_tokens_with_the_share_that_is_lost(labeled):
+    pairs = english(("word " * 30, "a"), ("longer " * 20, "b"))
+
+    def count(texts):
+        return [len(text.split()) for text in texts]
+
+    finding = only(find_problems(labeled(pairs), [], Tokens(20, count)), "Long texts")
+    total = sum(len(text.split()) for text, _ in pairs)
+    assert (finding.count, finding.examples) == (1, (("word " * 30).strip(),))
+    assert finding.found == f"1 text (1.6%) longer than that, with {10 / total:.1%} of all tokens behind it"
+    assert "at most 20 tokens" in finding.expected
+
+
+def test_without_a_tokenizer_tokens_are_estimated_and_the_finding_says_so(labeled):
+    pairs = english(("word " * 98, "a"), ("longer " * 96, "b"))
+    finding = only(find_problems(labeled(pairs), []), "Long texts")
+    assert finding.count == 1
+    assert "by an estimate from the number of words" in finding.found
+
+
+def test_texts_in_another_language_are_named(labeled):
+    foreign = [("Das Essen war leider kalt und die Bedienung sehr unfreundlich zu uns", "a")]
+    foreign += [("La comida estaba muy fría y el servicio fue demasiado lento para nosotros", "b")]
+    finding = only(find_problems(labeled(english(*foreign)), []), "Texts in another language")
+    assert finding.found == "2 texts that seem to be in German (1), Spanish (1)"
+    assert finding.offers[0].fix.value == "en"
+    mixed = [(text, "ab"[i % 2]) for i, (text, _) in enumerate(foreign * 30)]
+    assert "Texts in another language" not in titles(find_problems(labeled(english(*mixed)), []))
+
+
+def test_personal_data_are_counted_by_kind_and_never_shown_whole(labeled):
+    pairs = english(("Write to jane.doe@example.org or joe@example.org", "a"), ("Call +44 20 7946 0958", "b"))
+    finding = only(find_problems(labeled(pairs), []), "Possible personal data")
+    assert finding.found == "2 e-mail addresses, 1 phone number in 2 texts"
+    assert finding.examples == ("Write to ja•••rg or jo•••rg", "Call +4•••58")
+
+
+def test_an_example_shows_what_it_is_an_example_of(labeled):
+    pairs = english(("word " * 60 + "call +44 20 7946 0958", "a"), ("text " * 60 + "x <br> y", "b"))
+    findings = find_problems(labeled(pairs), [])
+    assert "+4•••58" in only(findings, "Possible personal data").examples[0]
+    assert "<br>" in only(findings, "HTML in the texts").examples[0]
+
+
+def test_where_not_all_texts_are_looked_at_the_finding_and_its_button_say_so(labeled, monkeypatch):
+    monkeypatch.setattr(text_checks, "LOOKED_AT", 31)
+    pairs = english(*((f"Yes{i}", "ab"[i % 2]) for i in range(2)))
+    finding = only(find_problems(labeled(pairs), []), "Texts of one word")
+    assert finding.found == "1 text of a single word, among 31 of 62 texts looked at"
+    assert finding.offers[0].button == "Leave them out: 1 row or more"
+
+
+def test_texts_of_one_word_are_no_finding_where_most_are(labeled):
+    pairs = [(f"name{i}", "ab"[i % 2]) for i in range(60)]
+    assert find_problems(labeled(pairs), []) == []
+
+
+def test_near_repeats_are_shown_beside_what_they_repeat(labeled):
+    pairs = english((SENTENCES[0] + "!!", "a"), (SENTENCES[2].upper() + "?", "a"), (SENTENCES[4] + "!", "b"))
+    finding = only(find_problems(labeled(pairs), []), "Nearly repeated texts")
+    assert finding.count == 2
+    assert finding.examples[0] == f"{SENTENCES[0]}  ↔  {SENTENCES[0]}!!"
+
+
+def test_many_whole_numbers_with_gaps_are_a_warning_and_numbers_of_classes_are_not(labeled):
+    prices = [(f"item {i} of the list is for sale", str((i % 150) ** 2)) for i in range(900)]
+    classes = [(f"item {i} of the list is for sale", str(i % 150)) for i in range(900)]
+    assert "The labels may be measurements" in titles(find_problems(labeled(prices), []))
+    assert "The labels may be measurements" not in titles(find_problems(labeled(classes), []))
+
+
+def test_findings_come_in_the_order_of_what_they_cost(labeled):
+    pairs = english(("Hm", "a"), ("<b>so</b> so", "A"), (SENTENCES[0], "b"), (SENTENCES[2], "a"))
+    assert titles(find_problems(labeled(pairs), []))[:4] == [
+        "Labels that differ only in how they are written",
+        "The same text with different labels",
+        "Classes with few texts",
+        "Very uneven classes",
+    ]
