@@ -11,6 +11,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -66,6 +67,18 @@ def unpack(content: bytes, limits: Limits, choice: Choice) -> Unpacked:
             "Unpack it and choose the table, or pack the table by itself.",
         )
     return unpacked
+
+
+def list_members(content: bytes) -> tuple[str, ...]:
+    """The files of a zip archive that may be chosen; empty for anything else.
+
+    Raises:
+        UserError: the archive is damaged or has too many files.
+    """
+    if not content.startswith((ZIP, ZIP_EMPTY)) or document_kind(content):
+        return ()
+    with _opened(content) as archive:
+        return tuple(_members(archive))
 
 
 def is_workbook(content: bytes) -> bool:
@@ -152,18 +165,28 @@ def _gunzip(content: bytes, limits: Limits) -> bytes:
 
 
 def _unzip(content: bytes, limits: Limits, choice: Choice) -> Unpacked:
+    with _opened(content) as archive:
+        members = _members(archive)
+        name = _choose(members, choice)
+        _check_member(members[name])
+        with archive.open(members[name]) as stream:
+            return Unpacked(_read(stream, limits), "zip", name, tuple(members))
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[zipfile.ZipFile]:
+    """A zip archive; what is damaged in it becomes an error for people."""
     if content.count(ENTRY) > MOST_MEMBERS:
         raise UserError(f"an archive of at most {count(MOST_MEMBERS, 'file')}", "more than that", PACK_AGAIN)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = _named(list(filter(_may_be_table, archive.infolist())))
-            name = _choose(members, choice)
-            _check_member(members[name])
-            with archive.open(members[name]) as stream:
-                unpacked = _read(stream, limits)
+            yield archive
     except BROKEN_ARCHIVE as error:
         raise _damaged("zip archive", error) from error
-    return Unpacked(unpacked, "zip", name, tuple(members))
+
+
+def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    return _named(list(filter(_may_be_table, archive.infolist())))
 
 
 def _may_be_table(member: zipfile.ZipInfo) -> bool:

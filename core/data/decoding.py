@@ -39,7 +39,12 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-MARKS_OF_ORDER = tuple(mark for mark, encoding in BYTE_ORDER_MARKS if encoding != "utf-8-sig")
+# Told by their marks and their bytes before.
+UNICODE = [f"utf_{bits}" for bits in ("7", "8", "8_sig", "16", "16_le", "16_be", "32", "32_le", "32_be")]
+MARKS_OF_ORDER = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 
 
 def find_encoding(content: bytes, chosen: str | None = None) -> str:
@@ -95,7 +100,7 @@ def _known_encoding(name: str, content: bytes) -> str:
             repr(name[:40]),
             "Choose another encoding, or leave it to be guessed.",
         )
-    if codec.name in ("utf-16", "utf-32") and not content.startswith(MARKS_OF_ORDER):
+    if codec.name in MARKS_OF_ORDER and not content.startswith(MARKS_OF_ORDER[codec.name]):
         return f"{codec.name}-{'be' if content.startswith(bytes(1)) else 'le'}"
     return codec.name
 
@@ -182,7 +187,7 @@ def _legacy_encoding(content: bytes) -> str:
     """
     lines = content.replace(b"\r", b"\n").split(b"\n")
     sample = b"\n".join(line for line in lines if not line.isascii())[:SAMPLE_BYTES]
-    matches = {match.encoding: match for match in from_bytes(sample)}
+    matches = {match.encoding: match for match in from_bytes(sample, cp_exclusion=UNICODE)}
     best, usual = next(iter(matches.values()), None), matches.get("cp1252")
     letters = len(re.findall(rb"[A-Za-z\x80-\xff]", sample))
     foreign = len(re.findall(rb"[\x80-\xff]", sample))

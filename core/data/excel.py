@@ -14,7 +14,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -42,6 +42,9 @@ from core.data.tables import (
 )
 from core.errors import UserError
 from core.words import count, shorten
+
+# The library warns of what it does not read: pictures, conditional formats.
+warnings.filterwarnings("ignore", module=r"openpyxl\.")
 
 SAMPLE_ROWS = 200
 SAMPLE_CELLS = 100_000
@@ -90,23 +93,34 @@ def read(content: bytes, limits: Limits, choice: Choice) -> Table:
         UserError: damaged, too large when unpacked, without such a sheet, without rows, or with too many
             rows, columns, cells or characters.
     """
+    with _opened(content, limits) as workbook:
+        name = _choose_sheet(workbook, choice)
+        names, rows = tuple(_sheet_names(workbook)), _kept_rows(workbook[name], limits)
+    return _table(rows, name, names, limits, choice)
+
+
+def list_sheets(content: bytes, limits: Limits) -> tuple[str, ...]:
+    """The names of the sheets that may be chosen.
+
+    Raises:
+        UserError: the workbook is damaged, or too large when unpacked.
+    """
+    with _opened(content, limits) as workbook:
+        return tuple(_sheet_names(workbook))
+
+
+@contextmanager
+def _opened(content: bytes, limits: Limits) -> Iterator[openpyxl.Workbook]:
+    """A workbook; what is damaged in it becomes an error for people."""
     _check_parts(content, limits)
     try:
-        # The library warns of parts that it does not read: pictures, conditional formats.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            workbook = openpyxl.load_workbook(
-                io.BytesIO(content), read_only=True, data_only=True, keep_links=False
-            )
-            name = _choose_sheet(workbook, choice)
-            rows = _kept_rows(workbook[name], limits)
+        yield openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True, keep_links=False)
     except BROKEN_WORKBOOK as error:
         raise UserError(
             "an Excel workbook that is whole",
             f"one that cannot be read ({shorten(f'{type(error).__name__}: {error}', 120)})",
             SAVE_AS_CSV,
         ) from error
-    return _table(rows, name, tuple(_sheet_names(workbook)), limits, choice)
 
 
 # What is checked before the library sees it

@@ -129,9 +129,11 @@ def _add_pages(headers: Iterator[dict[int, Any]], values: int, pages: _Pages) ->
         pages.bytes += unpacked
         pages.largest = max(pages.largest, unpacked)
         if header[1] != DICTIONARY_PAGE:
-            data = header.get(5) or header.get(8) or {}
-            seen += data.get(1, 0)
-            pages.values += data.get(1, 0)
+            data = header.get(5) or header.get(8)
+            if not isinstance(data, dict) or type(data.get(1)) is not int or data[1] < 0:
+                raise _broken("a page without the number of its values")
+            seen += data[1]
+            pages.values += data[1]
 
 
 def _page_headers(content: bytes, position: int, end: int) -> Iterator[dict[int, Any]]:

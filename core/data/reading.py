@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.data import delimited, excel, json_tables, parquet
-from core.data.containers import is_workbook, unpack
+from core.data.containers import is_workbook, list_members, unpack
 from core.data.tables import Choice, Limits, Table
 from core.errors import UserError
 
@@ -30,6 +30,23 @@ def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: Ch
     table = _read(unpacked.content, limits, choice)
     packing = {"packed": unpacked.packed, "member": unpacked.member, "members": unpacked.members}
     return replace(table, dialect=replace(table.dialect, **packing))
+
+
+def find_parts(
+    source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: Choice = GUESS
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The files of an archive and the sheets of a workbook that can be chosen, also where reading fails.
+
+    Both are empty where there are none, or where the file is too damaged to say.
+    """
+    members: tuple[str, ...] = ()
+    try:
+        content = _load(source, limits)
+        members = list_members(content)
+        unpacked = unpack(content, limits, choice).content
+        return members, excel.list_sheets(unpacked, limits) if is_workbook(unpacked) else ()
+    except UserError:
+        return members, ()
 
 
 def _read(content: bytes, limits: Limits, choice: Choice) -> Table:

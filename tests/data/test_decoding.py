@@ -3,6 +3,7 @@ import json
 import pytest
 
 from core.data.decoding import decode_lines, find_encoding
+from core.data.reading import read_table
 
 
 def decode(content):
@@ -69,3 +70,16 @@ def test_encodings_of_another_test_suite(shared):
             _, lines, broken = decode(content)
             text = content.decode(expected["encoding"]).removeprefix("\ufeff")
             assert ("".join(lines), broken) == (text, set()), entry["file"]
+
+
+def test_marks_in_the_middle_of_bytes_that_are_not_unicode_do_not_make_them_utf16():
+    """Guessed as UTF-16, the file could not even be decoded: it has no mark at its beginning."""
+    content = b"-1a,b,c,d\n1,2,3\n" + b"\xfe\xff" * 50
+    assert not find_encoding(content).startswith("utf")
+    assert len(read_table(content).rejected) + len(read_table(content).frame) > 0
+
+
+@pytest.mark.parametrize("name", ["utf-16", "utf-32"])
+def test_a_chosen_encoding_of_another_mark_is_decoded(name):
+    assert find_encoding(b"\x00\x00\xfe\xffa,b\n", "utf-16").startswith("utf-16-")
+    assert find_encoding(b"a\x00,\x00", name) == f"{name}-le"

@@ -147,3 +147,12 @@ def test_a_schema_that_is_nested_without_end():
         kind = pa.struct([("a", kind)])
     with pytest.raises(UserError, match="a Parquet file that is whole"):
         read_table(parquet({"text": pa.nulls(1, kind)}))
+
+
+def test_a_page_header_of_the_wrong_shape_is_refused():
+    content = bytearray(parquet({"text": ["a" * 100]}, use_dictionary=False, compression="none"))
+    # The header of the data page is field 5, a struct (2c): a number (25) in its place.
+    place = content.index(b"\x2c\x15", 4)
+    content[place] = 0x25
+    with pytest.raises(UserError, match="cannot be read"):
+        read_table(bytes(content))
