@@ -181,6 +181,9 @@ def photograph(page: Page, path: Path, width: int, most: int = 5000) -> None:
 def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     """Fill the home step by step; after each, what to photograph: name, path, click."""
     sample = save_sample()
+    yield "train-measuring", f"/Train?dataset={sample.id}", None
+    start = suggest("bundled", sample.counts["train"], len(sample.label2id))
+    forecasts.wait(sample, start)
     yield "train-ready", f"/Train?dataset={sample.id}", None
     yield "data-columns", f"/?upload={keep_upload('sample.csv', read_sample()).id}", None
     yield "data-bad", f"/?upload={keep_upload('bad.csv', BAD_TABLE).id}", None
