@@ -34,7 +34,8 @@ from core.data.splits import SplitPlan, split_by_percent  # noqa: E402
 from core.data.uploads import keep_fixes, keep_upload  # noqa: E402
 from core.home import home  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
-from core.runs import queue, store, studies  # noqa: E402
+from core.learning.suggestions import suggest  # noqa: E402
+from core.runs import forecasts, queue, store, studies  # noqa: E402
 from core.runs.store import Run  # noqa: E402
 from tests.pages.seeding import make_dataset, make_run  # noqa: E402
 from tests.pages.studies import make_study  # noqa: E402
