@@ -18,9 +18,9 @@ from core import charts
 from core.data import datasets as saved
 from core.data.choices import ENCODINGS, choice_of, words_of
 from core.data.datasets import DamagedDataset, Dataset, find_dataset, save_dataset
-from core.data.fixes import WEIGH, Done, Fix, Fixed, apply, done_to
-from core.data.labels import ColumnMapping, LabeledTexts, guess_mapping, label_texts
-from core.data.preparing import Parts, Prepared, parts_of_table, prepare
+from core.data.fixes import Done, Fix, Fixed, apply, done_to
+from core.data.labels import ColumnMapping, LabeledTexts, chosen_mapping, guess_mapping, label_texts
+from core.data.preparing import Prepared, facts_of, parts_of_files, parts_of_table, prepare
 from core.data.quality import (
     Finding,
     Tokens,
@@ -29,7 +29,7 @@ from core.data.quality import (
     length_histogram,
     profile_columns,
 )
-from core.data.reading import GUESS, read_table
+from core.data.reading import GUESS, find_parts, read_table
 from core.data.sample import read_sample
 from core.data.splits import SplitPlan, Splits
 from core.data.tables import Choice, Dialect, RejectedRow, Table
@@ -53,6 +53,17 @@ DELIMITERS = {
     "none": "none",
 }
 MARKS = {'"': 'double (")', "'": "single (')", "none": "none"}
+FORMATS = {
+    "csv": "CSV",
+    "tsv": "TSV",
+    "jsonl": "JSON Lines",
+    "json": "JSON",
+    "xlsx": "Excel",
+    "parquet": "Parquet",
+}
+WITH_HEADER = ("csv", "tsv", "xlsx")
+# The fields of a choice whose guess is shown beside them.
+GUESSES = ("encoding", "delimiter", "quotechar", "sheet", "member")
 YES_NO = {"yes": "names of the columns", "no": "the first row"}
 LARGEST_SKIP = 999_999_999
 PREVIEW_ROWS = 20
@@ -107,7 +118,8 @@ def welcome() -> None:
         take_file(
             "Your table",
             "upload",
-            "A CSV file: one row per text, one column for the text, one for its label.",
+            "CSV, TSV, JSON, Excel (.xlsx) or Parquet, also as .gz or .zip: one row per text, one column for "
+            "the text, one for its label.",
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Try the sample", type="primary", icon=":material/play_arrow:"):
@@ -186,7 +198,7 @@ def prepare_file(upload: Upload) -> None:
         table = read(upload.id, choice)
     except UserError as error:
         st.error(explain(error), icon=":material/error:")
-        choose_reading(choice, None)
+        choose_reading(upload, choice, None)
         return
     save_box, problems = st.container(border=True), st.container(gap="xsmall")
     source, findings = None, []
@@ -257,7 +269,7 @@ def token_counter() -> Callable[[Sequence[str]], list[int]] | None:
 
 def choose_columns(table: Table, upload: Upload, choice: Choice) -> ColumnMapping:
     st.subheader("Columns")
-    show_reading(table, choice)
+    show_reading(table, upload, choice)
     names = list(table.frame.columns)
     if len(names) < 2:
         show_rows(table, upload, choice)
@@ -284,27 +296,10 @@ def choose_columns(table: Table, upload: Upload, choice: Choice) -> ColumnMappin
         help="What the model learns to answer: the class of each text.",
     )
     show_rows(table, upload, choice)
-    check_choice(texts, label)
-    return ColumnMapping(tuple(texts), label)
+    return chosen_mapping(texts, label)
 
 
-def check_choice(texts: list[str], label: str | None) -> None:
-    if not texts or label is None:
-        missing = [name for name, chosen in (("text", texts), ("label", label)) if not chosen]
-        raise UserError(
-            "a column for the text and one for the label",
-            f"none chosen for the {' and the '.join(missing)}",
-            "Choose it under Columns.",
-        )
-    if label in texts:
-        raise UserError(
-            "different columns for text and label",
-            f"{label} as both",
-            "Choose another label column, or take it out of the text columns.",
-        )
-
-
-def show_reading(table: Table, choice: Choice) -> None:
+def show_reading(table: Table, upload: Upload, choice: Choice) -> None:
     """How the file was read, where its lines went, and how to read it otherwise."""
     dialect = table.dialect
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -312,7 +307,7 @@ def show_reading(table: Table, choice: Choice) -> None:
         st.badge(count(len(table.frame.columns), "column"))
         for words, help in words_for(dialect):
             st.badge(escape_markdown(words), color="gray", help=help)
-        choose_reading(choice, dialect)
+        choose_reading(upload, choice, dialect)
     if lines := table.line_count:
         parts = [
             f"{lines.rows:,} with rows",
@@ -326,64 +321,95 @@ def show_reading(table: Table, choice: Choice) -> None:
 def words_for(dialect: Dialect) -> list[tuple[str, str]]:
     """How a file is written, part by part, each with what that means."""
     written = words_of(Choice(delimiter=dialect.delimiter, quotechar=dialect.quotechar))
-    parts = [(dialect.encoding, "How the letters are coded in the file.")]
+    packed = f", packed ({dialect.packed})" if dialect.packed else ""
+    parts = [(f"{FORMATS[dialect.format]}{packed}", "The kind of file, told by what is in it.")]
+    if len(dialect.members) > 1:
+        parts.append((f"file: {shorten(dialect.member, 40)}", "Which file of the archive is shown."))
+    if len(dialect.sheets) > 1:
+        parts.append((f"sheet: {shorten(dialect.sheet, 40)}", "Which sheet of the workbook is shown."))
+    parts.append((dialect.encoding, "How the letters are coded in the file."))
     if dialect.format in ("csv", "tsv"):
         delimiter = DELIMITERS.get(written["delimiter"], repr(dialect.delimiter))
         parts.append((f"delimiter: {delimiter}", "The sign that separates the columns."))
         if dialect.quotechar != '"':
             parts.append((f"quotes: {MARKS[written['quotechar']]}", "The marks that wrap a text."))
-    header = "with header" if dialect.has_header else "no header"
-    parts.append((header, "Whether the first row holds the names of the columns."))
+    if dialect.format in WITH_HEADER:
+        header = "with header" if dialect.has_header else "no header"
+        parts.append((header, "Whether the first row holds the names of the columns."))
     if dialect.skipped_lines:
         above = f"{count(dialect.skipped_lines, dialect.unit)} above the table"
         parts.append((above, "They are no rows; those with text are among the rows left out."))
     return [part for part in parts if part[0]]
 
 
-def choose_reading(choice: Choice, dialect: Dialect | None) -> None:
+def choose_reading(upload: Upload, choice: Choice, dialect: Dialect | None) -> None:
     """What was guessed can be chosen; what is chosen stands in the link.
 
     Args:
         dialect: how the file was read; None where it could not be read.
     """
+    members, sheets = (dialect.members, dialect.sheets) if dialect else parts_of(upload.id, choice)
+    fields_of_text = (
+        ("encoding", "Encoding", ENCODINGS),
+        ("delimiter", "Delimiter", DELIMITERS),
+        ("quotechar", "Quotation marks", MARKS),
+    )
+    asked = [
+        *([("member", "File in the archive", {name: name for name in members})] if len(members) > 1 else []),
+        *([("sheet", "Sheet", {name: name for name in sheets})] if len(sheets) > 1 else []),
+        *(fields_of_text if dialect is None or dialect.format in ("csv", "tsv") else ()),
+        *(fields_of_text[:1] if dialect and dialect.format in ("json", "jsonl") else ()),
+    ]
+    has_header = dialect is None or dialect.format in WITH_HEADER
     chosen = words_of(choice)
-    guess: dict[str, str] = {}
-    if dialect is not None:
-        parts = (dialect.encoding, dialect.delimiter, dialect.quotechar, dialect.has_header)
-        guess = words_of(Choice(*parts))
+    if not asked and not has_header and not chosen:
+        return
+    read_so = (
+        {} if dialect is None else words_of(Choice(**{name: getattr(dialect, name) for name in GUESSES}))
+    )
     # Another key for another choice: the fields show what the link says.
     key = urlencode(chosen)
     words: dict[str, str | int | None] = dict(chosen)
     with st.popover("Read it differently", icon=":material/tune:"):
-        if dialect is None or dialect.format in ("csv", "tsv"):
-            for name, label, options in (
-                ("encoding", "Encoding", ENCODINGS),
-                ("delimiter", "Delimiter", DELIMITERS),
-                ("quotechar", "Quotation marks", MARKS),
-            ):
-                words[name] = choose_word(name, label, options, chosen.get(name), guess.get(name), key)
-        words["has_header"] = choose_word(
-            "has_header",
-            "The table begins with",
-            YES_NO,
-            chosen.get("has_header"),
-            guess.get("has_header"),
-            key,
-        )
-        words["skipped_lines"] = st.number_input(
-            "Lines above the table",
+        for name, label, options in asked:
+            words[name] = choose_word(name, label, options, chosen.get(name), read_so.get(name), key)
+        if has_header:
+            words |= choose_start(choice, dialect, key)
+        if chosen and st.button("Back to the guess", icon=":material/undo:"):
+            use_reading(GUESS)
+    new = choice_of(words)
+    if new.member != choice.member:
+        # What was said about one file says nothing about another.
+        use_reading(Choice(member=new.member))
+    if new.sheet != choice.sheet:
+        use_reading(Choice(member=new.member, sheet=new.sheet))
+    if new != choice:
+        use_reading(new)
+
+
+@st.cache_resource(max_entries=3, scope="session", show_spinner=False)
+def parts_of(upload_id: str, choice: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    return find_parts(find_upload(upload_id).path, choice=choice)
+
+
+def choose_start(choice: Choice, dialect: Dialect | None, key: str) -> dict[str, str | int | None]:
+    """Where the table begins, and whether with its header."""
+    chosen = words_of(choice)
+    unit = dialect.unit if dialect else "line"
+    return {
+        "has_header": choose_word(
+            "has_header", "The table begins with", YES_NO, chosen.get("has_header"), None, key
+        ),
+        "skipped_lines": st.number_input(
+            f"{unit.capitalize()}s above the table",
             0,
             LARGEST_SKIP,
             choice.skipped_lines,
             key=f"skipped_lines_{key}",
-            placeholder="Guess" if dialect is None else f"Guess: {dialect.skipped_lines:,}",
+            placeholder="guess" if dialect is None else f"guess: {dialect.skipped_lines:,}",
             help="They are no part of the table: a title, or remarks.",
-        )
-        if chosen and st.button("Back to the guess", icon=":material/undo:"):
-            use_reading(GUESS)
-    new = choice_of(words)
-    if new != choice:
-        use_reading(new)
+        ),
+    }
 
 
 def choose_word(
@@ -468,7 +494,7 @@ def show_fixes(source: Source, done: Sequence[Done]) -> None:
         words = {one.fix: one.words for one in done}
         for fix in source.fixes:
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.text(words.get(fix.words, fix.words))
+                st.text(words.get(fix.topic, fix.words))
                 if st.button("Undo", type="tertiary", icon=":material/undo:", key=f"undo_{fix.kind}"):
                     use_fixes(source, [other for other in source.fixes if other != fix])
 
@@ -621,25 +647,15 @@ def split(source: Source, plan: SplitPlan, files: tuple[tuple[str, str], ...]) -
     if source.mapping.split is not None:
         parts = parts_of_table(read(source.upload_id, source.choice), source.mapping)
         return prepare(parts, source.fixes, plan)
-    return prepare(read_files(source, files), source.fixes, plan, fix_texts(source))
+    train, rejected = read_labels(source.unfixed)
+    tables = {part: read(file_id, GUESS) for part, file_id in files}
+    parts = parts_of_files(train, rejected, tables, source.mapping)
+    return prepare(parts, source.fixes, plan, fix_texts(source))
 
 
 @st.cache_resource(max_entries=2, scope="session", show_spinner="Comparing training with test")
 def check_leaks(source: Source, plan: SplitPlan, files: tuple[tuple[str, str], ...]) -> list[Finding]:
     return find_leaks(split(source, plan, files).splits)
-
-
-def read_files(source: Source, files: tuple[tuple[str, str], ...]) -> Parts:
-    """The parts that files of their own make; what of these cannot be used says which file it is from."""
-    train, rejected = read_labels(source.unfixed)
-    parts, rejected = {}, list(rejected)
-    for part, file_id in files:
-        table = read(file_id, GUESS)
-        parts[part], unlabeled = label_texts(table, source.mapping)
-        rejected += [
-            replace(row, reason=f"{part} file: {row.reason}") for row in (*table.rejected, *unlabeled)
-        ]
-    return Parts(train, **parts, rejected=rejected)
 
 
 # What came out, and saving it
@@ -708,27 +724,8 @@ def offer_save(
     if errors:
         st.markdown(f":red[{count(len(errors), 'error')} to mend first, marked red below.]")
     if clicked:
-        facts = facts_of(upload, table, source.mapping) | facts_of_fixes(source.fixes, prepared.done)
+        facts = facts_of(upload.name, table.dialect, source.mapping, source.fixes, prepared.done)
         save(name or upload.name, splits, rejected, facts)
-
-
-def facts_of(upload: Upload, table: Table, mapping: ColumnMapping) -> dict[str, object]:
-    """Where the texts come from and how they were read, to be kept with them."""
-    return {
-        "file": upload.name,
-        "encoding": table.dialect.encoding,
-        "delimiter": table.dialect.delimiter,
-        "text": list(mapping.text),
-        "label": mapping.label,
-    }
-
-
-def facts_of_fixes(fixes: Sequence[Fix], done: Sequence[Done]) -> dict[str, object]:
-    """What was done to the texts, and what that means for the training."""
-    facts: dict[str, object] = {"fixes": [one.facts() for one in done]} if done else {}
-    if any(fix.kind == WEIGH for fix in fixes):
-        facts["advice"] = {"class_weights": True}
-    return facts
 
 
 def save(name: str, splits: Splits, rejected: list[RejectedRow], source: dict[str, object]) -> None:

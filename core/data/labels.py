@@ -207,6 +207,28 @@ def label_texts(
     return labeled, reject_rows(table, reasons)
 
 
+def chosen_mapping(text: Sequence[str], label: str | None) -> ColumnMapping:
+    """The mapping of the columns that a person chose.
+
+    Raises:
+        UserError: one of the two is missing, or one column is both.
+    """
+    if not text or label is None:
+        missing = [name for name, chosen in (("text", text), ("label", label)) if not chosen]
+        raise UserError(
+            "a column for the text and one for the label",
+            f"none chosen for the {' and the '.join(missing)}",
+            "Choose it under Columns.",
+        )
+    if label in text:
+        raise UserError(
+            "different columns for text and label",
+            f"{label} as both",
+            "Choose another label column, or take it out of the text columns.",
+        )
+    return ColumnMapping(tuple(text), label)
+
+
 def align_labels(labeled: LabeledTexts, label2id: dict[str, int]) -> tuple[LabeledTexts, list[RejectedRow]]:
     """Number the labels as `label2id` does; rows with a label that it does not hold are rejected."""
     names = labeled.id2label

@@ -1,10 +1,11 @@
 """Labelled texts, what was said about them, and how to split them: the story up to the Save button."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from core.data.fixes import Done, Fix, Fixed, apply, apply_to_other, apply_to_splits
-from core.data.labels import ColumnMapping, LabeledTexts, align_labels
+from core.data.fixes import WEIGH, Done, Fix, Fixed, apply, apply_to_other, apply_to_splits
+from core.data.labels import ColumnMapping, LabeledTexts, align_labels, label_texts
 from core.data.names import TEST, TRAIN, VALIDATION
 from core.data.splits import (
     SplitPlan,
@@ -14,7 +15,7 @@ from core.data.splits import (
     split_by_percent,
     split_with_files,
 )
-from core.data.tables import RejectedRow, Table
+from core.data.tables import Dialect, RejectedRow, Table
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,27 @@ def parts_of_table(table: Table, mapping: ColumnMapping) -> Parts:
     return Parts(given[TRAIN], validation, given[TEST], rejected, as_column_says(mapping))
 
 
+def parts_of_files(
+    train: LabeledTexts, rejected: list[RejectedRow], tables: Mapping[str, Table], mapping: ColumnMapping
+) -> Parts:
+    """The parts that files of their own make; what of these cannot be used says which file it is from.
+
+    Args:
+        rejected: the rows that are not among the texts to train on.
+        tables: by part, validation or test.
+
+    Raises:
+        UserError: a file does not have these columns, or no row with a text and a label.
+    """
+    parts, rejected = {}, list(rejected)
+    for part, table in tables.items():
+        parts[part], unlabeled = label_texts(table, mapping)
+        rejected += [
+            replace(row, reason=f"{part} file: {row.reason}") for row in (*table.rejected, *unlabeled)
+        ]
+    return Parts(train, **parts, rejected=rejected)
+
+
 def prepare(parts: Parts, fixes: Sequence[Fix], plan: SplitPlan, fixed: Fixed | None = None) -> Prepared:
     """Apply the fixes and split.
 
@@ -78,3 +100,22 @@ def prepare(parts: Parts, fixes: Sequence[Fix], plan: SplitPlan, fixed: Fixed | 
         splits = split_with_files(fixed.labeled, others[VALIDATION], others[TEST], plan, parts.origin)
     splits, done, shared = apply_to_splits(splits, fixes)
     return Prepared(splits, [*rejected, *shared], (*fixed.done, *done))
+
+
+def facts_of(
+    file: str, dialect: Dialect, mapping: ColumnMapping, fixes: Sequence[Fix], done: Sequence[Done]
+) -> dict[str, Any]:
+    """Where texts come from, how they were read, and what was done to them, to be kept with them as JSON."""
+    facts: dict[str, Any] = {
+        "file": file,
+        "format": dialect.format,
+        "encoding": dialect.encoding,
+        "delimiter": dialect.delimiter,
+        "text": list(mapping.text),
+        "label": mapping.label,
+    }
+    if done:
+        facts["fixes"] = [one.facts() for one in done]
+    if any(fix.kind == WEIGH for fix in fixes):
+        facts["advice"] = {"class_weights": True}
+    return facts
