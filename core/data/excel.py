@@ -24,6 +24,7 @@ import numpy as np
 import openpyxl
 from openpyxl.utils.escape import unescape
 from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.worksheet._reader import WorkSheetParser
 
 from core.data.containers import CHUNK_BYTES, walk_members
 from core.data.decoding import LONE_SURROGATE
@@ -188,22 +189,39 @@ def _rows(sheet: Any, most_cells: int) -> Iterator[Row]:  # noqa: ANN401 - openp
     Raises:
         UserError: they are in a rectangle of more than so many cells, blank ones included.
     """
-    # What the sheet says about its own size may be wrong.
-    sheet.reset_dimensions()
-    seen = 0
-    for number, values in enumerate(sheet.iter_rows(values_only=True), 1):
-        seen += len(values) + 1
+    number = seen = 0
+    for place, cells in _parsed(sheet):
+        # A row that is numbered like an earlier one, or not at all, follows it.
+        number = max(place, number + 1)
+        width = max((cell["column"] for cell in cells), default=0)
+        seen += width + 1
         if number > LAST_ROW or seen > most_cells:
             raise UserError(
                 f"at most {LAST_ROW:,} rows and {most_cells:,} cells in a sheet",
                 "cells farther out than that",
                 "Copy the table into a new workbook, without the empty rows and columns around it.",
             )
-        cells = list(map(_text, values))
-        while cells and not cells[-1]:
-            cells.pop()
-        if _filled(cells):
-            yield number, cells
+        texts = [""] * width
+        for cell in cells:
+            texts[cell["column"] - 1] = _text(cell["value"])
+        while texts and not texts[-1]:
+            texts.pop()
+        if _filled(texts):
+            yield number, texts
+
+
+def _parsed(sheet: Any) -> Iterator[tuple[int, list[dict[str, Any]]]]:  # noqa: ANN401 - no public type
+    """The rows as they stand in the file: the library's own iterator drops those that are numbered twice."""
+    book = sheet.parent
+    with sheet._get_source() as source:
+        yield from WorkSheetParser(
+            source,
+            sheet._shared_strings,
+            data_only=True,
+            epoch=book.epoch,
+            date_formats=book._date_formats,
+            timedelta_formats=book._timedelta_formats,
+        ).parse()
 
 
 def _filled(cells: list[str]) -> int:
