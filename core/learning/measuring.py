@@ -25,7 +25,7 @@ from core.learning.forecast import Measurements
 from core.learning.memory import peak_bytes
 from core.learning.networks import Network, load_for_training
 from core.learning.snapshots import SHARE, State, size, write
-from core.learning.train import save_model, set_up
+from core.learning.train import Setting, save_model, set_up
 
 SAMPLE = 4096
 """Texts of a split whose lengths stand for all."""
@@ -47,6 +47,9 @@ PROBE_TOKENS = 512
 
 QUICK = 0.75
 """Seconds of a step above which the making of kernels is too small a part to measure it apart."""
+
+TEXT_BYTES = 160
+"""Of the objects that hold one text's token ids, beside these: an array, its place in a list, and numbers."""
 
 HEAP_GROWTH = 1.3
 """How much further beyond the model's a process's memory grows in a whole training than in the few steps
@@ -83,38 +86,24 @@ def measure(
         device = setting.hardware.device
         resting = peak_bytes(device)
         network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
-    held_out = [part for part in (splits.validation, splits.test) if len(part)] or [splits.train]
-    texts, *judged = (_sample(part, config.seed) for part in (splits.train, *held_out))
     with clock.part("tokenising"):
-        dataset, *scored = map(setting.encode, (texts, *judged))
+        dataset, *scored = (setting.encode(texts) for texts in _samples(splits, config.seed))
     # A network that is thrown away should not run into numbers that are none.
     stepper = Stepper(network, dataset, replace(config, learning_rate=1e-7), total_steps=10_000)
     with_model = peak_bytes(device)
     with clock.at_work():
-        steps = _measure_steps(stepper, clock)
-    writing, state_bytes = _measure_writing(stepper, folder)
+        steps = _Steps(stepper, clock).measure()
+    snapshot = _seconds_of_snapshot(stepper, folder)
     with clock.at_work():
         stepper.optimizer.settle()
         scoring = _measure_scoring(network, scored[:1], clock)
-    with clock.part("libraries"):
-        import pandas  # noqa: F401 - as at the end of a training
-        from sklearn import metrics  # noqa: F401 - as in its evaluations
-    with clock.part("evaluation"):
-        stepper.optimizer.settle()
-        random = np.random.default_rng(0).dirichlet(np.ones(len(network.names)), len(scored[0]))
-        evaluate(random, scored[0].labels, network.names)
-    with clock.part("saving"), tempfile.TemporaryDirectory(dir=folder) as temporary:
-        save_model(network, setting.tokenizer, Path(temporary) / "model", lambda _: None)
+    _measure_keeping(stepper, scored[0], setting, folder, clock)
     del stepper, network
-    gc.collect()
     exactly = scoring
     if setting.hardware.precision != "fp32":
-        exact = replace(setting.hardware, precision="fp32")
-        network = load_for_training(setting.source, splits.train.label2id, exact, config.seed)
-        with clock.at_work():
-            exactly = _measure_scoring(network, scored, clock)
-    snapshot = writing * state_bytes
+        exactly = _measure_exactly(setting, splits.train.label2id, scored, clock)
     missing = steps.missing_bytes + max(scoring.missing_bytes, exactly.missing_bytes)
+    missing += _bytes_of_texts(len(splits.train) - len(dataset), dataset)
     growth = HEAP_GROWTH if device == "cpu" else 1.0
     return Measurements(
         model=config.model,
@@ -186,74 +175,103 @@ class _StepCost:
     """Of a whole batch, where only a part of one was measured."""
 
 
-def _measure_steps(stepper: Stepper, clock: _Clock) -> _StepCost:
-    dataset = stepper.train
+class _Steps:
+    """Times single steps of a training, and what they add to the memory."""
 
-    def tokens(rows: np.ndarray) -> int:
-        return width(dataset.lengths[rows]) * len(rows)
+    def __init__(self, stepper: Stepper, clock: _Clock) -> None:
+        self.stepper = stepper
+        self.clock = clock
+        self.dataset = stepper.train
+        config = stepper.config
+        self.batches = [
+            rows
+            for epoch in range(EPOCHS)
+            for rows in training_batches(self.dataset.lengths, config.batch_size, config.seed, epoch)
+        ]
+        self.by_size = sorted(self.batches, key=self.tokens)
 
-    def seconds_of(rows: np.ndarray) -> float:
-        clock.check()
+    def tokens(self, rows: np.ndarray) -> int:
+        """Of a batch, padding included."""
+        return width(self.dataset.lengths[rows]) * len(rows)
+
+    def seconds_of(self, rows: np.ndarray) -> float:
+        """Time of one step."""
+        self.clock.check()
         began = time.perf_counter()
-        stepper.step(rows)
+        self.stepper.step(rows)
         # Waits for a GPU, too.
-        stepper.read_and_reset()
+        self.stepper.read_and_reset()
         return time.perf_counter() - began
 
-    config = stepper.config
-    batches = [
-        rows
-        for epoch in range(EPOCHS)
-        for rows in training_batches(dataset.lengths, config.batch_size, config.seed, epoch)
-    ]
-    by_size = sorted(batches, key=tokens)
-    longest = by_size[-1]
-    probe = _few(longest, PROBE_TOKENS, dataset)
-    seconds_of(probe)
-    probed = min(seconds_of(probe) for _ in range(2))
-    shortest = by_size[0][:1]
-    seconds_of(shortest)
-    fixed = min(probed, *(seconds_of(shortest) for _ in range(3)))
-    per_token = max(1e-9, (probed - fixed) / tokens(probe))
-    affordable = max(PROBE_TOKENS, round(SECONDS / per_token))
+    def measure(self) -> _StepCost:
+        fixed, per_token = self._probe()
+        affordable = max(PROBE_TOKENS, round(SECONDS / per_token))
+        largest, missing = self._take_memory(affordable)
+        taken = self._peak()
+        mean_tokens = sum(map(self.tokens, self.by_size)) / len(self.by_size)
+        chosen = _middles(self.by_size, self._number(fixed + mean_tokens * per_token))
+        few = [_few(rows, affordable // len(chosen), self.dataset) for rows in chosen]
+        times, new_shape = self._time(few)
+        whole = [
+            fixed + max(0.0, seconds - fixed) * self.tokens(rows) / self.tokens(part)
+            for rows, part, seconds in zip(chosen, few, times, strict=True)
+        ]
+        shapes, met = (
+            _shapes((self.dataset, rows) for rows in each) for each in (self.batches, [largest, *few])
+        )
+        per_shape = (self._peak() - taken) / max(1, len(met) - 1)
+        return _StepCost(
+            mean=sum(whole) / len(whole),
+            fixed=fixed,
+            tokens=mean_tokens,
+            new_shape=new_shape,
+            shapes=len(shapes),
+            missing_bytes=missing + round(per_shape * max(0, len(shapes) - len(met))),
+        )
 
-    device = stepper.network.device
-    before = peak_bytes(device)
-    at_once = longest[: texts_at_once(stepper.network, dataset, longest)]
-    tried = _few(at_once, affordable, dataset)
-    seconds_of(tried)
-    after = peak_bytes(device)
-    missing = round((after - before) * (tokens(at_once) / tokens(tried) - 1))
+    def _probe(self) -> tuple[float, float]:
+        """Seconds of a step whatever its texts, and per token: roughly, from steps that any model affords."""
+        probe, shortest = _few(self.by_size[-1], PROBE_TOKENS, self.dataset), self.by_size[0][:1]
+        for rows in (probe, shortest):
+            self.seconds_of(rows)
+        probed = min(self.seconds_of(probe) for _ in range(2))
+        fixed = min(probed, *(self.seconds_of(shortest) for _ in range(3)))
+        return fixed, max(1e-9, (probed - fixed) / self.tokens(probe))
 
-    mean_tokens = sum(map(tokens, by_size)) / len(by_size)
-    expected = fixed + mean_tokens * per_token
-    passes = 3 if expected < QUICK else 1
-    chosen = _middles(by_size, int(min(BATCHES, max(2, SECONDS / (passes * expected)))))
-    few = [_few(rows, affordable // len(chosen), dataset) for rows in chosen]
-    cold = [seconds_of(rows) for rows in few]
-    times = [[seconds] for seconds in cold]
-    new_shape = 0.0
-    if sum(cold) / len(cold) < QUICK:
-        times = [[] for _ in few]
-        until = time.perf_counter() + SECONDS - sum(cold)
-        while not times[-1] or time.perf_counter() < until:
-            for rows, found in zip(few, times, strict=True):
-                found.append(seconds_of(rows))
-        new_shape = max(0.0, sum(a - min(b) for a, b in zip(cold, times, strict=True)) / len(cold))
-    whole = [
-        fixed + max(0.0, sum(found) / len(found) - fixed) * tokens(rows) / tokens(part)
-        for rows, part, found in zip(chosen, few, times, strict=True)
-    ]
-    shapes, met = (_shapes((dataset, rows) for rows in each) for each in (batches, [tried, *few]))
-    per_shape = (peak_bytes(device) - after) / max(1, len(met) - 1)
-    return _StepCost(
-        mean=sum(whole) / len(whole),
-        fixed=fixed,
-        tokens=mean_tokens,
-        new_shape=new_shape,
-        shapes=len(shapes),
-        missing_bytes=missing + round(per_shape * max(0, len(shapes) - len(met))),
-    )
+    def _take_memory(self, affordable: int) -> tuple[np.ndarray, int]:
+        """Train on the largest part of a batch that is computed at once, as far as affordable (tokens).
+
+        Returns:
+            Its texts, and the bytes that the whole of it would have taken besides.
+        """
+        longest = self.by_size[-1]
+        at_once = longest[: texts_at_once(self.stepper.network, self.dataset, longest)]
+        tried = _few(at_once, affordable, self.dataset)
+        before = self._peak()
+        self.seconds_of(tried)
+        share = self.tokens(tried) / self.tokens(at_once)
+        return tried, round((self._peak() - before) * (1 / share - 1))
+
+    def _number(self, expected: float) -> int:
+        """How many batches to measure, when one takes so many seconds; quick ones are measured thrice."""
+        passes = 3 if expected < QUICK else 1
+        return int(min(BATCHES, max(2, SECONDS / (passes * expected))))
+
+    def _time(self, batches: list[np.ndarray]) -> tuple[list[float], float]:
+        """Mean seconds of each batch, and what a new shape adds the first time."""
+        first = [self.seconds_of(rows) for rows in batches]
+        if sum(first) / len(first) >= QUICK:
+            return first, 0.0
+        again: list[list[float]] = [[] for _ in batches]
+        until = time.perf_counter() + SECONDS - sum(first)
+        while not again[-1] or time.perf_counter() < until:
+            for rows, found in zip(batches, again, strict=True):
+                found.append(self.seconds_of(rows))
+        added = sum(once - min(found) for once, found in zip(first, again, strict=True)) / len(first)
+        return [sum(found) / len(found) for found in again], max(0.0, added)
+
+    def _peak(self) -> int:
+        return peak_bytes(self.stepper.network.device)
 
 
 def _shapes(batches: Iterable[tuple[EncodedDataset, np.ndarray]]) -> set[tuple[int, int]]:
@@ -300,21 +318,56 @@ def _measure_scoring(network: Network, datasets: list[EncodedDataset], clock: _C
     return _ScoringCost(sum(seconds) / len(seconds), round(per_shape * max(0, len(shapes) - len(met))))
 
 
-def _measure_writing(stepper: Stepper, folder: Path) -> tuple[float, int]:
-    """Seconds per byte of a snapshot, and its bytes."""
+def _measure_exactly(
+    setting: Setting, label2id: dict[str, int], datasets: list[EncodedDataset], clock: _Clock
+) -> _ScoringCost:
+    """In float32, as at the end of a training."""
+    gc.collect()
+    exact = replace(setting.hardware, precision="fp32")
+    network = load_for_training(setting.source, label2id, exact, setting.config.seed)
+    with clock.at_work():
+        return _measure_scoring(network, datasets, clock)
+
+
+def _measure_keeping(
+    stepper: Stepper, scored: EncodedDataset, setting: Setting, folder: Path, clock: _Clock
+) -> None:
+    """What an evaluation takes besides the network's answers."""
+    names = stepper.network.names
+    with clock.part("libraries"):
+        import pandas  # noqa: F401 - as at the end of a training
+        from sklearn import metrics  # noqa: F401 - as in its evaluations
+    with clock.part("evaluation"):
+        stepper.optimizer.settle()
+        evaluate(np.random.default_rng(0).dirichlet(np.ones(len(names)), len(scored)), scored.labels, names)
+    with clock.part("saving"), tempfile.TemporaryDirectory(dir=folder) as temporary:
+        save_model(stepper.network, setting.tokenizer, Path(temporary) / "model", lambda _: None)
+
+
+def _seconds_of_snapshot(stepper: Stepper, folder: Path) -> float:
+    """By writing it, or as much of it as shows how fast the disk is."""
     tensors = {f"network.{name}": value for name, value in stepper.network.state().items()}
     tensors |= {f"optimizer.{name}": value for name, value in stepper.optimizer.state().items()}
-    whole = size(State(1, tensors, {}))
     written: dict[str, torch.Tensor] = {}
     for name, value in sorted(tensors.items(), key=lambda item: item[1].nbytes):
         if not written or sum(tensor.nbytes for tensor in written.values()) + value.nbytes <= WRITTEN_BYTES:
             written[name] = value
-    state = State(1, written, {})
-    began = time.perf_counter()
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        write(Path(temporary) / "snapshots", state)
+        began = time.perf_counter()
+        write(Path(temporary) / "snapshots", State(1, written, {}))
         seconds = time.perf_counter() - began
-    return seconds / size(state), whole
+    return seconds * size(State(1, tensors, {})) / size(State(1, written, {}))
+
+
+def _samples(splits: Splits, seed: int) -> list[LabeledTexts]:
+    """Training texts, and behind them those to score; training texts again where none are held out."""
+    held_out = [part for part in (splits.validation, splits.test) if len(part)] or [splits.train]
+    return [_sample(part, seed) for part in (splits.train, *held_out)]
+
+
+def _bytes_of_texts(number: int, like: EncodedDataset) -> int:
+    """What the token ids of more texts take while they are gathered: each text's, and all in one block."""
+    return round(number * (TEXT_BYTES + 2 * like.ids.itemsize * like.lengths.mean()))
 
 
 def _sample(texts: LabeledTexts, seed: int) -> LabeledTexts:

@@ -161,6 +161,26 @@ def test_the_measuring_gives_way(tiny, splits, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_of_many_texts_a_sample_is_measured_and_the_memory_of_all_is_forecast(
+    tiny, splits, tmp_path, monkeypatch
+):
+    from core.learning import measuring
+
+    config = TrainingConfig(model=tiny, batch_size=2, max_length=16, precision="fp32")
+    many = replace(splits, train=splits.train.take(list(range(6)) * 20_000))
+    monkeypatch.setattr(measuring, "SAMPLE", 50)
+    encoded = []
+    encode = measuring.Setting.encode
+    monkeypatch.setattr(
+        measuring.Setting, "encode", lambda self, texts: encoded.append(len(texts)) or encode(self, texts)
+    )
+    grown = measuring.measure(many, config, tmp_path, lambda: False)
+    few = measuring.measure(splits, config, tmp_path, lambda: False)
+    assert max(encoded) == 50
+    # 120,000 texts of some six tokens of four bytes, twice, and what holds them.
+    assert grown.peak_bytes - few.peak_bytes > 120_000 * (160 + 2 * 4 * 4) - 10_000_000
+
+
 def test_batches_that_stand_for_all_are_spread_over_them():
     from core.learning.measuring import _middles
 
