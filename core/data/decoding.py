@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 from charset_normalizer import from_bytes
 
+from core.data.alphabets import latin_encoding
 from core.errors import UserError
 
 SAMPLE_BYTES = 64 * 1024
@@ -143,6 +144,8 @@ def _guess_encoding(content: bytes) -> str:
     for mark, encoding in BYTE_ORDER_MARKS:
         if content.startswith(mark):
             return encoding
+    if b"\x1b$" in content and _decodes(content, "iso2022_jp"):
+        return "iso2022_jp"
     return _utf16_without_mark(content) or ("utf-8" if _is_utf8(content) else _legacy_encoding(content))
 
 
@@ -183,18 +186,17 @@ def _legacy_encoding(content: bytes) -> str:
     """The encoding of bytes that are not Unicode: cp1252 unless another one is clearly better.
 
     A few accents and dashes in Latin text look equally well in many encodings, and cp1252 is by far the most
-    common of these. Only another script, or an alphabet that fits better, is left to charset-normalizer.
+    common of these. Other scripts are left to charset-normalizer.
     """
     lines = content.replace(b"\r", b"\n").split(b"\n")
     sample = b"\n".join(line for line in lines if not line.isascii())[:SAMPLE_BYTES]
-    matches = {match.encoding: match for match in from_bytes(sample, cp_exclusion=UNICODE)}
-    best, usual = next(iter(matches.values()), None), matches.get("cp1252")
+    if latin := latin_encoding(sample):
+        return latin
+    best = next((match for match in from_bytes(sample) if match.encoding not in UNICODE), None)
     letters = len(re.findall(rb"[A-Za-z\x80-\xff]", sample))
     foreign = len(re.findall(rb"[\x80-\xff]", sample))
-    if best is not None and foreign >= 30:
-        other_alphabet = usual is not None and best.coherence > usual.coherence + 0.03
-        if foreign > 0.3 * letters or other_alphabet:
-            return best.encoding.replace("_", "-")
+    if best is not None and foreign >= 30 and foreign > 0.3 * letters:
+        return best.encoding.replace("_", "-")
     return "cp1252" if _decodes(content, "cp1252") else "latin-1"
 
 

@@ -214,7 +214,7 @@ def _table_start(rows: list[list[str]], delimiter: str, choice: Choice) -> int:
     """The position of the record with which the table begins."""
     if not rows:
         return 0
-    if _share(rows, delimiter, choice) >= 0.5 or is_known(rows[0]):
+    if _share(rows, delimiter, choice) >= 0.5 or (len(rows[0]) > 1 and is_known(rows[0])):
         return _after_titles(rows)
     width = _usual_width([row for row in rows if len(row) > 1])
     start = next((i for i, row in enumerate(rows) if len(row) == width and not _is_comment(row)), 0)
