@@ -143,11 +143,11 @@ def test_a_few_steps_are_measured_and_nothing_is_left_on_the_disk(tiny, splits, 
     config = TrainingConfig(model=tiny, batch_size=2, max_length=16, precision="fp32")
     found = measure(splits, config, tmp_path, lambda: False)
     assert forecast.from_dict(json.loads(json.dumps(forecast.to_dict(found)))) == found
-    assert 0 < found.step_fixed <= found.step < 1
+    assert 0 < found.step_fixed <= found.step
     assert found.scoring == found.exact_scoring > 0
     # Two texts of at most eight tokens.
     assert 2 * 4 <= found.tokens <= 2 * 8
-    assert found.resting_bytes < found.peak_bytes
+    assert found.resting_bytes <= found.peak_bytes
     assert list(tmp_path.iterdir()) == []
 
 
