@@ -181,7 +181,11 @@ def take_file(name: str, content: bytes) -> None:
 def label_a_file(run: Run) -> None:
     if "file" not in st.query_params:
         st.write("Every row gets two more columns: `predicted_label` and `confidence` (0 to 1).")
-        uploaded = st.file_uploader("Table with a text column", help="A CSV file.", key="file_uploader")
+        uploaded = st.file_uploader(
+            "Table with a text column",
+            help="CSV, TSV, JSON, Excel (.xlsx) or Parquet, also as .gz or .zip.",
+            key="file_uploader",
+        )
         if uploaded is not None:
             take_file(uploaded.name, take_out(uploaded))
         return
