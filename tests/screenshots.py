@@ -25,7 +25,7 @@ sys.path.insert(0, str(PROJECT))
 
 from filelock import FileLock  # noqa: E402
 
-from core.data.datasets import Dataset, save_dataset  # noqa: E402
+from core.data.datasets import Dataset, relabel, save_dataset  # noqa: E402
 from core.data.fixes import Fix  # noqa: E402
 from core.data.labels import ColumnMapping, guess_mapping, label_texts  # noqa: E402
 from core.data.reading import read_table  # noqa: E402
@@ -202,6 +202,7 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     )
     yield "data-fixed", f"/?upload={dirty.id}", None
     yield "data-saved", f"/?saved={sample.id}", None
+    yield "data-mended", f"/?saved={relabel(sample.id, {}, [('train', 0), ('train', 7)]).id}", None
     real = train(sample)
     held.enter_context(FileLock(home() / "worker.lock"))
     yield from seed_checks(sample, held)
