@@ -59,6 +59,8 @@ KEPT = 500
 
 LOG_BYTES = 1_000_000
 
+NOT_HERE = "The model is not on this machine yet, and for texts this long there is no other to go by."
+
 LOCK = "measuring.lock"
 _VERSION = 1
 _BEGUN = ".begun"
@@ -90,6 +92,9 @@ def look(dataset: Dataset, config: TrainingConfig) -> Outlook:
         UserError: no such model.
     """
     at_hand = catalogue.is_at_hand(config.model)
+    if not at_hand and config.max_length > catalogue.find(TrainingConfig.model).longest:
+        # The model that stands in for it does not read texts that long.
+        return Outlook("failed", None, NOT_HERE, at_hand)
     measured_config = config if at_hand else _stand_in(config)
     path = _file(dataset, measured_config)
     measured, problem = _read(path)

@@ -169,6 +169,14 @@ def test_a_model_that_is_not_here_is_estimated_from_the_embedded_one(dataset, as
     assert outlook.forecast.estimated
 
 
+def test_texts_too_long_for_the_model_that_stands_in_have_no_forecast(dataset, asked):
+    config = replace(CONFIG, model="modernbert-base", max_length=2048)
+    outlook = forecasts.look(dataset, config)
+    assert (outlook.state, outlook.problem) == ("failed", forecasts.NOT_HERE)
+    forecasts.begin(dataset, config)
+    assert asked == []
+
+
 def test_a_run_carries_its_forecast_and_is_compared_with_it(dataset, asked, monkeypatch):
     monkeypatch.setattr(engines, "start_worker", lambda: None)
     assert forecasts.recorded(queue.submit(CONFIG, dataset)) is None
