@@ -223,7 +223,8 @@ def _table_start(rows: list[list[str]], delimiter: str, choice: Choice) -> int:
     clear = is_known(table[0]) or (len(table) >= 3 and _is_tabular(table))
     if width < 2 or start > MAX_PREAMBLE or len(table) < 2 or alike < 0.8 * len(table) or not clear:
         return 0
-    return start - 1 if _has_header_above(rows[start - 1 :]) else start + _after_titles(table)
+    has_header_above = start > 0 and _has_header_above(rows[start - 1 :])
+    return start - 1 if has_header_above else start + _after_titles(table)
 
 
 def _has_header_above(rows: list[list[str]]) -> bool:
