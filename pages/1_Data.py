@@ -219,7 +219,9 @@ def prepare_file(upload: Upload) -> None:
         return
     with problems:
         show_fixes(source, prepared.done)
-        show_findings(source, [*findings, *leaks])
+        errors = [finding for finding in findings if finding.severity == "error"]
+        warnings = [finding for finding in findings if finding.severity != "error"]
+        show_findings(source, [*errors, *leaks, *warnings])
     show_shape(prepared.splits, fixed.labeled)
     rejected = sorted([*table.rejected, *prepared.rejected], key=lambda row: row.line)
     with save_box:
@@ -757,7 +759,7 @@ def show_rejected(rejected: list[RejectedRow], by_fixes: int = 0) -> None:
         {
             "Line": [row.line for row in rejected],
             "Why": [row.reason for row in rejected],
-            "As in the file": [row.raw for row in rejected],
+            "Row": [row.raw for row in rejected],
         }
     )
     st.dataframe(

