@@ -359,7 +359,7 @@ def choose_reading(upload: Upload, choice: Choice, dialect: Dialect | None) -> N
     asked = [
         *([("member", "File in the archive", {name: name for name in members})] if len(members) > 1 else []),
         *([("sheet", "Sheet", {name: name for name in sheets})] if len(sheets) > 1 else []),
-        *(fields_of_text if dialect is None or dialect.format in ("csv", "tsv") else ()),
+        *(fields_of_text if (dialect.format in ("csv", "tsv") if dialect else not sheets) else ()),
         *(fields_of_text[:1] if dialect and dialect.format in ("json", "jsonl") else ()),
     ]
     has_header = dialect is None or dialect.format in WITH_HEADER
