@@ -61,7 +61,8 @@ def strip_html(text: str) -> str:
         if not has_html(text):
             break
         parser = _Text()
-        parser.feed(text)
+        # A marked section that HTML does not know is an AssertionError in html.parser.
+        parser.feed(_without_comments(text).replace("<![", "&lt;!["))
         parser.close()
         text = " ".join("".join(parser.pieces).split())
     return text
@@ -86,6 +87,21 @@ def is_only_links(text: str) -> bool:
     # Most texts say in their first word that they are none.
     first = next(iter(text.split(None, 1)), "")
     return _LINK.search(first) is not None and not re.search(r"\w", _LINK.sub(" ", text))
+
+
+def _without_comments(text: str) -> str:
+    """The text without HTML comments; of one that is never closed, only its mark is taken out.
+
+    In html.parser many unclosed ones take time that grows with the square of their number.
+    """
+    pieces, start = [], 0
+    while (begin := text.find("<!--", start)) >= 0:
+        pieces.append(text[start:begin])
+        end = text.find("-->", begin + 4)
+        if end < 0:
+            return "".join([*pieces, text[begin:].replace("<!--", " ")])
+        start = end + 3
+    return "".join([*pieces, text[start:]])
 
 
 def _is_entity(name: str) -> bool:

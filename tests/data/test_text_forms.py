@@ -15,7 +15,8 @@ from core.data.fixes import is_one_word
         ("Tom &amp; Jerry&#39;s &lt;3", "Tom & Jerry's <3"),
         ("&amp;lt;br&amp;gt;twice packed", "twice packed"),
         ("<script>alert('x')</script>seen<style>p {}</style>", "seen"),
-        ("<!-- hidden -->seen", "seen"),
+        ("<!-- hidden <b>x</b> -->seen<!---->", "seen"),
+        ("seen <!-- never <!-- closed", "seen never closed"),
         ('<a href="https://a.example/?x=1&y=2">link</a>', "link"),
         ("<user> said <3 & left <b>at once</b>", "<user> said <3 & left at once"),
         ("never closed <b", "never closed <b"),
@@ -33,6 +34,14 @@ def test_html_is_taken_out_and_nothing_else(text, plain):
 )
 def test_what_only_looks_like_html_is_left(text):
     assert not markup.has_html(text)
+
+
+@pytest.mark.parametrize(
+    "torn", ["<![", "<![if x]>", "<![CDATA[", "<!", "<?", "</", "&#xD800;", "&#99999999;", "\ud800"]
+)
+def test_torn_html_is_taken_out_without_an_error(torn):
+    assert markup.strip_html(f"<b>seen</b> {torn} <br>").startswith("seen")
+    assert markup.strip_html(f"{torn}<br>") is not None
 
 
 @pytest.mark.parametrize(
