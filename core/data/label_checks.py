@@ -163,7 +163,7 @@ def few_examples(facts: Facts) -> Finding | None:
     if len(facts.counts) - len(rare) > 1:
         offers.append(Offer("Leave these classes out", Fix("drop_rare_classes"), rows))
     joined = [label for label in rare if label != OTHER]
-    if len(joined) > 1 or (joined and OTHER in facts.counts):
+    if len(rare) < len(facts.counts) and (len(joined) > 1 or (joined and OTHER in facts.counts)):
         rows = sum(facts.counts[label] for label in joined)
         offers.append(Offer(f"Join them into “{OTHER}”", Fix("join_rare_classes"), rows))
     return Finding(

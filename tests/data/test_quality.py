@@ -36,6 +36,14 @@ def test_a_class_with_few_texts_is_a_warning(labeled):
     assert only(findings, "Classes with few texts").examples == ("four (4)", "one (1)")
 
 
+def test_no_fix_is_offered_that_would_leave_one_class(labeled):
+    pairs = [(f"text {i} of a few", "abc"[i % 3]) for i in range(9)]
+    assert only(find_problems(labeled(pairs), []), "Classes with few texts").offers == ()
+    pairs += [(f"text {i} of many", "d") for i in range(9)]
+    (offer,) = only(find_problems(labeled(pairs), []), "Classes with few texts").offers
+    assert (offer.fix.kind, offer.rows) == ("join_rare_classes", 9)
+
+
 def test_labels_that_differ_in_writing_only_are_shown_together(labeled):
     pairs = [*many(), ("a text", "Pos"), ("another", "neg "), ("third", "cafe\u0301"), ("fourth", "café")]
     finding = only(find_problems(labeled(pairs), []), "Labels that differ only in how they are written")
