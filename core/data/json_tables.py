@@ -36,10 +36,12 @@ from core.words import shorten
 SAMPLE_LINES = 1_000
 OPENING_BYTES = 4_096
 PIECE_CHARACTERS = 4_096
+# What is nested takes many times its characters in memory.
+LONGEST_RECORD = 16**3 * PIECE_CHARACTERS
 # No word or number of JSON is longer than this and cut in two at the end of a piece, but what is broken.
 LONGEST_WORD = 20
 # In passes over the whole text.
-MOST_EFFORT = 100
+MOST_EFFORT = 10
 BLANK = b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"
 WHITE = re.compile(r"[ \t\r\n\ufeff]*")
 KEY = re.compile(r'\{[ \t\r\n]*"(?:[^"\\\r\n]|\\.)*"[ \t\r\n]*:')
@@ -128,7 +130,7 @@ class _Broken:
     reason: str
     may_be_cut: bool = False
     effort: int = 0
-    """The time that it took to find out, in passes over a character."""
+    """The characters that were read to find out."""
 
 
 Piece = tuple[int, str, Any]
@@ -160,15 +162,19 @@ def _decode_value(line: str) -> tuple[Any, int]:
 
 
 def _decode_at(text: str, start: int) -> tuple[Any, int]:
-    """The value that begins here and where it ends; a `_Broken` one ends nowhere."""
-    # An error counts the lines of all that stands before it, which in a long text takes long, and most
-    # records are in a short piece of it.
-    piece = text[start : start + PIECE_CHARACTERS]
-    value, end = _decode_in(piece, 0)
-    if isinstance(value, _Broken) and value.may_be_cut and len(piece) == PIECE_CHARACTERS:
-        value, end = _decode_in(text, start)
-        return value, end
-    return value, start + end
+    """The record that begins here and where it ends; a `_Broken` one ends nowhere."""
+    # An error counts the lines of all that stands before it: in the whole text that takes long. Most records
+    # are in a short piece of it, and a longer one is tried where the record may go on.
+    size = PIECE_CHARACTERS
+    while True:
+        piece = text[start : start + size]
+        value, end = _decode_in(piece, 0)
+        may_go_on = isinstance(value, _Broken) and value.may_be_cut and len(piece) == size
+        if not may_go_on:
+            return value, start + end
+        if size >= LONGEST_RECORD:
+            return _Broken(f"a record of more than {size:,} characters", effort=value.effort), start
+        size *= 16
 
 
 def _decode_in(text: str, start: int) -> tuple[Any, int]:
@@ -178,7 +184,7 @@ def _decode_in(text: str, start: int) -> tuple[Any, int]:
         place = error.pos - start + 1
         may_be_cut = error.pos >= len(text) - LONGEST_WORD or error.msg.startswith("Unterminated")
         reason = f"broken JSON at character {place:,} of the record: {error.msg}"
-        return _Broken(reason, may_be_cut, error.pos + 10 * place), start
+        return _Broken(reason, may_be_cut, place), start
     except RecursionError:
         return _Broken(TOO_DEEP), start
 
@@ -229,7 +235,7 @@ def _walk(text: str, position: int, comma: str = ",", bracket: str = "]") -> Ite
 
 def _objects(text: str, start: int) -> Iterator[Piece] | None:
     """The records of a document, or of objects one after another; None where the text is neither."""
-    value, end = _decode_at(text, start)
+    value, end = _decode_in(text, start)
     if isinstance(value, _Broken):
         if value.reason == TOO_DEEP:
             raise RecursionError

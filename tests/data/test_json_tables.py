@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from core.data import json_tables
 from core.data.reading import read_table
 from core.data.tables import Limits
 from core.errors import UserError
@@ -178,7 +179,16 @@ def test_limits_hold_while_records_are_read():
 
 
 def test_going_back_in_a_broken_array_comes_to_an_end():
-    """Every line opens an array that goes on to the end of the file: without a bound each is read to there."""
+    """Every line opens an array that goes on to the end: without a bound each is read to there."""
     lines = ['{"a":['] * 400 + ["1," * 100_000]
     with pytest.raises(UserError, match=r"found 1?\d that cannot; the first, record 1: broken JSON"):
         read("[" + "\n".join(lines))
+
+
+def test_a_record_that_goes_on_for_too_long_costs_itself_alone(monkeypatch):
+    monkeypatch.setattr(json_tables, "LONGEST_RECORD", json_tables.PIECE_CHARACTERS * 16)
+    fits, too_long = "x" * 60_000, "x" * 70_000
+    table = read(f'[{{"a": "{fits}"}},\n{{"a": "{too_long}"}},\n{{"a": "b"}}]')
+    assert columns(table)["a"] == [fits, "b"]
+    assert rejected(table) == [(2, "a record of more than 65,536 characters")]
+    assert len(read(f'{{"data": [{{"a": "{too_long}"}}]}}').frame) == 1
