@@ -105,7 +105,7 @@ def _named_columns(form: Form, records: Records) -> dict[str, list[str]]:
     header, columns = list(records.header), records.columns
     if len(header) < form.width:
         # R writes no name above the numbers of the rows; other programs end each row with a delimiter.
-        at_end = not header or not any(map(str.strip, columns[-1]))
+        at_end = len(header) != form.width - 1 or not any(map(str.strip, columns[-1]))
         header = [*header, *[""] * (form.width - len(header))] if at_end else ["", *header]
     surplus = [name for name in header[form.width :] if name.strip()]
     columns = [*columns, *([""] * len(records.starts) for _ in surplus)]

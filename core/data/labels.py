@@ -275,7 +275,7 @@ def number_labels(labels: Iterable[str]) -> dict[str, int]:
     """Number the distinct labels from 0: sorted by value if all are numbers, else by name."""
     distinct = sorted(set(labels))
     if all(NUMBER.fullmatch(label) for label in distinct):
-        distinct.sort(key=lambda label: float(label.replace(",", ".")))
+        distinct.sort(key=lambda label: float(label.strip().replace(",", ".")))
     return {label: number for number, label in enumerate(distinct)}
 
 

@@ -4,6 +4,7 @@ import gzip
 
 import pytest
 
+from core.data.labels import number_labels
 from core.data.reading import find_parts, read_table
 from core.data.tables import Choice, Limits
 from core.errors import UserError
@@ -54,7 +55,13 @@ FOUND_BY_MUTATION = [
     # A header with half a character, in a file that says that it is UTF-8.
     b"\xef\xbb\xbf\xc1,B,C\nX,Y,Z\n",
     b"\xef\xbb\xbf\xef\xbb\xbfa|00,0:6:",
+    # A header two fields shorter than the rows.
+    b'fran\xe7ai"2","\r end \t\n\x0b\x0c\r",b,c\nd,e,f\n',
 ]
+
+
+def test_numbers_among_white_space_that_only_python_knows_are_labels():
+    assert number_labels(["2", "\x1f10", " 1"]) == {" 1": 0, "2": 1, "\x1f10": 2}
 
 
 @pytest.mark.parametrize("content", FOUND_BY_MUTATION)
