@@ -29,10 +29,10 @@ from core.data.quality import (
     length_histogram,
     profile_columns,
 )
-from core.data.reading import GUESS, find_parts, read_table
+from core.data.reading import find_parts, read_table
 from core.data.sample import read_sample
 from core.data.splits import SplitPlan, Splits
-from core.data.tables import Choice, Dialect, RejectedRow, Table
+from core.data.tables import GUESS, Choice, Dialect, RejectedRow, Table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_fixes, keep_upload, kept_fixes
 from core.errors import UserError
 from core.learning.catalogue import folder_on_disk

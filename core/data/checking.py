@@ -11,9 +11,9 @@ import pandas as pd
 
 from core.data.labels import ColumnMapping, guess_mapping, label_texts
 from core.data.quality import Finding, find_problems, profile_columns
-from core.data.reading import DEFAULT_LIMITS, GUESS, read_table
+from core.data.reading import DEFAULT_LIMITS, read_table
 from core.data.splits import SplitPlan, split_with_files
-from core.data.tables import Choice, Limits, RejectedRow, Table
+from core.data.tables import GUESS, Choice, Limits, RejectedRow, Table
 from core.errors import UserError
 from core.words import shorten
 

@@ -134,7 +134,6 @@ def _set_aside(records: Records, lines: list[str], reasons: dict[int, str]) -> N
     for i, reason in reasons.items():
         start, end = records.span(i)
         records.reject(lines, start, end, reason)
-        records.ends.pop(start, None)
     if reasons:
         kept = [i not in reasons for i in range(len(records.starts))]
         records.columns = [list(compress(column, kept)) for column in records.columns]

@@ -17,10 +17,9 @@ from core.data.records import (
     cut_records,
     is_number,
 )
-from core.data.tables import Choice
+from core.data.tables import GUESS, Choice
 from core.errors import UserError
 
-GUESS = Choice()
 SAMPLE_RECORDS = 2_000
 SAMPLE_LINES = 20_000
 # In this order: where two fit equally well, the one that is rarer in prose is meant.

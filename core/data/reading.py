@@ -5,11 +5,10 @@ from pathlib import Path
 
 from core.data import delimited, excel, json_tables, parquet
 from core.data.containers import is_workbook, list_members, unpack
-from core.data.tables import Choice, Limits, Table
+from core.data.tables import GUESS, Choice, Limits, Table
 from core.errors import UserError
 
 DEFAULT_LIMITS = Limits()
-GUESS = Choice()
 
 
 def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: Choice = GUESS) -> Table:

@@ -14,6 +14,7 @@ from core.errors import UserError
 NAME_CHARACTERS = 200
 
 __all__ = [
+    "GUESS",
     "NAME_CHARACTERS",
     "Choice",
     "Dialect",
@@ -119,6 +120,10 @@ class Choice:
     skipped_lines: int | None = None
     sheet: str | None = None
     member: str | None = None
+
+
+GUESS = Choice()
+"""Nothing was said: all is guessed."""
 
 
 def text_frame(columns: dict[str, list[str]]) -> pd.DataFrame:
