@@ -67,7 +67,12 @@ def loss_curves(losses: pd.DataFrame) -> alt.Chart:
     points = pd.concat([thinned.assign(split="training"), thin(validation).assign(split="validation")])
     base = alt.Chart(points).encode(
         x=_step_axis(),
-        y=alt.Y("loss:Q", title="Loss (cross-entropy, nats)", scale=alt.Scale(zero=False)),
+        y=alt.Y(
+            "loss:Q",
+            title="Loss (cross-entropy, nats)",
+            axis=alt.Axis(format=".3~f"),
+            scale=alt.Scale(zero=False),
+        ),
         color=_split_colour(["training", "validation"]),
         tooltip=[
             alt.Tooltip("split:N", title="Texts"),
