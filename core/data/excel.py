@@ -60,7 +60,6 @@ SHEET_TAG = re.compile(rb"<(?:\w+:)?sheet[\s/>]")
 ENTITIES = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
 MAIN_PART = re.compile(rb"<[^<>]*main\+xml[^<>]*>")
 ESCAPED = re.compile("_x[0-9A-Fa-f]{4}_")
-SIGNIFICANT_DIGITS = 15
 SAVE_AS_CSV = "Open it in your spreadsheet program, save it anew as .xlsx or CSV, and choose that file."
 # What openpyxl raises on what is damaged or not as it expects.
 BROKEN_WORKBOOK = (
@@ -259,7 +258,8 @@ def _text(value: Any) -> str:  # noqa: ANN401 - any value of a cell
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, float):
-        return _number(value)
+        # As many digits as Excel shows; a whole number has no decimal point.
+        return format(value, ".15g")
     if isinstance(value, datetime.datetime):
         is_day = value.time() == datetime.time()
         return value.date().isoformat() if is_day else value.isoformat(" ")
@@ -267,13 +267,6 @@ def _text(value: Any) -> str:  # noqa: ANN401 - any value of a cell
         minutes, seconds = divmod(round(value.total_seconds()), 60)
         return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
     return str(value)
-
-
-def _number(value: float) -> str:
-    """A number with as many digits as Excel shows; whole ones without a decimal point."""
-    if value.is_integer() and abs(value) < 10**SIGNIFICANT_DIGITS:
-        return str(int(value))
-    return format(value, f".{SIGNIFICANT_DIGITS}g")
 
 
 def _unescaped(text: str) -> str:

@@ -220,10 +220,12 @@ def test_a_string_that_is_used_often_is_stopped_at_the_cap():
 
 
 LONG_NUMBER = b"<c><v>" + b"9" * 5_000 + b"</v></c></row>"
+OTHER_PLACE = b'<Override PartName="/xl/styles.xml" ContentType="sheet.main+xml" /></Types>'
 DAMAGED = {
     "styles": ("xl/styles.xml", lambda xml: xml.replace(b"<cellXfs", b"<xf/>" * 1_000_001 + b"<cellXfs")),
     "sheets": ("xl/workbook.xml", lambda xml: xml.replace(b"<sheets>", b"<sheets>" + b"<sheet />" * 1_001)),
     "places": ("[Content_Types].xml", lambda xml: xml.replace(b"/xl/workbook.xml", b"/xl/styles.xml")),
+    "two places": ("[Content_Types].xml", lambda xml: xml.replace(b"</Types>", OTHER_PLACE)),
     "cut off": (SHEET, lambda xml: xml[: len(xml) // 2]),
     "empty": ("xl/workbook.xml", lambda xml: b""),
     "no parts": ("xl/_rels/workbook.xml.rels", lambda xml: b"<x/>"),
@@ -241,6 +243,7 @@ DAMAGED = {
         ("styles", "a usual number of styles; found very many"),
         ("sheets", "at most 1,000 sheets"),
         ("places", "its parts in other places"),
+        ("two places", "its parts in other places"),
         ("cut off", "cannot be read"),
         ("empty", "cannot be read"),
         ("no parts", "cannot be read|none with cells"),
