@@ -149,10 +149,14 @@ def test_a_schema_that_is_nested_without_end():
         read_table(parquet({"text": pa.nulls(1, kind)}))
 
 
-def test_a_page_header_of_the_wrong_shape_is_refused():
-    content = bytearray(parquet({"text": ["a" * 100]}, use_dictionary=False, compression="none"))
-    # The header of the data page is field 5, a struct (2c): a number (25) in its place.
-    place = content.index(b"\x2c\x15", 4)
-    content[place] = 0x25
-    with pytest.raises(UserError, match="cannot be read"):
-        read_table(bytes(content))
+@pytest.mark.parametrize("header", [{}, {5: 7}, {5: {}}, {5: {1: None}}, {8: {1: -1}}])
+def test_a_page_header_without_a_number_of_values_is_refused(header):
+    """Header fields: 1 the kind of page, 2 and 3 its sizes, 5 and 8 what is said of a page of data."""
+    with pytest.raises(UserError, match="a page without the number of its values"):
+        reader._add_pages(iter([{1: 0, 2: 5, 3: 5, **header}]), 1, reader._Pages())
+
+
+def test_a_footer_of_more_than_a_few_megabytes_is_refused_before_it_is_parsed(monkeypatch):
+    monkeypatch.setattr(reader, "LONGEST_FOOTER", 100)
+    with pytest.raises(UserError, match=r"a footer of [\d,]+ bytes in a file of"):
+        read_table(parquet(PLAIN))
