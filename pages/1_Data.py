@@ -396,19 +396,18 @@ def parts_of(upload_id: str, choice: Choice) -> tuple[tuple[str, ...], tuple[str
 
 def choose_start(choice: Choice, dialect: Dialect | None, key: str) -> dict[str, str | int | None]:
     """Where the table begins, and whether with its header."""
-    chosen = words_of(choice)
+    chosen = words_of(choice).get("has_header")
+    read_so = words_of(Choice(has_header=dialect.has_header))["has_header"] if dialect else None
     unit = dialect.unit if dialect else "line"
     return {
-        "has_header": choose_word(
-            "has_header", "The table begins with", YES_NO, chosen.get("has_header"), None, key
-        ),
+        "has_header": choose_word("has_header", "The table begins with", YES_NO, chosen, read_so, key),
         "skipped_lines": st.number_input(
             f"{unit.capitalize()}s above the table",
             0,
             LARGEST_SKIP,
             choice.skipped_lines,
             key=f"skipped_lines_{key}",
-            placeholder="guess" if dialect is None else f"guess: {dialect.skipped_lines:,}",
+            placeholder=f"Guess: {dialect.skipped_lines:,}" if dialect else "Guess",
             help="They are no part of the table: a title, or remarks.",
         ),
     }
@@ -421,7 +420,8 @@ def choose_word(
 
     def describe(word: str) -> str:
         if word == GUESSED:
-            return f"Guess: {describe(guess)}" if guess and not chosen else "Guess"
+            named = guess if options is ENCODINGS else options.get(guess, guess)
+            return f"Guess: {named}" if guess and not chosen else "Guess"
         meaning = options.get(word, word)
         return f"{word} ({meaning})" if options is ENCODINGS and word != meaning else meaning
 
