@@ -39,6 +39,7 @@ PADDING = 100
 BROKEN_PARQUET = (
     pa.ArrowException,
     ArithmeticError,
+    AttributeError,
     LookupError,
     OSError,
     RecursionError,
@@ -63,7 +64,7 @@ def read(content: bytes, limits: Limits) -> Table:
             thrift_container_size_limit=100_000,
         )
         _check_counts(file.metadata, limits)
-        pages = _pages(content, file.metadata)
+        pages = _pages(content)
         _check_pages(pages, limits)
         return _table(file, pages.batch_rows(limits), limits)
     except BROKEN_PARQUET as error:
@@ -106,18 +107,20 @@ class _Pages:
         return max(1, min(MOST_BATCH_ROWS, 4 * limits.bytes // self.largest))
 
 
-def _pages(content: bytes, metadata: pq.FileMetaData) -> _Pages:
+def _pages(content: bytes) -> _Pages:
+    # Not by way of pyarrow's metadata: looking at a column whose statistics do not fit ends the process.
     pages = _Pages()
-    for group in range(metadata.num_row_groups):
-        for index in range(metadata.num_columns):
-            column = metadata.row_group(group).column(index)
-            start = column.data_page_offset
-            if column.has_dictionary_page and 0 < column.dictionary_page_offset < start:
-                start = column.dictionary_page_offset
-            end = start + column.total_compressed_size
-            if start < 0 or end < start or end > len(content):
+    length, _ = FOOTER_END.unpack(content[-FOOTER_END.size :])
+    footer = _Thrift(content, len(content) - FOOTER_END.size - length).struct(depth=12)
+    for group in footer.get(4, []):
+        for column in group[1]:
+            facts = column[3]
+            values, size, start = facts[5], facts[7], facts[9]
+            if 0 < facts.get(11, 0) < start:
+                start = facts[11]
+            if start < 0 or size < 0 or start + size > len(content):
                 raise _broken("a column outside of the file")
-            _add_pages(_page_headers(content, start, end + PADDING), column.num_values, pages)
+            _add_pages(_page_headers(content, start, start + size + PADDING), values, pages)
     return pages
 
 

@@ -33,6 +33,7 @@ import sys
 import time
 import traceback
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -264,7 +265,7 @@ def _rezipped(content: bytes, source: random.Random) -> bytes:
             io.BytesIO(_seeds()["made.xlsx"] if content[:2] != b"PK" else content)
         ) as archive:
             members = {name: archive.read(name) for name in archive.namelist()}
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, OSError, RuntimeError):
+    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, EOFError, OSError, RuntimeError):
         return content
     if members:
         name = source.choice([*members, *(name for name in members if "sheet" in name or "shared" in name)])
