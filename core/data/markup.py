@@ -62,7 +62,7 @@ def strip_html(text: str) -> str:
             break
         parser = _Text()
         # A marked section that HTML does not know is an AssertionError in html.parser.
-        parser.feed(_without_comments(text).replace("<![", "&lt;!["))
+        parser.feed(_without_torn_end(_without_comments(text)).replace("<![", "&lt;!["))
         parser.close()
         text = " ".join("".join(parser.pieces).split())
     return text
@@ -102,6 +102,15 @@ def _without_comments(text: str) -> str:
             return "".join([*pieces, text[begin:].replace("<!--", " ")])
         start = end + 3
     return "".join([*pieces, text[start:]])
+
+
+def _without_torn_end(text: str) -> str:
+    """The text with "<" as text where no ">" follows, so that no tag can end.
+
+    In html.parser each of these is tried as a tag up to the end of the text, some of them many times over.
+    """
+    end = text.rfind(">") + 1
+    return text[:end] + text[end:].replace("<", "&lt;")
 
 
 def _is_entity(name: str) -> bool:
