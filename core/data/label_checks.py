@@ -17,6 +17,8 @@ ID_CLASSES = 50
 MOST_DECIMAL_VALUES = 20
 # Whole numbers that hardly come back, and more of them than a scale of 0 to 100 has.
 MOST_WHOLE_VALUES = 101
+# Python reads no number of more than some thousand digits; one of a hundred measures nothing.
+MOST_DIGITS = 100
 MANY_REJECTED = 0.05
 
 
@@ -46,10 +48,10 @@ def one_class(facts: Facts) -> Finding | None:
         "error",
         "Only one class",
         "labels of two or more classes",
-        f"the label {label!r} on all {count(facts.rows, 'row')}",
+        f"the label {shorten(label)!r} on all {count(facts.rows, 'row')}",
         "Choose another label column, or add rows with another label.",
         1,
-        (label,),
+        some(facts.counts),
     )
 
 
@@ -213,7 +215,8 @@ def decimal_labels(facts: Facts) -> Finding | None:
 
 def whole_numbers(facts: Facts) -> Finding | None:
     """Many whole numbers with gaps, as prices and amounts have; the numbers of classes have none."""
-    if len(facts.counts) <= MOST_WHOLE_VALUES or not all(label.strip().isdecimal() for label in facts.counts):
+    whole = all(len(label) <= MOST_DIGITS and label.strip().isdecimal() for label in facts.counts)
+    if len(facts.counts) <= MOST_WHOLE_VALUES or not whole:
         return None
     numbers = [int(label) for label in facts.counts]
     if max(numbers) - min(numbers) < 2 * len(numbers):

@@ -206,6 +206,14 @@ def test_many_whole_numbers_with_gaps_are_a_warning_and_numbers_of_classes_are_n
     assert "The labels may be measurements" not in titles(find_problems(labeled(classes), []))
 
 
+def test_labels_of_very_many_digits_are_names_and_shown_cut(labeled):
+    pairs = [(f"item {i} of the list is for sale", "7" * (5_000 + i % 150)) for i in range(900)]
+    assert "The labels may be measurements" not in titles(find_problems(labeled(pairs), []))
+    (finding,) = find_problems(labeled([(f"item {i}", "7" * 5_000) for i in range(60)]), [])
+    assert finding.title == "Only one class"
+    assert max(map(len, (finding.found, *finding.examples))) < 200
+
+
 def test_findings_come_in_the_order_of_what_they_cost(labeled):
     pairs = english(("Hm", "a"), ("<b>so</b> so", "A"), (SENTENCES[0], "b"), (SENTENCES[2], "a"))
     assert titles(find_problems(labeled(pairs), []))[:4] == [
