@@ -175,7 +175,7 @@ def apply_to_splits(splits: Splits, fixes: Sequence[Fix]) -> tuple[Splits, list[
     """The fixes that need to know the parts: only those that leave training texts out because of the others.
 
     Raises:
-        UserError: no training row would be left.
+        UserError: the training texts left would have fewer than two classes.
     """
     done, rejected = [], []
     for fix in (fix for fix in fixes if fix.kind == DROP_LEAKS):
@@ -183,6 +183,9 @@ def apply_to_splits(splits: Splits, fixes: Sequence[Fix]) -> tuple[Splits, list[
         shared = duplicates.shared_rows(splits.train.texts, held_out)
         reason = "nearly the same text is in validation or test"
         train, gone = _edited(splits.train, Edit(dropped=dict.fromkeys(shared, reason)), renumber=False)
+        if len(set(train.labels)) < 2:
+            found = f"{count(len(train), 'text')} after “{fix.words}”"
+            raise UserError("training texts of two or more classes", found, "Undo this fix.")
         splits = replace(splits, train=train)
         done.append(Done(fix.topic, 0, len(gone), fix.time))
         rejected += gone

@@ -246,6 +246,14 @@ def test_training_texts_close_to_the_test_are_left_out_of_training_alone(labeled
     assert apply(whole, [fix("drop_leaks")]).done == ()
 
 
+def test_a_training_without_two_classes_left_is_refused(labeled):
+    parts = Parts(
+        labeled(GOOD), None, labeled([(f"{text}!", label) for text, label in GOOD if label == "neg"])
+    )
+    with pytest.raises(UserError, match="12 texts after “Training texts close .* left out”.*Undo this fix"):
+        prepare(parts, [fix("drop_leaks")], SplitPlan(0, 0))
+
+
 def test_preparing_counts_every_row_once(labeled):
     pairs = [*GOOD, REPEAT, *DIRTY["strip_html"], ("Yes", "pos"), (GOOD[5][0] + "!!", GOOD[5][1])]
     fixes = [fix(kind) for kind in ("drop_repeated", "strip_html", "drop_one_word", "drop_leaks")]
