@@ -10,6 +10,7 @@ import io
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -200,12 +201,12 @@ def _may_be_table(member: zipfile.ZipInfo) -> bool:
 def _named(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
     """The members by the name that people see and choose; a name that comes again is counted."""
     named: dict[str, zipfile.ZipInfo] = {}
+    again: Counter[str] = Counter()
     for member in members:
         wanted = shown = _printable(member.filename)[-NAME_CHARACTERS:]
-        times = 1
         while shown in named:
-            times += 1
-            shown = f"{wanted} ({times})"
+            again[wanted] += 1
+            shown = f"{wanted} ({again[wanted] + 1})"
         named[shown] = member
     return named
 

@@ -4,12 +4,14 @@ import gzip
 import io
 import struct
 import tarfile
+import time
 import tracemalloc
 import zipfile
 import zlib
 
 import pytest
 
+from core.data import containers
 from core.data.reading import read_table
 from core.data.tables import Choice, Limits
 from core.errors import UserError
@@ -98,6 +100,14 @@ def test_files_of_one_name_can_all_be_chosen():
 
 
 # Attacks
+
+
+def test_thousands_of_files_of_one_name_are_counted_in_one_go():
+    members = [zipfile.ZipInfo("a.csv") for _ in range(9_999)]
+    # To count up from 1 for each takes ten seconds.
+    began = time.process_time()
+    assert list(containers._named(members))[::9_998] == ["a.csv", "a.csv (9999)"]
+    assert time.process_time() - began < 3
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, lambda content: zipped({"bomb.csv": content})])
