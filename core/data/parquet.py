@@ -7,7 +7,7 @@ protocol), and rows are then read in batches that fit, however often a page's la
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,9 @@ MAGIC = b"PAR1"
 FOOTER_END = struct.Struct("<I4s")
 LONGEST_FOOTER = 8 * 1024 * 1024
 MOST_BATCH_ROWS = 65_536
+# Every page takes time, however small, and so does what its header holds; Arrow reads none beyond 16 MB.
+MOST_PAGES = 200_000
+LONGEST_HEADER = 1024 * 1024
 DICTIONARY_PAGE = 2
 # Old writers count the header of the dictionary page out (PARQUET-816).
 PADDING = 100
@@ -58,17 +61,30 @@ def read(content: bytes, limits: Limits) -> Table:
     """
     try:
         _check_end(content)
-        file = pq.ParquetFile(
-            pa.BufferReader(content),
-            thrift_string_size_limit=LONGEST_FOOTER,
-            thrift_container_size_limit=100_000,
-        )
+        file = _opened(content)
         _check_counts(file.metadata, limits)
         pages = _pages(content)
         _check_pages(pages, limits)
+        # In a list the same text may come back a million times in one row: it is kept in a dictionary.
+        file = _opened(content, _listed_texts(file.schema))
         return _table(file, pages.batch_rows(limits), limits)
     except BROKEN_PARQUET as error:
         raise _broken(str(error) or type(error).__name__) from error
+
+
+def _opened(content: bytes, in_dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        pa.BufferReader(content),
+        read_dictionary=list(in_dictionaries),
+        thrift_string_size_limit=LONGEST_FOOTER,
+        thrift_container_size_limit=100_000,
+    )
+
+
+def _listed_texts(schema: pq.ParquetSchema) -> list[str]:
+    """The paths of texts that a row may hold many of."""
+    columns = map(schema.column, range(len(schema)))
+    return [c.path for c in columns if c.physical_type == "BYTE_ARRAY" and c.max_repetition_level]
 
 
 # What is checked before Arrow unpacks anything
@@ -96,8 +112,9 @@ def _check_counts(metadata: pq.FileMetaData, limits: Limits) -> None:
 
 @dataclass
 class _Pages:
-    """What the headers of all pages say together: bytes when unpacked, values, and the largest page."""
+    """What the headers of all pages say together: their number, bytes when unpacked, values, the largest."""
 
+    number: int = 0
     bytes: int = 0
     values: int = 0
     largest: int = 1
@@ -129,6 +146,9 @@ def _add_pages(headers: Iterator[dict[int, Any]], values: int, pages: _Pages) ->
     seen = 0
     while seen < values and (header := next(headers, None)):
         unpacked = header[2]
+        pages.number += 1
+        if pages.number > MOST_PAGES:
+            raise _broken(f"more than {MOST_PAGES:,} pages")
         pages.bytes += unpacked
         pages.largest = max(pages.largest, unpacked)
         if header[1] != DICTIONARY_PAGE:
@@ -141,11 +161,11 @@ def _add_pages(headers: Iterator[dict[int, Any]], values: int, pages: _Pages) ->
 
 def _page_headers(content: bytes, position: int, end: int) -> Iterator[dict[int, Any]]:
     while position < min(end, len(content)):
-        thrift = _Thrift(content, position)
+        thrift = _Thrift(memoryview(content)[position : position + LONGEST_HEADER], 0)
         header = thrift.struct(depth=4)
         if any(type(header.get(i)) is not int or header[i] < 0 for i in (1, 2, 3)):
             raise _broken("a page without a size")
-        position = thrift.position + header[3]
+        position += thrift.position + header[3]
         yield header
 
 
@@ -163,7 +183,7 @@ def _check_pages(pages: _Pages, limits: Limits) -> None:
 class _Thrift:
     """Reads structs of Thrift's compact protocol as dicts of field number → value."""
 
-    def __init__(self, content: bytes, position: int) -> None:
+    def __init__(self, content: bytes | memoryview, position: int) -> None:
         self.content = content
         self.position = position
 
@@ -240,9 +260,11 @@ class _Kept:
 def _table(file: pq.ParquetFile, batch_rows: int, limits: Limits) -> Table:
     names = distinct_names(file.schema_arrow.names)
     kept, first = _Kept(), 1
-    for batch in file.iter_batches(batch_rows, use_threads=False):
-        _add_batch(batch, names, first, kept, limits)
-        first += batch.num_rows
+    for group in range(file.num_row_groups):
+        # One by one: a list of texts in dictionaries is not read across groups.
+        for batch in file.iter_batches(batch_rows, row_groups=[group], use_threads=False):
+            _add_batch(batch, names, first, kept, limits)
+            first += batch.num_rows
     if not any(map(len, kept.rows)):
         raise UserError(
             "at least one row that can be read",
@@ -259,7 +281,7 @@ def _table(file: pq.ParquetFile, batch_rows: int, limits: Limits) -> Table:
 
 def _add_batch(batch: pa.RecordBatch, names: list[str], first: int, kept: _Kept, limits: Limits) -> None:
     reasons: dict[int, str] = {}
-    columns = [_text(column, reasons) for column in batch.columns]
+    columns = [_text(column, reasons, limits) for column in batch.columns]
     kept.bytes += sum(column.nbytes for column in columns)
     # Besides the characters, every value has an offset of eight bytes.
     if kept.bytes > 9 * limits.bytes:
@@ -280,7 +302,7 @@ def _add_batch(batch: pa.RecordBatch, names: list[str], first: int, kept: _Kept,
     kept.rows.append(first + np.flatnonzero(whole))
 
 
-def _text(column: pa.Array, reasons: dict[int, str]) -> pa.Array:
+def _text(column: pa.Array, reasons: dict[int, str], limits: Limits) -> pa.Array:
     """The column as text; adds the reason of every value that is none."""
     if isinstance(column.type, pa.BaseExtensionType):
         column = column.storage
@@ -290,12 +312,56 @@ def _text(column: pa.Array, reasons: dict[int, str]) -> pa.Array:
     if _is_binary(kind):
         return _decoded(column.cast(pa.large_binary()), reasons)
     if pa.types.is_nested(kind):
-        values = ("" if value is None else _json(value) for value in column.to_pylist())
-        return pa.array(values, pa.large_string())
+        return _nested(column, reasons, limits)
     texts = column.cast(pa.large_string()).fill_null("")
     if pa.types.is_timestamp(kind) or pa.types.is_time(kind):
         texts = pc.replace_substring_regex(texts, r"\.0+(Z?)$", r"\1")
     return texts
+
+
+def _nested(column: pa.Array, reasons: dict[int, str], limits: Limits) -> pa.Array:
+    """The column as JSON text; values that would be far too long are not even written."""
+    sizes = _sizes(column)
+    # No character takes more bytes than this.
+    fits = sizes <= 4 * limits.field_characters
+    if sizes[fits].sum() > 9 * limits.bytes:
+        raise UserError(
+            f"texts of at most {limits.bytes:,} characters together",
+            "more than that",
+            "Keep only the columns and rows that you need, or split the file.",
+        )
+    for i in np.flatnonzero(~fits).tolist():
+        reasons[i] = f"a value of more than {limits.field_characters:,} characters"
+    values = (value.as_py() if fit else None for value, fit in zip(column, fits, strict=True))
+    return pa.array(("" if value is None else _json(value) for value in values), pa.large_string())
+
+
+def _sizes(column: pa.Array) -> np.ndarray:
+    """How many bytes each value takes as JSON at the least, int64."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType):
+        return _sizes(column.storage)
+    if pa.types.is_dictionary(kind):
+        known = np.append(_sizes(column.dictionary), 0)
+        return known[_numbers(column.indices.cast(pa.int64()), len(known) - 1)]
+    if _is_binary(kind):
+        return _numbers(pc.binary_length(column.cast(pa.large_binary())), 0)
+    if pa.types.is_struct(kind):
+        fields = map(column.field, range(kind.num_fields))
+        return sum(map(_sizes, fields), start=np.ones(len(column), dtype=np.int64))
+    if pa.types.is_fixed_size_list(kind):
+        inside = column.values.slice(column.offset * kind.list_size, len(column) * kind.list_size)
+        return _sizes(inside).reshape(len(column), kind.list_size).sum(axis=1) + 1
+    if pa.types.is_nested(kind):
+        is_map = pa.types.is_map(kind)
+        inside = _sizes(column.keys) + _sizes(column.items) if is_map else _sizes(column.values)
+        ends = np.cumsum(np.append(0, inside))[column.offsets.to_numpy()]
+        return np.diff(ends) + 1
+    return np.ones(len(column), dtype=np.int64)
+
+
+def _numbers(column: pa.Array, missing: int) -> np.ndarray:
+    return column.fill_null(missing).to_numpy(zero_copy_only=False)
 
 
 def _is_binary(kind: pa.DataType) -> bool:

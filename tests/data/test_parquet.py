@@ -2,7 +2,9 @@
 
 import datetime
 import decimal
+import json
 import struct
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -113,6 +115,70 @@ def test_a_value_that_comes_back_from_the_dictionary_often_is_read_in_small_batc
     with pytest.raises(UserError, match="at most 1,000,000 cells"):
         read_table(content, Limits(bytes=1_000_000))
     assert pa.default_memory_pool().max_memory() < max(before, 100_000_000)
+
+
+def many_times(text, times):
+    """A list that holds a text so many times, in a file that holds it once."""
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(times + 2, np.int32)), pa.array([text]))
+    return pa.ListArray.from_arrays(pa.array([0, times, times + 2]), texts)
+
+
+@pytest.mark.parametrize("store_schema", [True, False])
+def test_a_list_that_holds_a_long_text_often_costs_its_row_alone(store_schema):
+    content = parquet({"text": many_times("x" * 100_000, 20_000)}, store_schema=store_schema)
+    assert len(content) < 100_000
+    before = pa.default_memory_pool().max_memory()
+    tracemalloc.start()
+    table = read_table(content)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert max(peak, pa.default_memory_pool().max_memory() - before) < 100_000_000
+    assert [(row.line, row.reason) for row in table.rejected] == [
+        (1, "a value of more than 500,000 characters")
+    ]
+    assert [len(text) for text in columns(table)["text"]] == [2 * 100_002 + 4]
+
+
+def test_lists_are_stopped_at_the_cap_for_all_rows_together():
+    texts = pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000, np.int32)), pa.array(["x" * 10_000]))
+    content = parquet({"text": pa.ListArray.from_arrays(pa.array(range(0, 20_001, 100)), texts)})
+    with pytest.raises(UserError, match="at most 1,000,000 characters together"):
+        read_table(content, Limits(bytes=1_000_000))
+
+
+NESTED = {
+    "lists": pa.array([["a", "bb"], None, [], ["a", None], ["é"]]),
+    "large lists": pa.array([["a"], ["bb"], None, ["é"], []], pa.large_list(pa.large_string())),
+    "lists of lists": pa.array([[["a"], []], [["b", "c"]], None, [], [None]]),
+    "pairs": pa.array([["a", "b"]] * 5, pa.list_(pa.string(), 2)),
+    "maps": pa.array(
+        [[("k", "v")], [], None, [("k", None)], [("é", "v")]], pa.map_(pa.string(), pa.string())
+    ),
+    "structs": pa.array([{"a": ["x"], "b": 1}, {"a": None, "b": None}, None, {"a": []}, {"a": ["é", "y"]}]),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+@pytest.mark.parametrize("options", [{}, {"row_group_size": 2}, {"use_dictionary": False}])
+def test_nested_values_are_text_across_groups_of_rows(kind, options, monkeypatch):
+    monkeypatch.setattr(reader, "MOST_BATCH_ROWS", 2)
+    values = NESTED[kind].to_pylist()
+    table = read_table(parquet({"value": NESTED[kind], "row": list("abcde")}, **options))
+    written = ["" if value is None else json.dumps(value, ensure_ascii=False) for value in values]
+    assert columns(table) == {"value": written, "row": list("abcde")}
+    sizes = reader._sizes(NESTED[kind])
+    assert len(sizes) == 5
+    assert all(0 < size <= len(text.encode()) for size, text in zip(sizes, written, strict=True) if text)
+    assert reader._sizes(NESTED[kind].slice(1, 3)).tolist() == sizes[1:4].tolist()
+
+
+@pytest.mark.parametrize(
+    ("limit", "found"), [("MOST_PAGES", "more than 1 pages"), ("LONGEST_HEADER", "out of ")]
+)
+def test_pages_without_number_and_headers_without_end_are_refused(limit, found, monkeypatch):
+    monkeypatch.setattr(reader, limit, 1)
+    with pytest.raises(UserError, match=found):
+        read_table(parquet(PLAIN))
 
 
 def test_a_page_that_claims_to_be_large_is_refused():
