@@ -59,9 +59,13 @@ KEPT = 500
 
 LOG_BYTES = 1_000_000
 
+DELETED = "The data set has been deleted meanwhile."
 NOT_HERE = "The model is not on this machine yet, and for texts this long there is no other to go by."
 
 LOCK = "measuring.lock"
+LOOK_SECONDS = 1.0
+"""Time to wait for a lock: whoever only looks whether it is held, holds it for a moment."""
+
 _VERSION = 1
 _BEGUN = ".begun"
 
@@ -92,6 +96,9 @@ def look(dataset: Dataset, config: TrainingConfig) -> Outlook:
         UserError: no such model.
     """
     at_hand = catalogue.is_at_hand(config.model)
+    if not dataset.folder.is_dir():
+        # A page that still shows it would begin a process at every look.
+        return Outlook("failed", None, DELETED, at_hand)
     if not at_hand and config.max_length > catalogue.find(TrainingConfig.model).longest:
         # The model that stands in for it does not read texts that long.
         return Outlook("failed", None, NOT_HERE, at_hand)
@@ -190,7 +197,7 @@ def main(dataset_id: str, values: str) -> int:
     root = _root()
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with locks.hold(root / LOCK, timeout=0):
+        with locks.hold(root / LOCK, timeout=LOOK_SECONDS):
             _sweep(root)
             _measure(dataset, config)
     except Timeout:
