@@ -1,7 +1,7 @@
 """python -m core.runs.examiner FOLDER KIND [RUN]: does one study of the data set in this folder, and ends.
 
-What it finds goes into the data set's folder (see `studies`), what it prints into the study's log. It works
-at low priority: a training beside it keeps its speed.
+What it finds goes into the data set's folder (see `studies`), what it prints into the study's log. Studies
+wait for one another, and work at low priority: a training beside them keeps its speed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from core import locks
 from core.data.datasets import PARTS, Dataset, find_dataset, load_splits
 from core.disk import NoSpace, means_full, whole_file
 from core.errors import UserError
+from core.home import home
 from core.learning.memory import OutOfMemory, means_out_of_memory, shortage_is_said
 from core.runs import store, studies
 from core.runs.store import Run
@@ -43,6 +44,12 @@ LISTED = 2_000
 SAY_SECONDS = 0.5
 """Time between two writings of the progress."""
 
+LOCK = "studies.lock"
+"""In the home folder: held by the one study at work."""
+
+LOOK_SECONDS = 1.0
+"""Time to wait for a study's lock: whoever only looks whether it is held, holds it for a moment."""
+
 Report = Callable[[float, str], None]
 
 
@@ -51,7 +58,7 @@ def main(folder: Path, kind: str, run_id: str | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     try:
         study = Study(find_dataset(folder.name), kind)
-        with locks.hold(study.file("lock"), timeout=0):
+        with locks.hold(study.file("lock"), timeout=LOOK_SECONDS):
             if study.file("stop").exists():
                 log.info("ended on request before it began")
                 return 0
@@ -64,12 +71,15 @@ def main(folder: Path, kind: str, run_id: str | None = None) -> int:
 
 
 def _study(study: Study, run_id: str | None) -> int:
-    began = time.monotonic()
     try:
-        studies.say_progress(study, 0.0, "Loading")
-        _be_modest()
-        found = _STUDIES[study.kind](study, _reporter(study), run_id)
-        studies.write_findings(study, found, time.monotonic() - began)
+        studies.say_progress(study, 0.0, "Waiting for another study to end")
+        # One at a time: each takes all cores, and a good part of the memory.
+        with locks.hold(home() / LOCK):
+            began = time.monotonic()
+            studies.say_progress(study, 0.0, "Loading")
+            _be_modest()
+            found = _STUDIES[study.kind](study, _reporter(study), run_id)
+            studies.write_findings(study, found, time.monotonic() - began)
     except UserError as error:
         log.info("%s", error)
         return _fail(study, error)

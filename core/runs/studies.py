@@ -329,7 +329,8 @@ def _are_baselines(found: dict[str, Any]) -> bool:
         and "all" in scores
         and all(isinstance(part, dict) and set(part) == names for part in scores.values())
         and all(_are_scores(one) for part in scores.values() for one in part.values())
-        and found.get("best") in names
+        and isinstance(found.get("best"), str)
+        and found["best"] in names
         and _are_counts(found, "texts", "judged", "folds", "suspects")
     )
 

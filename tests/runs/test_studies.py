@@ -19,6 +19,7 @@ from core.data import datasets
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
 from core.errors import UserError
+from core.home import home
 from core.learning.opinions import ask
 from core.learning.train import train_classifier
 from core.runs import engines, store, studies
@@ -182,6 +183,21 @@ def test_two_starts_at_once_are_one_process(monkeypatch):
     assert ended(dataset).status == "done"
 
 
+def test_studies_of_several_data_sets_wait_for_one_another():
+    first, second = make_dataset(), make_dataset("Others", per_class=30)
+    with FileLock(home() / "studies.lock"):
+        for dataset in (first, second):
+            studies.start(dataset, BASELINES)
+            wait_for(lambda dataset=dataset: studies.state(dataset, BASELINES).doing.startswith("Waiting"))
+        assert studies.state(first, BASELINES).live
+        process = examiner(second)
+        studies.cancel(second, BASELINES)
+        assert not is_at_work(process)
+        assert studies.state(second, BASELINES).status == "stopped"
+        assert studies.findings(first, BASELINES) is None
+    assert ended(first).status == "done"
+
+
 def test_a_second_process_leaves_a_study_at_work_alone(held):
     dataset = make_dataset()
     study = make_study(dataset, BASELINES, "running", held)
@@ -288,6 +304,17 @@ def test_a_damaged_file_is_said_to_be_one(content, kind, held):
     assert state.status == "failed"
     assert studies.findings(dataset, kind) is None
     assert studies.table(dataset, kind) is None
+
+
+@pytest.mark.parametrize("best", [[], {}, None, "another"])
+def test_a_best_classifier_that_is_none_is_damage(best, held):
+    dataset = make_dataset()
+    study = make_study(dataset, BASELINES, "done", held)
+    content = json.loads(study.file("json").read_text())
+    content["findings"]["best"] = best
+    study.file("json").write_text(json.dumps(content))
+    assert studies.state(dataset, BASELINES).status == "failed"
+    assert studies.baseline_of(dataset.id) is None
 
 
 @pytest.mark.parametrize("content", [b"{ torn", b"[]", b'{"share": "x", "pid": "y"}', b'{"share": NaN}'])
