@@ -13,11 +13,12 @@ import struct
 import warnings
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
 import numpy as np
@@ -55,9 +56,19 @@ LAST_ROW = 1_048_576
 MOST_SHEETS = 1_000
 # Elements of the parts that are kept in memory as objects (styles, names); Excel has at most 65,490 styles.
 MOST_ELEMENTS = 1_000_000
+# The XML of a row is in memory as objects, up to eighty times its size; one of 16,384 numbers has 0.7 MB.
+LONGEST_ROW = 4 * 1024 * 1024
 STREAMED_PARTS = re.compile(r"xl/(worksheets/[^/]*|sharedStrings)\.xml", re.IGNORECASE)
 SHEET_TAG = re.compile(rb"<(?:\w+:)?sheet[\s/>]")
-ENTITIES = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+# A run is a piece of a text with a style of its own: all of a text's are in memory at once.
+RUN_TAG = re.compile(rb"<(?:\w+:)?r[\s/>]")
+XML_PARTS = (".xml", ".rels")
+# In UTF-16 there is a zero beside each letter.
+ENTITIES = re.compile(
+    b"<\0?!\0?(?:%b|%b)" % tuple(b"\0?".join(bytes([c]) for c in word) for word in (b"DOCTYPE", b"ENTITY")),
+    re.IGNORECASE,
+)
+LONGEST_MARK = 2 * len("<!DOCTYPE")
 MAIN_PART = re.compile(rb"<[^<>]*main\+xml[^<>]*>")
 ESCAPED = re.compile("_x[0-9A-Fa-f]{4}_")
 SAVE_AS_CSV = "Open it in your spreadsheet program, save it anew as .xlsx or CSV, and choose that file."
@@ -127,17 +138,26 @@ def _opened(content: bytes, limits: Limits) -> Iterator[openpyxl.Workbook]:
 
 
 def _check_parts(content: bytes, limits: Limits) -> None:
-    elements = 0
+    found: Counter[str] = Counter()
+    before, edge = "", b""
     for name, chunk in walk_members(content, limits):
-        if ENTITIES.search(chunk):
+        # What two chunks share out between them counts, too.
+        if ENTITIES.search((edge if name == before else b"") + chunk):
             raise UserError("a workbook as Excel writes it", "XML entities in it", SAVE_AS_CSV)
+        before, edge = name, chunk[-LONGEST_MARK:]
+        if name.casefold().endswith(XML_PARTS) and b"\0" in chunk:
+            raise UserError("a workbook as Excel writes it", "XML that is not in UTF-8", SAVE_AS_CSV)
         if name == "[Content_Types].xml" and _is_misleading(chunk):
             raise UserError("a workbook as Excel writes it", "its parts in other places", SAVE_AS_CSV)
-        if name == "xl/workbook.xml" and len(SHEET_TAG.findall(chunk)) > MOST_SHEETS:
+        if name == "xl/workbook.xml":
+            found["sheets"] += len(SHEET_TAG.findall(chunk))
+        if STREAMED_PARTS.fullmatch(name):
+            found["runs"] += len(RUN_TAG.findall(chunk))
+        else:
+            found["elements"] += chunk.count(b"<")
+        if found["sheets"] > MOST_SHEETS:
             raise UserError(f"at most {MOST_SHEETS:,} sheets", "more than that", SAVE_AS_CSV)
-        if not STREAMED_PARTS.fullmatch(name):
-            elements += chunk.count(b"<")
-        if elements > MOST_ELEMENTS:
+        if max(found["runs"], found["elements"]) > MOST_ELEMENTS:
             raise UserError("a workbook with a usual number of styles", "very many", SAVE_AS_CSV)
 
 
@@ -213,14 +233,34 @@ def _parsed(sheet: Any) -> Iterator[tuple[int, list[dict[str, Any]]]]:  # noqa: 
     """The rows as they stand in the file: the library's own iterator drops those that are numbered twice."""
     book = sheet.parent
     with sheet._get_source() as source:
-        yield from WorkSheetParser(
-            source,
+        bounded = _Bounded(source)
+        rows = WorkSheetParser(
+            bounded,
             sheet._shared_strings,
             data_only=True,
             epoch=book.epoch,
             date_formats=book._date_formats,
             timedelta_formats=book._timedelta_formats,
         ).parse()
+        for row in rows:
+            bounded.left = LONGEST_ROW
+            yield row
+
+
+@dataclass
+class _Bounded:
+    """The XML of a sheet, which ends with an error where no row ends for too long."""
+
+    source: IO[bytes]
+    left: int = LONGEST_ROW
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        chunk = self.source.read(size)
+        self.left -= len(chunk)
+        if self.left < 0:
+            raise UserError("rows of a usual length", "one of more than 4 MB of XML", SAVE_AS_CSV)
+        return chunk
 
 
 def _filled(cells: list[str]) -> int:

@@ -4,6 +4,8 @@ import datetime
 
 import pytest
 
+from core.data import excel
+from core.data.containers import CHUNK_BYTES
 from core.data.reading import read_table
 from core.data.tables import Choice, Limits
 from core.errors import UserError
@@ -212,6 +214,45 @@ def test_entities_are_refused(part):
         read_table(with_part(PLAIN, part, lambda xml: bomb + b"]>" + xml))
 
 
+ENTITY = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa">]>'
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
+@pytest.mark.parametrize("part", [SHEET, "xl/media/sheet.png"])
+def test_entities_are_refused_in_two_bytes_a_letter_too(encoding, part):
+    with pytest.raises(UserError, match="XML entities in it"):
+        read_table(with_part(PLAIN, part, lambda xml: ENTITY.encode(encoding) + xml))
+
+
+@pytest.mark.parametrize("before", range(-9, 1))
+def test_entities_are_refused_where_they_are_read_in_two_chunks(before):
+    spaces = b" " * (CHUNK_BYTES + before)
+    with pytest.raises(UserError, match="XML entities in it"):
+        read_table(with_part(PLAIN, SHEET, lambda xml: spaces + ENTITY.encode() + xml))
+
+
+def test_parts_in_two_bytes_a_letter_are_refused():
+    with pytest.raises(UserError, match="XML that is not in UTF-8"):
+        read_table(with_part(PLAIN, "[Content_Types].xml", lambda xml: xml.decode().encode("utf-16")))
+
+
+def test_a_row_that_goes_on_is_refused_before_it_is_in_memory():
+    for cells in (b'<row r="4">' + b"<c/>" * 1_500_000 + b"</row></sheetData>", b"<x/>" * 1_500_000):
+        content = with_part(PLAIN, SHEET, lambda xml, cells=cells: xml.replace(b"</sheetData>", cells))
+        with pytest.raises(UserError, match="one of more than 4 MB of XML"):
+            read_table(content)
+
+
+def test_many_rows_together_may_be_longer_than_one():
+    row = b"<row><c><v>" + b"7" * 15 + b"</v></c></row>"
+    content = with_part(
+        PLAIN, SHEET, lambda xml: xml.replace(b"</sheetData>", row * 20_000 + b"</sheetData>")
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(excel, "LONGEST_ROW", 200_000)
+        assert len(read_table(content).frame) == 20_002
+
+
 def test_a_string_that_is_used_often_is_stopped_at_the_cap():
     cells = '<row><c t="s"><v>0</v></c><c t="s"><v>1</v></c></row>' * 50
     content = with_shared_strings(PLAIN, ["x" * 100_000, "y"], cells)
@@ -229,6 +270,7 @@ DAMAGED = {
     "cut off": (SHEET, lambda xml: xml[: len(xml) // 2]),
     "empty": ("xl/workbook.xml", lambda xml: b""),
     "no parts": ("xl/_rels/workbook.xml.rels", lambda xml: b"<x/>"),
+    "runs": ("xl/sharedStrings.xml", lambda xml: b"<sst><si>" + b"<x:r/>" * 1_001_000 + b"</si></sst>"),
     "no such string": (
         SHEET,
         lambda xml: xml.replace(b'<c r="A2" t="inlineStr">', b'<c r="A2" t="s"><v>9</v>'),
@@ -241,6 +283,7 @@ DAMAGED = {
     ("case", "found"),
     [
         ("styles", "a usual number of styles; found very many"),
+        ("runs", "a usual number of styles; found very many"),
         ("sheets", "at most 1,000 sheets"),
         ("places", "its parts in other places"),
         ("two places", "its parts in other places"),
