@@ -257,7 +257,7 @@ def _records(document: dict[str, Any] | _Repeated) -> Iterable[Any]:
         raise _not_a_table("an object in which a key stands twice", ONE_OBJECT_EACH)
     lists = {key: value for key, value in document.items() if isinstance(value, list) and value}
     if _is_split(document):
-        return [dict(zip(document["columns"], row, strict=False)) for row in document["data"]]
+        return (dict(zip(document["columns"], row, strict=False)) for row in document["data"])
     of_objects = [key for key, value in lists.items() if isinstance(value[0], dict)]
     if len(of_objects) == 1:
         return document[of_objects[0]]
@@ -265,7 +265,8 @@ def _records(document: dict[str, Any] | _Repeated) -> Iterable[Any]:
         names = ", ".join(shorten(key, 40) for key in of_objects[:5])
         raise _not_a_table(f"an object with several lists of objects: {names}", ONE_OBJECT_EACH)
     if lists and len(lists) == len(document) and len(set(map(len, lists.values()))) == 1:
-        return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+        # One by one: as dictionaries they take many times the memory of their columns.
+        return (dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True))
     if document and all(isinstance(value, dict) and value for value in document.values()):
         return _keyed(document)
     if not document or any(isinstance(value, dict | list) for value in document.values()):

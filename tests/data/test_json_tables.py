@@ -1,6 +1,7 @@
 """JSON of every shape becomes the same table, and a broken record costs itself alone."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -176,6 +177,19 @@ def test_limits_hold_while_records_are_read():
     wide = json.dumps(dict.fromkeys(map(str, range(300)), 1)) + "\n" + "{}\n" * 1_000
     with pytest.raises(UserError, match="at most 20,000 cells"):
         read_table(wide.encode(), Limits(bytes=20_000))
+
+
+@pytest.mark.parametrize("document", [{"a": [1] * 50_000}, {"columns": ["a"], "data": [[1]] * 50_000}])
+def test_the_rows_of_columns_are_made_one_by_one_up_to_the_limit(document):
+    with pytest.raises(UserError, match="at most 3 rows"):
+        read_table(json.dumps(document).encode(), Limits(rows=3))
+    tracemalloc.start()
+    first = next(iter(json_tables._records(document)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert first == {"a": 1}
+    # As dictionaries, all of them take 10 MB.
+    assert peak < 1_000_000
 
 
 def test_going_back_in_a_broken_array_comes_to_an_end():
