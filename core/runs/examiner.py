@@ -27,6 +27,7 @@ from core.learning.memory import OutOfMemory, means_out_of_memory, shortage_is_s
 from core.runs import store, studies
 from core.runs.store import Run
 from core.runs.studies import BASELINES, CURVE, TRAINED, Study
+from core.words import shorten
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,9 @@ NICE = 10
 
 LISTED = 2_000
 """Suspects that are kept with their texts."""
+
+READ_CHARACTERS = 2_000
+"""Of each of these texts: as much as tells its label. A browser gets hundreds of them at once."""
 
 SAY_SECONDS = 0.5
 """Time between two writings of the progress."""
@@ -270,7 +274,7 @@ def _write_table(
         {
             "split": rows.splits[chosen].astype(object),
             "position": rows.positions[chosen],
-            "text": [rows.texts[row] for row in chosen],
+            "text": [shorten(rows.texts[row], READ_CHARACTERS) for row in chosen],
             "label": [labels[number] for number in given],
             "suggested": [labels[number] for number in ranked.suggested[order]],
             "probability": answers[order, given].astype(float),

@@ -227,9 +227,9 @@ def findings(dataset: Dataset, kind: str) -> dict[str, Any] | None:
 def table(dataset: Dataset, kind: str) -> pd.DataFrame | None:
     """What a study found about single texts; None while there is nothing, or when it is damaged.
 
-    Columns: split, position (in its split, from 0), text, label (as given), suggested, probability (of the
-    given label, 0 to 1), suggested_probability, likely (whether the label is more likely wrong than right);
-    the most doubtful first.
+    Columns: split, position (in its split, from 0), text (its beginning), label (as given), suggested,
+    probability (of the given label, 0 to 1), suggested_probability, likely (whether the label is more likely
+    wrong than right); the most doubtful first.
     """
     # Imported late: a command that starts a study begins faster without it.
     import pandas as pd

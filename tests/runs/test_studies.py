@@ -21,9 +21,11 @@ from core.data.splits import SplitPlan, split_by_percent
 from core.errors import UserError
 from core.home import home
 from core.learning.opinions import ask
+from core.learning.suspects import Suspects
 from core.learning.train import train_classifier
 from core.runs import engines, store, studies
 from core.runs.events import EventLog
+from core.runs.examiner import READ_CHARACTERS, _Rows, _write_table
 from core.runs.studies import BASELINES, CURVE, TRAINED, Study
 from tests.pages.seeding import make_dataset
 from tests.pages.studies import make_study
@@ -93,6 +95,17 @@ def test_both_baselines_and_the_suspects_of_a_small_data_set():
     }
     leftovers = {path.suffix for path in Study(dataset, BASELINES).file("json").parent.iterdir()}
     assert leftovers == {".json", ".parquet", ".npz", ".lock", ".log"}
+
+
+def test_of_long_texts_the_beginning_is_kept_for_the_page():
+    texts = [f"{i} {'long ' * 100_000 * (i % 2)}" for i in range(8)]
+    dataset = save(texts, ["a", "b"] * 4)
+    study, every = Study(dataset, BASELINES), np.arange(8)
+    study.file("parquet").parent.mkdir()
+    doubts = Suspects(every, np.zeros(8, dtype=np.int64), np.zeros(8, dtype=bool))
+    _write_table(study, _Rows.of(dataset), every, np.full((8, 2), 0.5), doubts)
+    kept = studies.table(dataset, BASELINES)["text"]
+    assert sorted(map(len, kept)) == [2] * 4 + [READ_CHARACTERS] * 4
 
 
 def trained_on(dataset, model: str) -> store.Run:
