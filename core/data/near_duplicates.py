@@ -8,6 +8,7 @@ is as fast, since each takes its shingles as Python objects, a hundred for each 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def near_pairs(texts: Sequence[str]) -> np.ndarray:
         agree = (signatures[candidates[:, 0]] == signatures[candidates[:, 1]]).mean(axis=1)
         # Three standard deviations of the estimate below the threshold.
         candidates = long[candidates[agree >= SIMILARITY - 3 * _DEVIATION]]
-        pairs.append(candidates[[_alike(texts[i], texts[j]) for i, j in candidates]])
+        pairs.append(candidates[list(_alike(texts, candidates))])
     return np.unique(np.concatenate(pairs), axis=0)
 
 
@@ -139,7 +140,16 @@ def _pairs_of(keys: np.ndarray, keep: np.ndarray | None = None) -> np.ndarray:
     return np.unique(np.concatenate(pairs), axis=0).astype(np.int64).reshape(-1, 2)
 
 
-def _alike(text: str, other: str) -> bool:
-    one, two = ({t[i : i + SHINGLE] for i in range(len(t) - SHINGLE + 1)} for t in (text, other))
-    shared = len(one & two)
-    return shared >= SIMILARITY * (len(one) + len(two) - shared)
+def _alike(texts: Sequence[str], pairs: np.ndarray) -> Iterator[bool]:
+    """Whether each of these pairs is nearly the same."""
+
+    # Neighbouring pairs have texts in common; more than these few could take too much memory.
+    @lru_cache(maxsize=4)
+    def shingles(row: int) -> set[str]:
+        text = texts[row]
+        return {text[i : i + SHINGLE] for i in range(len(text) - SHINGLE + 1)}
+
+    for later, earlier in pairs.tolist():
+        one, two = shingles(later), shingles(earlier)
+        shared = len(one & two)
+        yield shared >= SIMILARITY * (len(one) + len(two) - shared)
