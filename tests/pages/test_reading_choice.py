@@ -15,7 +15,7 @@ def upload():
 
 
 def opened(upload, **params):
-    page = AppTest.from_file(str(PROJECT / DATA), default_timeout=30)
+    page = AppTest.from_file(str(PROJECT / DATA), default_timeout=180)
     page.query_params["upload"] = upload.id
     for name, value in params.items():
         page.query_params[name] = value
