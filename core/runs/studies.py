@@ -330,7 +330,7 @@ def _are_baselines(found: dict[str, Any]) -> bool:
         and all(isinstance(part, dict) and set(part) == names for part in scores.values())
         and all(_are_scores(one) for part in scores.values() for one in part.values())
         and isinstance(found.get("best"), str)
-        and found["best"] in names
+        and found["best"] in names - {"majority"}
         and _are_counts(found, "texts", "judged", "folds", "suspects")
     )
 

@@ -319,7 +319,7 @@ def test_a_damaged_file_is_said_to_be_one(content, kind, held):
     assert studies.table(dataset, kind) is None
 
 
-@pytest.mark.parametrize("best", [[], {}, None, "another"])
+@pytest.mark.parametrize("best", [[], {}, None, "another", "majority"])
 def test_a_best_classifier_that_is_none_is_damage(best, held):
     dataset = make_dataset()
     study = make_study(dataset, BASELINES, "done", held)
