@@ -233,7 +233,7 @@ def _parsed(sheet: Any) -> Iterator[tuple[int, list[dict[str, Any]]]]:  # noqa: 
     """The rows as they stand in the file: the library's own iterator drops those that are numbered twice."""
     book = sheet.parent
     with sheet._get_source() as source:
-        bounded = _Bounded(source)
+        bounded = _Bounded(source, LONGEST_ROW)
         rows = WorkSheetParser(
             bounded,
             sheet._shared_strings,
@@ -252,7 +252,7 @@ class _Bounded:
     """The XML of a sheet, which ends with an error where no row ends for too long."""
 
     source: IO[bytes]
-    left: int = LONGEST_ROW
+    left: int
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes."""
