@@ -513,7 +513,7 @@ def use_fixes(source: Source, fixes: Sequence[Fix]) -> None:
 def show_findings(source: Source, findings: list[Finding]) -> None:
     """All findings but those that one of the fixes answers."""
     for finding in findings:
-        if {offer.fix for offer in finding.offers} & set(source.fixes):
+        if is_answered(finding, source.fixes):
             continue
         words = explain(UserError(finding.expected, finding.found, finding.remedy))
         title = escape_markdown(finding.title)
@@ -529,11 +529,19 @@ def show_findings(source: Source, findings: list[Finding]) -> None:
                 show_examples(finding)
 
 
+def is_answered(finding: Finding, fixes: Sequence[Fix]) -> bool:
+    """Whether one of these fixes answers it, unless a later one brought more of it to light."""
+    return any(
+        offer.fix in fixes and (offer.rows is None or offer.fix == fixes[-1]) for offer in finding.offers
+    )
+
+
 def offer_fixes(source: Source, finding: Finding) -> None:
     with st.container(horizontal=True):
         for offer in finding.offers:
             if st.button(offer.button, key=f"fix_{offer.fix.kind}", icon=":material/build:"):
-                use_fixes(source, [*source.fixes, replace(offer.fix, time=time.time())])
+                others = [fix for fix in source.fixes if fix != offer.fix]
+                use_fixes(source, [*others, replace(offer.fix, time=time.time())])
 
 
 def show_examples(finding: Finding) -> None:

@@ -103,6 +103,20 @@ def test_a_fix_is_applied_by_a_click_survives_a_reload_and_is_undone(dirty):
     assert any("how they are written" in title for title in titles(app))
 
 
+def test_what_a_later_fix_brings_to_light_is_found_and_mended_by_the_same_fix_again():
+    in_html = ROWS[0].replace('"The', '"<p>The').replace('",', '</p>",')
+    app = open_page(DATA, upload=(id := upload(table(*ROWS, ROWS[3], in_html))))
+    app.button(key="fix_drop_repeated").click().run()
+    assert not any(title.startswith("Repeated texts") for title in titles(app))
+    button(app, "Take HTML out: 1 row").click().run()
+    assert "Repeated texts (1)" in titles(app)
+    app.button(key="fix_drop_repeated").click().run()
+    clean(app)
+    assert [fix.kind for fix in kept_fixes(find_upload(id), MAPPING)] == ["strip_html", "drop_repeated"]
+    assert "**2 fixes applied**: 1 row changed, 2 left out." in applied(app)
+    assert not any(title.startswith("Repeated texts") for title in titles(app))
+
+
 def test_what_was_done_is_kept_with_the_data_set_and_shown(dirty):
     before = time.time()
     app = open_page(DATA, upload=dirty)
