@@ -27,7 +27,7 @@ from core.data.tables import (
     too_many_rows,
 )
 from core.errors import UserError
-from core.words import shorten
+from core.words import count, shorten
 
 MAGIC = b"PAR1"
 FOOTER_END = struct.Struct("<I4s")
@@ -265,6 +265,8 @@ def _table(file: pq.ParquetFile, batch_rows: int, limits: Limits) -> Table:
         for batch in file.iter_batches(batch_rows, row_groups=[group], use_threads=False):
             _add_batch(batch, names, first, kept, limits)
             first += batch.num_rows
+    if first - 1 != file.metadata.num_rows:
+        raise _broken(f"{count(first - 1, 'row')} where its footer counts {file.metadata.num_rows:,}")
     if not any(map(len, kept.rows)):
         raise UserError(
             "at least one row that can be read",

@@ -8,6 +8,7 @@ import tracemalloc
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from core.data import parquet as reader
@@ -197,6 +198,15 @@ def test_a_footer_that_lies_about_its_length(length):
     content = parquet(PLAIN)
     with pytest.raises(UserError, match="a Parquet file that is whole"):
         read_table(content[:-8] + struct.pack("<I4s", length, b"PAR1"))
+
+
+def test_a_footer_that_counts_other_rows_than_there_are():
+    content = parquet({"text": ["one", "two", "three"], "label": ["a", "b", "a"]})
+    # Field 3 of the footer, behind its schema, in Thrift's compact protocol: 6 stands for 3, 8 for 4.
+    lie = content.replace(b"\x16\x06\x19", b"\x16\x08\x19", 1)
+    assert pq.ParquetFile(pa.BufferReader(lie)).metadata.num_rows == 4
+    with pytest.raises(UserError, match="3 rows where its footer counts 4"):
+        read_table(lie)
 
 
 @pytest.mark.parametrize(
