@@ -62,7 +62,9 @@ def kill(*processes: psutil.Process | None, seconds: float = 10) -> list[bool]:
 def is_at_work(process: psutil.Process) -> bool:
     """Whether it runs, or is stopped, and has not ended."""
     with suppress(*GONE):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        # The first thread of a killed process is a zombie already while others still hold its locks.
+        is_zombie = process.status() == psutil.STATUS_ZOMBIE
+        return process.is_running() and (not is_zombie or process.num_threads() > 1)
     return False
 
 
