@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from core.data.tables import Choice, Limits
+from core.data.tables import Choice, Limits, unpacks_to_more
 from core.errors import UserError
 from core.words import count, shorten
 
@@ -266,11 +266,7 @@ def _read(stream: io.BufferedIOBase, limits: Limits) -> bytes:
 
 def _check_size(size: int, limits: Limits) -> None:
     if size > limits.bytes:
-        raise UserError(
-            f"a file that unpacks to at most {limits.bytes / 1024**2:,.1f} MB",
-            "one that unpacks to more",
-            "Keep only the columns and rows that you need, or split the file.",
-        )
+        raise unpacks_to_more("more", limits)
 
 
 def _damaged(kind: str, error: BaseException) -> UserError:

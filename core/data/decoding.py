@@ -12,6 +12,8 @@ from core.data.alphabets import latin_encoding
 from core.errors import UserError
 
 SAMPLE_BYTES = 64 * 1024
+# White space, zeros and byte order marks: a file of nothing else is empty.
+BLANK = b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"
 BROKEN = re.compile("[\ud800-\udfff\ufffd]")
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # Control characters, but those that separate fields in some files (\x01, \x1c to \x1f).
@@ -200,10 +202,14 @@ def _legacy_encoding(content: bytes) -> str:
     return "cp1252" if _decodes(content, "cp1252") else "latin-1"
 
 
+def keep_broken(encoding: str) -> str:
+    """Python's name for decoding broken bytes into lone surrogates."""
+    return "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
+
+
 def _physical_lines(content: bytes, encoding: str) -> list[str]:
-    errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
     try:
-        lines = list(_text(content, encoding, errors))
+        lines = list(_text(content, encoding, keep_broken(encoding)))
     except UnicodeDecodeError:
         lines = list(_text(content, encoding, "replace"))
     if lines:

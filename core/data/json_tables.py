@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from core.data.decoding import LONE_SURROGATE, find_encoding
+from core.data.decoding import BLANK, LONE_SURROGATE, find_encoding, keep_broken
 from core.data.records import RAW_CHARACTERS, RejectedRow
 from core.data.tables import (
     Choice,
@@ -42,7 +42,6 @@ LONGEST_RECORD = 16**3 * PIECE_CHARACTERS
 LONGEST_WORD = 20
 # In passes over the whole text.
 MOST_EFFORT = 10
-BLANK = b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"
 WHITE = re.compile(r"[ \t\r\n\ufeff]*")
 KEY = re.compile(r'\{[ \t\r\n]*"(?:[^"\\\r\n]|\\.)*"[ \t\r\n]*:')
 NEXT_OBJECT = re.compile(r"[\r\n][ \t]*(?=\{)")
@@ -92,9 +91,8 @@ def read(content: bytes, limits: Limits, choice: Choice) -> Table | None:
 
 
 def _decode(content: bytes, encoding: str) -> str:
-    errors = "surrogatepass" if encoding.startswith(("utf-16", "utf-32")) else "surrogateescape"
     try:
-        return content.decode(encoding, errors)
+        return content.decode(encoding, keep_broken(encoding))
     except UnicodeDecodeError:
         return content.decode(encoding, "replace")
 

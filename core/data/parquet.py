@@ -25,6 +25,7 @@ from core.data.tables import (
     too_many_cells,
     too_many_columns,
     too_many_rows,
+    unpacks_to_more,
 )
 from core.errors import UserError
 from core.words import count, shorten
@@ -173,11 +174,7 @@ def _check_pages(pages: _Pages, limits: Limits) -> None:
     # Every value takes at least a byte of a text file.
     size = max(pages.bytes, pages.values)
     if size > limits.bytes:
-        raise UserError(
-            f"a file that unpacks to at most {limits.bytes / 1024**2:,.1f} MB",
-            f"one that unpacks to {size / 1024**2:,.1f} MB or more",
-            "Keep only the columns and rows that you need, or split the file.",
-        )
+        raise unpacks_to_more(f"{size / 1024**2:,.1f} MB or more", limits)
 
 
 class _Thrift:

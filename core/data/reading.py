@@ -5,6 +5,7 @@ from pathlib import Path
 
 from core.data import delimited, excel, json_tables, parquet
 from core.data.containers import is_workbook, list_members, unpack
+from core.data.decoding import BLANK
 from core.data.tables import GUESS, Choice, Limits, Table
 from core.errors import UserError
 
@@ -72,7 +73,7 @@ def _load(source: bytes | Path, limits: Limits) -> bytes:
 
 
 def _check_not_empty(content: bytes) -> None:
-    if not content.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
+    if not content.strip(BLANK):
         raise UserError(
             "a table with at least one row",
             f"an empty file ({len(content):,} bytes)",

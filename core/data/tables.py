@@ -27,6 +27,7 @@ __all__ = [
     "too_many_cells",
     "too_many_columns",
     "too_many_rows",
+    "unpacks_to_more",
 ]
 
 
@@ -158,6 +159,15 @@ def too_many_cells(rows: int, columns: int, limits: Limits) -> UserError:
         f"at most {limits.bytes:,} cells",
         f"{rows:,} rows of {columns:,} columns or more",
         "Keep the columns and rows that you need.",
+    )
+
+
+def unpacks_to_more(found: str, limits: Limits) -> UserError:
+    """The error of a file that is small as it lies on the disk, and too large when unpacked."""
+    return UserError(
+        f"a file that unpacks to at most {limits.bytes / 1024**2:,.1f} MB",
+        f"one that unpacks to {found}",
+        "Keep only the columns and rows that you need, or split the file.",
     )
 
 
