@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,7 +65,6 @@ class Baselines:
     """TFIDF, EMBEDDINGS and AVERAGE → float32 [judged, classes], out of sample."""
     folds: int
     seconds: dict[str, float]
-    features: Features = field(repr=False)
 
 
 def cross_validate(
@@ -83,11 +82,7 @@ def cross_validate(
         UserError: fewer than two classes have two different texts.
         OutOfMemory: the texts do not fit into memory.
     """
-    numbers = np.asarray(labels, dtype=np.int64)
-    rows = sample(len(texts), classes)
-    chosen, numbers = [texts[i] for i in rows], numbers[rows]
-    folds = deal(chosen, numbers)
-    check(folds, numbers)
+    rows, chosen, numbers, folds = draw_folds(texts, labels, classes)
     seconds: dict[str, float] = {}
     features = read_features(chosen, report, seconds)
     probabilities = {}
@@ -105,11 +100,26 @@ def cross_validate(
         probabilities[name] = answers
         seconds[name] += time.perf_counter() - began
     probabilities[AVERAGE] = pool([probabilities[TFIDF], probabilities[EMBEDDINGS]], numbers)
-    return Baselines(rows, numbers, _known(folds, numbers), probabilities, FOLDS, seconds, features)
+    return Baselines(rows, numbers, _known(folds, numbers), probabilities, FOLDS, seconds)
 
 
 WORDS = {TFIDF: "words and letter groups", EMBEDDINGS: "vectors of the embedded model"}
 """What each classifier sees, for people."""
+
+
+def draw_folds(
+    texts: Sequence[str], labels: Sequence[int], classes: int
+) -> tuple[np.ndarray, list[str], np.ndarray, np.ndarray]:
+    """Which texts are judged, and, of each of these, the text itself, its class number and its fold.
+
+    Raises:
+        UserError: fewer than two classes have two different texts.
+    """
+    rows = sample(len(texts), classes)
+    chosen, numbers = [texts[i] for i in rows], np.asarray(labels, dtype=np.int64)[rows]
+    folds = deal(chosen, numbers)
+    check(folds, numbers)
+    return rows, chosen, numbers, folds
 
 
 def sample(texts: int, classes: int, seed: int = 0) -> np.ndarray:

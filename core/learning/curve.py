@@ -10,12 +10,10 @@ import numpy as np
 from core.learning.baselines import (
     Features,
     Report,
-    check,
-    deal,
+    draw_folds,
     fit,
     pool,
     read_features,
-    sample,
     score,
 )
 
@@ -65,11 +63,7 @@ def learning_curve(
         UserError: fewer than two classes have two different texts.
         OutOfMemory: the texts do not fit into memory.
     """
-    numbers = np.asarray(labels, dtype=np.int64)
-    rows = sample(len(texts), classes)
-    chosen, numbers = [texts[i] for i in rows], numbers[rows]
-    folds = deal(chosen, numbers)
-    check(folds, numbers)
+    _, chosen, numbers, folds = draw_folds(texts, labels, classes)
     features = read_features(chosen, lambda share, doing: report(0.8 * share, doing), {})
     scores: dict[float, list[float]] = {share: [] for share in SHARES}
     sizes: dict[float, list[int]] = {share: [] for share in SHARES}
