@@ -40,6 +40,17 @@ _LINE_SHARE = 0.12
 _ABOVE = {"baseline": "bottom", "dy": -4}
 
 
+def to_beat(majority: float | None, simple: dict[str, Any] | None) -> dict[str, float]:
+    """What fine-tuning must beat, in words → its accuracy, as `score_curves` draws it.
+
+    Args:
+        majority: accuracy of always naming the most common class, if known.
+        simple: what `studies.baseline_of` says of the same texts.
+    """
+    found = {} if majority is None else {MAJORITY: majority}
+    return found | ({SIMPLE[simple["name"]]: simple["accuracy"]} if simple else {})
+
+
 def loss_table(events: Iterable[dict[str, Any]]) -> pd.DataFrame:
     """The losses in a run's events: columns split ("training" or "validation"), step, epoch, loss."""
     splits = {"step": "training", "evaluated": "validation"}

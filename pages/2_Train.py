@@ -477,9 +477,8 @@ def baselines(run: Run) -> dict[str, float]:
         counts = store.own_dataset(run).class_counts["validation"].values()
     except (UserError, KeyError):
         return {}
-    found = {charts.MAJORITY: max(counts) / sum(counts)} if sum(counts) else {}
-    simple = studies.baseline_of(run.dataset_id, "validation")
-    return found | ({charts.SIMPLE[simple["name"]]: simple["accuracy"]} if simple else {})
+    majority = max(counts) / sum(counts) if sum(counts) else None
+    return charts.to_beat(majority, studies.baseline_of(run.dataset_id, "validation"))
 
 
 def is_live(run: Run, state: RunState) -> bool:

@@ -439,18 +439,11 @@ def show_curves(run: Run, report: dict[str, Any] | None) -> None:
     if scores.empty:
         return
     with right:
-        to_beat = baselines(run, report or {})
+        majority = ((report or {}).get("validation") or {}).get("majority_accuracy")
+        to_beat = charts.to_beat(majority, studies.baseline_of(run.dataset_id, "validation"))
         words = charts.describe_scores(scores, to_beat)
         st.altair_chart(charts.score_curves(scores, to_beat), alt=words, key="scores")
         st.caption(words)
-
-
-def baselines(run: Run, report: dict[str, Any]) -> dict[str, float]:
-    """What is to be beaten, in words → its accuracy on the validation texts."""
-    majority = (report.get("validation") or {}).get("majority_accuracy")
-    simple = studies.baseline_of(run.dataset_id, "validation")
-    found = {} if majority is None else {charts.MAJORITY: majority}
-    return found | ({charts.SIMPLE[simple["name"]]: simple["accuracy"]} if simple else {})
 
 
 def show_settings(run: Run, report: dict[str, Any] | None) -> None:

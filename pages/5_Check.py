@@ -82,7 +82,20 @@ def choose_dataset(datasets: list[Dataset]) -> Dataset:
 # A study, whatever its kind
 
 
-def follow(dataset: Dataset, kind: str, state: StudyState, words: str) -> None:
+def has_ended_well(
+    dataset: Dataset, kind: str, state: StudyState, words: str, run: Run | None = None
+) -> bool:
+    """Whether nothing of the study is at work or went wrong; if it is, shows it."""
+    if state.live:
+        follow(dataset, kind, words)
+    elif state.status in WAYS_OUT:
+        offer_again(dataset, kind, state, run)
+    else:
+        return True
+    return False
+
+
+def follow(dataset: Dataset, kind: str, words: str) -> None:
     """Show a study at work; once it has ended the whole page is drawn anew."""
 
     def watch() -> None:
@@ -124,11 +137,7 @@ def show_baselines(dataset: Dataset) -> None:
     if state.status == "none":
         start(dataset, BASELINES)
         return
-    if state.live:
-        follow(dataset, BASELINES, state, "Cross-validating simple classifiers")
-        return
-    if state.status in WAYS_OUT:
-        offer_again(dataset, BASELINES, state)
+    if not has_ended_well(dataset, BASELINES, state, "Cross-validating simple classifiers"):
         return
     found = studies.findings(dataset, BASELINES)
     if found:
@@ -191,7 +200,8 @@ def show_suspects(dataset: Dataset) -> None:
     if studies.findings(dataset, BASELINES) is None:
         return
     st.subheader("Suspected wrong labels")
-    run = finished_run(dataset)
+    runs = runs_of(dataset)
+    run = finished_run(runs)
     kind = choose_source(run)
     if kind == TRAINED and not judged_by(dataset, run):
         return
@@ -204,22 +214,18 @@ def show_suspects(dataset: Dataset) -> None:
     if rows.empty:
         st.info("No label can be judged.", icon=":material/info:")
         return
-    edit(dataset, kind, found, rows)
+    labels, drop = edit(dataset, kind, found, rows)
+    offer_save(dataset, labels, drop, next((run for run in runs if not run.unknown), None))
 
 
-def finished_run(dataset: Dataset) -> Run | None:
-    """The newest finished run on exactly these texts, with its weights."""
-    return next(
-        (
-            run
-            for run in runs_of(dataset)
-            if store.state(run).status == "finished" and store.model_folder(run)
-        ),
-        None,
-    )
+def finished_run(runs: list[Run]) -> Run | None:
+    """The newest of them that is finished, with its weights."""
+    finished = (run for run in runs if store.state(run).status == "finished" and store.model_folder(run))
+    return next(finished, None)
 
 
 def runs_of(dataset: Dataset) -> list[Run]:
+    """The runs on exactly these texts, the newest first."""
     return [run for run in store.list_runs() if run.readable and run.dataset_id == dataset.id]
 
 
@@ -242,19 +248,18 @@ def choose_source(run: Run | None) -> str:
 def judged_by(dataset: Dataset, run: Run) -> bool:
     """Whether the suspects by this run are known; if not, shows why, or finds them."""
     state, found = studies.state(dataset, TRAINED), studies.findings(dataset, TRAINED)
-    if state.live:
-        follow(dataset, TRAINED, state, f"Asking the model of run {run.number}")
-    elif state.status in WAYS_OUT:
-        offer_again(dataset, TRAINED, state, run)
-    elif found is None or found["run"] != run.id:
+    if not has_ended_well(dataset, TRAINED, state, f"Asking the model of run {run.number}", run):
+        return False
+    if found is None or found["run"] != run.id:
         start(dataset, TRAINED, run)
-    else:
-        return True
-    return False
+        return False
+    return True
 
 
-def edit(dataset: Dataset, kind: str, found: dict[str, Any], rows: pd.DataFrame) -> None:
-    """The list in which labels are mended, and the way on with what was mended."""
+def edit(
+    dataset: Dataset, kind: str, found: dict[str, Any], rows: pd.DataFrame
+) -> tuple[dict[tuple[str, int], str], list[tuple[str, int]]]:
+    """The list in which labels are mended. Returns what `changes` says of it."""
     verb = "is" if found["suspects"] == 1 else "are"
     st.markdown(
         f"**{count(found['suspects'], 'label')}** of {found['judged']:,} {verb} probably wrong. "
@@ -279,8 +284,7 @@ def edit(dataset: Dataset, kind: str, found: dict[str, Any], rows: pd.DataFrame)
         disabled=["text", "label", "suggested", "doubt", "split"],
         column_config=columns(list(dataset.label2id)),
     )
-    labels, drop = changes(shown, edited)
-    offer_save(dataset, labels, drop)
+    return changes(shown, edited)
 
 
 def editable(rows: pd.DataFrame, fill: bool) -> pd.DataFrame:
@@ -333,10 +337,15 @@ def changes(
     return labels, [place for place, gone in zip(places, dropped, strict=True) if gone]
 
 
-def offer_save(dataset: Dataset, labels: dict[tuple[str, int], str], drop: list[tuple[str, int]]) -> None:
+def offer_save(
+    dataset: Dataset,
+    labels: dict[tuple[str, int], str],
+    drop: list[tuple[str, int]],
+    last: Run | None,
+) -> None:
+    """The way on with what was mended; `last` is the run whose settings a new one takes."""
     changed = bool(labels or drop)
     st.markdown(f"{count(len(labels), 'label')} changed, {count(len(drop), 'text')} dropped.")
-    last = next((run for run in runs_of(dataset) if not run.unknown), None)
     with st.container(horizontal=True):
         train = last is not None and st.button(
             "Save and train again",
@@ -377,11 +386,7 @@ def show_saved_again(dataset: Dataset) -> None:
 def show_curve(dataset: Dataset) -> None:
     st.subheader("Would more texts help?")
     state = studies.state(dataset, CURVE)
-    if state.live:
-        follow(dataset, CURVE, state, "Training on parts of the texts")
-        return
-    if state.status in WAYS_OUT:
-        offer_again(dataset, CURVE, state)
+    if not has_ended_well(dataset, CURVE, state, "Training on parts of the texts"):
         return
     found = studies.findings(dataset, CURVE)
     if found is None:

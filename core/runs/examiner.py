@@ -199,7 +199,7 @@ def _find_trained(study: Study, report: Report, run_id: str | None) -> dict[str,
     judged, known, baseline = _kept_baselines(study.dataset)
     rows = _Rows.of(study.dataset)
     labels = np.array(rows.labels)[judged]
-    names = sorted(study.dataset.label2id, key=study.dataset.label2id.__getitem__)
+    names = _class_names(study.dataset)
     asked = f"Asking the model of run {run.number}"
     with shortage_is_said("asking the model"):
         model = ask(folder, [rows.texts[row] for row in judged], names, lambda share: report(share, asked))
@@ -268,8 +268,7 @@ def _write_table(
     order = ranked.order[:LISTED]
     chosen = judged[order]
     given = np.array([rows.labels[row] for row in chosen], dtype=np.int64)
-    names = study.dataset.label2id
-    labels = [label for label, _ in sorted(names.items(), key=lambda item: item[1])]
+    labels = _class_names(study.dataset)
     table = pd.DataFrame(
         {
             "split": rows.splits[chosen].astype(object),
@@ -284,6 +283,11 @@ def _write_table(
     )
     with whole_file(study.file("parquet")) as draft:
         table.to_parquet(draft, index=False)
+
+
+def _class_names(dataset: Dataset) -> list[str]:
+    """In the order of their numbers."""
+    return sorted(dataset.label2id, key=dataset.label2id.__getitem__)
 
 
 _STUDIES = {BASELINES: _find_baselines, TRAINED: _find_trained, CURVE: _find_curve}
