@@ -85,7 +85,7 @@ DIRTY_TABLE = "\n".join(
     ]
 ).encode()
 LETTERS = b"id,text,confidence\n1,Where is my book?,=1+1\n2,Thank you so much!,high\n3,,x\n"
-PAGES = {"data": "/", "train": "/Train", "runs": "/Runs", "predict": "/Predict"}
+PAGES = {"data": "/", "check": "/Check", "train": "/Train", "runs": "/Runs", "predict": "/Predict"}
 
 
 def main() -> None:
@@ -100,13 +100,7 @@ def main() -> None:
             out = Path(arguments.folder)
             out.mkdir(parents=True, exist_ok=True)
             camera = Camera(browser, address, out, arguments.only)
-            for name, path in (
-                ("data", "/"),
-                ("check", "/Check"),
-                ("train", "/Train"),
-                ("runs", "/Runs"),
-                ("predict", "/Predict"),
-            ):
+            for name, path in PAGES.items():
                 camera.take(f"{name}-empty", path)
             for name, path, click in seed(held):
                 camera.take(name, path, click)

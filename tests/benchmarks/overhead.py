@@ -6,8 +6,7 @@ Three processes train the embedded model on the same rows with the same seed, by
 turn, the same steps in each round. One of them is `off` and writes nothing; one is `events` and writes events
 and a log and asks before every step whether to stop, as the app's trainer does; one is `safe` and takes
 snapshots besides. They change parts from round to round, since two processes that do the same differ by some
-per cent, by where in memory they happen to lie. A step and what is written after
-it are counted together.
+per cent, by where in memory they happen to lie. A step and what is written after it are counted together.
 
 How to read the figures: a snapshot falls into one round of many, so that a median would not see it. The ratio
 of `safe` is therefore that of the whole time for all rounds, and so are the two parts that it is made of: the
