@@ -130,9 +130,10 @@ def welcome() -> None:
         st.subheader("How it goes")
         st.markdown(
             "1. **Data**: the file is read and checked; you choose the columns.\n"
-            "2. **Train**: a pre-trained language model learns your labels.\n"
-            "3. **Runs**: scores on texts it has not seen, and its mistakes.\n"
-            "4. **Predict**: label one text or a whole file; download the model."
+            "2. **Check**: labels that are probably wrong, and what simple classifiers reach.\n"
+            "3. **Train**: a pre-trained language model learns your labels.\n"
+            "4. **Runs**: scores on texts it has not seen, and its mistakes.\n"
+            "5. **Predict**: label one text or a whole file; download the model."
         )
         st.caption("Your texts stay on the machine that runs Textuner.")
     with table:
