@@ -20,10 +20,9 @@ from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, r
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.home import home
-from core.runs import store
-from core.runs.store import Run
+from core.runs.models import Model, usable_models
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
-from core.words import STATUS, count, escape_markdown, explain, percent, shorten
+from core.words import count, escape_markdown, explain, percent, shorten
 
 if TYPE_CHECKING:
     from core.serving.classifier import Classifier
@@ -34,8 +33,6 @@ FEW_BARS = 10
 PREVIEW_ROWS = 20
 LONGEST_TEXT = 20_000
 NEW_COLUMNS = ("predicted_label", "confidence")
-ENDED_WELL = ("finished", "stopped")
-ENDED = (*ENDED_WELL, "failed", "interrupted", "damaged")
 
 SNIPPET = """import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -53,26 +50,20 @@ print(model.config.id2label[int(probabilities.argmax())], float(probabilities.ma
 def main() -> None:
     st.set_page_config(page_title="Predict – Textuner", layout="wide")
     st.title("Predict")
-    runs = usable_runs()
-    if not runs:
+    models = usable_models()
+    if not models:
         teach()
         return
     st.write("Let a trained model label new texts, or take it away.")
-    run = choose_run(runs)
+    model = choose_model(models)
     views = st.tabs([ONE_TEXT, FILE, DOWNLOADS], key="view", on_change="rerun")
     for view, show in zip(views, (label_one, label_a_file, offer_downloads), strict=True):
         if view.open:
             with view:
                 try:
-                    show(run)
+                    show(model)
                 except UserError as error:
                     st.error(explain(error), icon=":material/error:")
-
-
-def usable_runs() -> list[Run]:
-    """Runs that have ended and left a model, newest first."""
-    with_model = [run for run in store.list_runs() if store.model_folder(run)]
-    return [run for run in with_model if store.state(run).status in ENDED]
 
 
 def teach() -> None:
@@ -84,8 +75,8 @@ def teach() -> None:
         st.switch_page(TRAIN_PAGE)
 
 
-def choose_run(runs: list[Run]) -> Run:
-    by_id = {run.id: run for run in runs}
+def choose_model(models: list[Model]) -> Model:
+    by_id = {model.id: model for model in models}
     linked = st.query_params.get("run")
     if linked is not None and linked not in by_id:
         st.warning(
@@ -96,7 +87,7 @@ def choose_run(runs: list[Run]) -> Run:
         "Model",
         list(by_id),
         index=list(by_id).index(linked) if linked in by_id else 0,
-        format_func=lambda id: name_of(by_id[id]),
+        format_func=lambda id: by_id[id].title,
         key="run_choice",
         on_change=follow_choice,
         help="The runs that ended with a model; the newest comes first.",
@@ -108,26 +99,17 @@ def follow_choice() -> None:
     st.query_params["run"] = st.session_state["run_choice"]
 
 
-def name_of(run: Run) -> str:
-    scores = (store.report_of(run) or {}).get("test") or {}
-    accuracy = f", {percent(scores['accuracy'])} test accuracy" if scores else ""
-    status = store.state(run).status
-    ending = "" if status in ENDED_WELL else f", {STATUS[status].words}: best weights before that"
-    name = f"{run.name} – run {run.number}" if run.readable else f"(cannot be read) {run.id}"
-    return f"{name}{accuracy}{ending}"
-
-
 @st.cache_resource(max_entries=2, show_spinner="Loading the model")
-def load(run_id: str) -> "Classifier":
+def load(folder: str) -> "Classifier":
     # Imported here: torch takes seconds and 200 MB, which nobody should pay for looking at the page.
     from core.serving.classifier import Classifier
 
-    return Classifier.load(store.model_folder(store.find_run(run_id)))
+    return Classifier.load(Path(folder))
 
 
-def ready(run: Run) -> "Classifier":
+def ready(model: Model) -> "Classifier":
     """The model, with all cores to answer; with one while a training is at work, which keeps its speed."""
-    classifier = load(run.id)
+    classifier = load(str(model.folder))
     from core.learning.hardware import use_all_cores, use_one_core
 
     # At every answer: torch keeps the number for each thread, and every tab has its own.
@@ -141,14 +123,14 @@ def ready(run: Run) -> "Classifier":
 # One text
 
 
-def label_one(run: Run) -> None:
+def label_one(model: Model) -> None:
     text = st.text_area(
         "Text", height=120, max_chars=LONGEST_TEXT, key="text", placeholder="Type or paste a text to label"
     )
     st.button("Label it", type="primary", icon=":material/label:")
     if not text or not text.strip():
         return
-    answer = ready(run).predict([text])
+    answer = ready(model).predict([text])
     table = charts.probability_table(answer.names, answer.probabilities[0])
     with st.container(border=True):
         st.caption("Label")
@@ -178,7 +160,7 @@ def take_file(name: str, content: bytes) -> None:
     st.rerun()
 
 
-def label_a_file(run: Run) -> None:
+def label_a_file(model: Model) -> None:
     if "file" not in st.query_params:
         st.write("Every row gets two more columns: `predicted_label` and `confidence` (0 to 1).")
         uploaded = st.file_uploader(
@@ -199,9 +181,9 @@ def label_a_file(run: Run) -> None:
         offer_other_file("")
         raise
     show_table(table)
-    columns = choose_text(run, table, upload)
+    columns = choose_text(model, table, upload)
     if columns:
-        label_rows(run, upload, table, columns)
+        label_rows(model, upload, table, columns)
 
 
 def take_out(uploaded: UploadedFile) -> bytes:
@@ -243,11 +225,11 @@ def show_table(table: Table) -> None:
             )
 
 
-def choose_text(run: Run, table: Table, upload: Upload) -> list[str]:
+def choose_text(model: Model, table: Table, upload: Upload) -> list[str]:
     columns = st.multiselect(
         "Text",
         list(table.frame.columns),
-        default=likely_text(run, table),
+        default=likely_text(model, table),
         key=f"columns_{upload.id}",
         help="The column that holds the texts. Several are joined with a space.",
     )
@@ -256,14 +238,10 @@ def choose_text(run: Run, table: Table, upload: Upload) -> list[str]:
     return columns
 
 
-def likely_text(run: Run, table: Table) -> list[str]:
+def likely_text(model: Model, table: Table) -> list[str]:
     """The columns that the model was trained on, if the file has them, else what looks like text."""
-    try:
-        trained = store.own_dataset(run).source.get("text", [])
-    except UserError:
-        trained = []
-    if trained and set(trained) <= set(table.frame.columns):
-        return list(trained)
+    if model.text_columns and set(model.text_columns) <= set(table.frame.columns):
+        return list(model.text_columns)
     guess = guess_mapping(table)
     if guess:
         return list(guess.text)
@@ -271,9 +249,9 @@ def likely_text(run: Run, table: Table) -> list[str]:
     return [lengths.idxmax()]
 
 
-def label_rows(run: Run, upload: Upload, table: Table, columns: list[str]) -> None:
+def label_rows(model: Model, upload: Upload, table: Table, columns: list[str]) -> None:
     """Offer to label the file; once done, the result lies on disk beside the upload."""
-    result = result_path(upload, run.id, *columns)
+    result = result_path(upload, model.id, *columns)
     if not result.is_file():
         clicked = st.button(
             f"Label {count(len(table.frame), 'row')}", type="primary", icon=":material/label:"
@@ -281,7 +259,7 @@ def label_rows(run: Run, upload: Upload, table: Table, columns: list[str]) -> No
         if not clicked:
             return
         try:
-            keep_answers(add_answers(run, table, columns), result)
+            keep_answers(add_answers(model, table, columns), result)
         except UserError as error:
             st.error(explain(error), icon=":material/error:")
             return
@@ -295,8 +273,8 @@ def keep_answers(answers: pd.DataFrame, result: Path) -> None:
         answers.to_parquet(draft, index=False)
 
 
-def add_answers(run: Run, table: Table, columns: list[str]) -> pd.DataFrame:
-    classifier = ready(run)
+def add_answers(model: Model, table: Table, columns: list[str]) -> pd.DataFrame:
+    classifier = ready(model)
     # Imported after the model, whose libraries it needs.
     from core.serving.tables import predict_table
 
@@ -378,7 +356,7 @@ def to_csv(result: Path, safe: bool) -> bytes:
 # The model to take away
 
 
-def offer_downloads(run: Run) -> None:
+def offer_downloads(model: Model) -> None:
     left, right = st.columns(2, gap="large")
     with left, st.container(border=True):
         st.subheader("Hugging Face folder (.zip)")
@@ -388,7 +366,7 @@ def offer_downloads(run: Run) -> None:
         )
         st.download_button(
             "Download the folder",
-            lambda: made_file(run, "huggingface"),
+            lambda: made_file(model, "huggingface"),
             "textuner-model.zip",
             "application/zip",
             on_click="ignore",
@@ -403,7 +381,7 @@ def offer_downloads(run: Run) -> None:
         )
         st.download_button(
             "Download the weights",
-            lambda: made_file(run, "pth"),
+            lambda: made_file(model, "pth"),
             "textuner-model.pth",
             "application/octet-stream",
             on_click="ignore",
@@ -413,14 +391,14 @@ def offer_downloads(run: Run) -> None:
     st.code(SNIPPET, language="python")
 
 
-def made_file(run: Run, form: str) -> bytes:
+def made_file(model: Model, form: str) -> bytes:
     """An export, made at the click and not kept."""
     # Imported here, since its making loads torch.
     from core.runs.bundle import export_run
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        export_run(run, form, out)
+        export_run(model.run, form, out)
         return out.read_bytes()
 
 

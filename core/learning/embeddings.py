@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from core.learning import catalogue
+from core.learning.answers import SCORING_BATCH, texts_at_once
 from core.learning.batching import EncodedDataset, collate, encode, ordered_batches
 from core.learning.bert_network import BertNetwork
-from core.learning.evaluation import SCORING_BATCH, texts_at_once
 from core.learning.hardware import processor
 from core.learning.memory import MicroBatch
 from core.learning.networks import load_for_training

@@ -13,9 +13,10 @@ import torch
 from torch.nn import functional
 
 from core.errors import UserError
+from core.learning.answers import predict_probabilities, texts_at_once
 from core.learning.batching import EncodedDataset, collate, padding_share, training_batches
 from core.learning.config import TrainingConfig
-from core.learning.evaluation import EvaluationReport, evaluate, predict_probabilities, texts_at_once
+from core.learning.evaluation import EvaluationReport, evaluate
 from core.learning.kept import Kept
 from core.learning.memory import MicroBatch
 from core.learning.networks import Network

@@ -17,9 +17,10 @@ import torch
 
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
+from core.learning.answers import SCORING_BATCH, texts_at_once
 from core.learning.batching import EncodedDataset, collate, ordered_batches, training_batches, width
 from core.learning.config import TrainingConfig
-from core.learning.evaluation import SCORING_BATCH, evaluate, texts_at_once
+from core.learning.evaluation import evaluate
 from core.learning.fit import Stepper
 from core.learning.forecast import Measurements
 from core.learning.memory import peak_bytes

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from core.learning.answers import SCORING_BATCH, predict_probabilities
 from core.learning.baselines import pool
 from core.learning.batching import encode
-from core.learning.evaluation import SCORING_BATCH, predict_probabilities
 from core.learning.hardware import processor
 from core.learning.networks import load_finetuned
 from core.learning.tokenizer import TextTokenizer

@@ -14,9 +14,10 @@ from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.disk import NoSpace, force, full_is_said
 from core.learning import catalogue
+from core.learning.answers import predict_probabilities
 from core.learning.batching import EncodedDataset, encode
 from core.learning.config import TrainingConfig, check
-from core.learning.evaluation import evaluate, predict_probabilities
+from core.learning.evaluation import evaluate
 from core.learning.fit import Event, describe, fit
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
 from core.learning.kept import Kept, record, recorded

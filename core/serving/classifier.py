@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import UserError
+from core.learning.answers import SCORING_BATCH, predict_probabilities
 from core.learning.batching import encode
 from core.learning.catalogue import FILES
-from core.learning.evaluation import SCORING_BATCH, predict_probabilities
 from core.learning.hardware import choose_hardware, use_all_cores
 from core.learning.networks import Network, load_finetuned
 from core.learning.tokenizer import TextTokenizer

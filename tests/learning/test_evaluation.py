@@ -3,8 +3,9 @@ import pytest
 from sklearn import metrics
 
 from core.learning import catalogue
+from core.learning.answers import predict_probabilities
 from core.learning.batching import encode
-from core.learning.evaluation import evaluate, predict_probabilities
+from core.learning.evaluation import evaluate
 from core.learning.hardware import Hardware
 from core.learning.networks import load_for_training
 from core.learning.tokenizer import TextTokenizer

@@ -1,0 +1,57 @@
+"""The models that can answer here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+from core.runs import store
+from core.runs.store import Run
+from core.words import STATUS, percent
+
+ENDED_WELL = ("finished", "stopped")
+ENDED = (*ENDED_WELL, "failed", "interrupted", "damaged")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fine-tuned classifier on disk, wherever it came from."""
+
+    id: str
+    """The id of its run."""
+    title: str
+    """For people: what it is, and how good."""
+    folder: Path
+    """A Hugging Face folder with safetensors weights."""
+    text_columns: tuple[str, ...]
+    """The columns of the file that it was trained on; empty when that is not known."""
+    run: Run | None
+    """The run that made it, when it was made here."""
+
+
+def usable_models() -> list[Model]:
+    """Every model that has ended its training, newest first."""
+    return [_of_run(run) for run in store.list_runs() if is_usable(run)]
+
+
+def is_usable(run: Run) -> bool:
+    """Whether the run has ended and left a model."""
+    return store.model_folder(run) is not None and store.state(run).status in ENDED
+
+
+def _of_run(run: Run) -> Model:
+    folder = store.model_folder(run)
+    assert folder is not None
+    try:
+        columns = tuple(store.own_dataset(run).source.get("text", ()))
+    except UserError:
+        columns = ()
+    return Model(run.id, _title(run), folder, columns, run)
+
+
+def _title(run: Run) -> str:
+    scores = (store.report_of(run) or {}).get("test") or {}
+    accuracy = f", {percent(scores['accuracy'])} test accuracy" if scores else ""
+    status = store.state(run).status
+    ending = "" if status in ENDED_WELL else f", {STATUS[status].words}: best weights before that"
+    name = f"{run.name} – run {run.number}" if run.readable else f"(cannot be read) {run.id}"
+    return f"{name}{accuracy}{ending}"
