@@ -259,6 +259,7 @@ class Stepper:
             self._batch_loss += loss.detach()
             return self.optimizer.scale(loss)
 
+        self.optimizer.settle(batch.ids)
         logits = self.network.learn(batch, loss_of)
         self._batch_correct += (logits.argmax(dim=-1) == labels).sum()
 

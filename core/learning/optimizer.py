@@ -41,8 +41,12 @@ class Optimizer(Protocol):
     def step(self, learning_rate: float) -> None:
         """Clip the gradients' common norm and update the weights."""
 
-    def settle(self) -> None:
-        """Carry out what was put off; before weights are read."""
+    def settle(self, words: Tensor | None = None) -> None:
+        """Carry out what was put off; before weights are read.
+
+        Args:
+            words: token ids of any shape; only what is read for them. None for all weights.
+        """
 
     def state(self) -> dict[str, Tensor]:
         """What the next step depends on beside weights and gradients."""
@@ -79,7 +83,7 @@ class ModelAdamW:
         self._scaler.step(self._adamw)
         self._scaler.update()
 
-    def settle(self) -> None:
+    def settle(self, words: Tensor | None = None) -> None:
         pass
 
     def state(self) -> dict[str, Tensor]:
@@ -141,8 +145,8 @@ class EncoderAdamW:
         self._words.step(ids, rows.mul_(scale), learning_rate)
         self._encoder.refresh()
 
-    def settle(self) -> None:
-        self._words.settle()
+    def settle(self, words: Tensor | None = None) -> None:
+        self._words.settle(words)
 
     def state(self) -> dict[str, Tensor]:
         parts = {"decayed": self._decayed, "spared": self._spared, "words": self._words}
@@ -249,11 +253,16 @@ class WordRows:
         values.addcdiv_(first, second.sqrt().add_(EPSILON * correction), value=-rate)
         self._put(ids, first, second, values)
 
-    def settle(self) -> None:
-        """Let every row make up for what it missed."""
+    @torch.no_grad()
+    def settle(self, ids: Tensor | None = None) -> None:
+        """Let rows make up for what they missed: these, named any number of times, or all."""
         late = (self._touched_at > 0) & (self._touched_at < self._step)
-        ids = torch.from_numpy(np.flatnonzero(late))
-        self._put(ids, *self._made_up(ids))
+        if ids is not None:
+            read = np.zeros_like(late)
+            read[ids.numpy()] = True
+            late &= read
+        rows = torch.from_numpy(np.flatnonzero(late))
+        self._put(rows, *self._made_up(rows))
 
     def state(self) -> dict[str, Tensor]:
         """Values and moments of the touched rows; the others are as the pre-trained model has them."""

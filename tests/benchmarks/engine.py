@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.learning import batching, evaluation, fit, networks
+from core.learning import answers, batching, fit, networks
 from core.learning.config import TrainingConfig
 from core.learning.hardware import choose_hardware, keep_freed_memory, use_all_cores
 from core.learning.networks import Network
@@ -49,7 +49,7 @@ def predict(network: Network, job: Job, rows: Rows) -> list[int]:
     with tempfile.TemporaryDirectory() as folder:
         network.save(Path(folder))
         exact = networks.load_finetuned(Path(folder), choose_hardware("fp32"))
-    return evaluation.predict_probabilities(exact, _encode(job, rows)).argmax(axis=1).tolist()
+    return answers.predict_probabilities(exact, _encode(job, rows)).argmax(axis=1).tolist()
 
 
 def _encode(job: Job, rows: Rows) -> batching.EncodedDataset:

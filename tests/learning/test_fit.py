@@ -326,6 +326,25 @@ def test_both_kinds_of_network_learn_the_same(tiny, data, monkeypatch, clipping)
 WORDS = "bert.embeddings.word_embeddings.weight"
 
 
+def test_a_word_that_missed_steps_is_read_as_its_momentum_moved_it_meanwhile(tiny, data, monkeypatch):
+    start, found = {}, []
+    for read in (networks.read_architecture, lambda _: None):
+        monkeypatch.setattr(networks, "read_architecture", read)
+        network = without_dropout(load_for_training(catalogue.resolve(tiny), {"bad": 0, "good": 1}, CPU, 1))
+        start = start or {name: value.detach().clone() for name, value in tensors(network).items()}
+        with torch.no_grad():
+            for name, value in tensors(network).items():
+                value.copy_(start[name])
+        # One text at a time: most words wait several steps until they come again.
+        stepper = fit_module.Stepper(network, data, replace(SETTINGS, batch_size=1), 20)
+        losses = []
+        for step in range(20):
+            stepper.step(np.array([step % len(data)]))
+            losses.append(stepper.read_and_reset()[0])
+        found.append(losses)
+    assert found[0] == pytest.approx(found[1], rel=5e-5)
+
+
 def test_no_memory_for_one_text_is_said(network, data):
     with pytest.raises(UserError, match="one text at a time"):
         run(short_of_memory(network, 0, torch.OutOfMemoryError()), data)
