@@ -54,7 +54,8 @@ def test_core_imports_point_one_way(path):
 def test_modules_of_pages_that_only_show_do_not_load_torch():
     modules = "core.runs.store, core.runs.queue, core.runs.engines, core.runs.bundle, core.learning.config, "
     modules += "core.learning.catalogue, core.charts, core.data.datasets, core.serving.spreadsheets, "
-    modules += "core.runs.studies, core.runs.models, core.learning.evaluation, core.learning.calibration"
+    modules += "core.runs.studies, core.runs.models, core.learning.evaluation, core.learning.calibration, "
+    modules += "core.learning.judging, core.learning.comparison, core.runs.comparing"
     check = f"import sys, {modules}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True

@@ -337,7 +337,6 @@ def _measure_keeping(
     names = stepper.network.names
     with clock.part("libraries"):
         import pandas  # noqa: F401 - as at the end of a training
-        from sklearn import metrics  # noqa: F401 - as in its evaluations
     with clock.part("evaluation"):
         stepper.optimizer.settle()
         evaluate(np.random.default_rng(0).dirichlet(np.ones(len(names)), len(scored)), scored.labels, names)

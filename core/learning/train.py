@@ -16,10 +16,12 @@ from core.disk import NoSpace, force, full_is_said
 from core.learning import catalogue
 from core.learning.answers import predict_probabilities
 from core.learning.batching import EncodedDataset, encode
+from core.learning.calibration import Calibration, fit_temperature, forget_calibration
 from core.learning.config import TrainingConfig, check
-from core.learning.evaluation import evaluate
+from core.learning.evaluation import collapsed
 from core.learning.fit import Event, describe, fit
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
+from core.learning.judging import judge
 from core.learning.kept import Kept, record, recorded
 from core.learning.memory import peak_bytes, shortage_is_said
 from core.learning.networks import Network, load_finetuned, load_for_training
@@ -27,6 +29,7 @@ from core.learning.snapshots import Snapshots, State, newest
 from core.learning.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 WEIGHTS = "model.safetensors"
@@ -46,7 +49,10 @@ class TrainingOutcome:
     report: dict[str, Any]
     """Scores, speed and hardware; plain values, ready for JSON."""
     predictions: pd.DataFrame
-    """split, text, label, predicted, confidence (0 to 1): one row per held-out text."""
+    """split, text, label, predicted, confidence (0 to 1), probabilities (float32 per class, in the order of
+    label2id; uncalibrated): one row per held-out text."""
+    calibration: Calibration
+    """Fitted to the weights that were kept; whoever keeps the report writes it into the model folder."""
     stopped: bool
     """Ended early because a person asked for it."""
 
@@ -139,7 +145,9 @@ def train_classifier(
         return None
     del network
     with shortage_is_said("scoring the model", config.batch_size, at_steps=False):
-        scores, predictions = _judge(splits, setting, model_folder, should_stop)
+        answers = _answers(splits, setting, model_folder, should_stop)
+        scores, calibration = _judge(splits, answers)
+        predictions = _predictions(splits, answers)
     summary = {
         **scores,
         **setting.facts(),
@@ -153,7 +161,7 @@ def train_classifier(
         "tokens_per_second": result.tokens_per_second,
         "peak_memory_bytes": peak_bytes(setting.hardware.device),
     }
-    return TrainingOutcome(summary, predictions, result.stopped)
+    return TrainingOutcome(summary, predictions, calibration, result.stopped)
 
 
 def save_model(
@@ -186,6 +194,7 @@ def _save_model(
             force(file)
             if file.name == WEIGHTS:
                 before_weights(file)
+                forget_calibration(folder)
             file.replace(folder / file.name)
 
 
@@ -212,39 +221,69 @@ def _newest(root: Path | None, config: TrainingConfig) -> tuple[State | None, li
         return newest(root)
 
 
-def _judge(
+def _answers(
     splits: Splits, setting: Setting, model_folder: Path, between: Callable[[], object]
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    # Imported late: the first training step does not wait for it.
-    import pandas as pd
-
+) -> dict[str, np.ndarray]:
+    """Of each split with held-out texts: the probabilities [texts, classes]."""
     # In float32, so that the scores are those of the downloaded weights in any other program.
     network = load_finetuned(model_folder, replace(setting.hardware, precision="fp32"))
+    return {
+        name: predict_probabilities(network, setting.encode(texts), between=between)
+        for name, texts in _held_out(splits).items()
+    }
+
+
+def _judge(splits: Splits, answers: dict[str, np.ndarray]) -> tuple[dict[str, Any], Calibration]:
+    """What the report says of the answers, and what makes them honest."""
+    import numpy as np
+
+    names = _names(splits)
+    labels = {name: np.array(texts.labels) for name, texts in _held_out(splits).items()}
+    # Never on the test texts: their scores would then flatter it.
+    fitted = fit_temperature(answers["validation"], labels["validation"]) if "validation" in answers else None
+    calibration = Calibration(fitted.temperature) if fitted else Calibration()
     scores: dict[str, Any] = {"validation": None, "test": None}
-    tables = [pd.DataFrame(columns=["split", "text", "label", "predicted", "confidence"])]
-    for name in scores:
-        texts: LabeledTexts = getattr(splits, name)
-        if len(texts):
-            scores[name], table = _score_split(name, texts, network, setting, between)
-            tables.append(table)
-    return scores, pd.concat(tables[1:] or tables, ignore_index=True)
+    for name, probabilities in answers.items():
+        scores[name] = judge(probabilities, labels[name], names, calibration.temperature)
+    collapse = _collapsed(scores, names)
+    return {**scores, "calibration": asdict(fitted) if fitted else None, "collapsed": collapse}, calibration
 
 
-def _score_split(
-    name: str, texts: LabeledTexts, network: Network, setting: Setting, between: Callable[[], object]
-) -> tuple[dict[str, Any], pd.DataFrame]:
+def _collapsed(scores: dict[str, Any], names: list[str]) -> dict[str, Any] | None:
+    """By the test texts; by those for validation where there are no others."""
+    judged = scores["test"] or scores["validation"]
+    found = collapsed(judged["confusion"]) if judged else None
+    return {"label": names[found.number], "share": found.share} if found else None
+
+
+def _predictions(splits: Splits, answers: dict[str, np.ndarray]) -> pd.DataFrame:
+    # Imported late: the first training step does not wait for it.
+    import numpy as np
     import pandas as pd
 
-    dataset = setting.encode(texts)
-    probabilities = predict_probabilities(network, dataset, between=between)
-    labels = [texts.id2label[i] for i in range(len(texts.id2label))]
-    table = pd.DataFrame(
-        {
-            "split": name,
-            "text": texts.texts,
-            "label": [labels[i] for i in dataset.labels],
-            "predicted": [labels[i] for i in probabilities.argmax(axis=1)],
-            "confidence": probabilities.max(axis=1),
-        }
-    )
-    return asdict(evaluate(probabilities, dataset.labels, labels)), table
+    names = np.array(_names(splits), dtype=object)
+    tables = [
+        pd.DataFrame(
+            {
+                "split": split,
+                "text": getattr(splits, split).texts,
+                "label": names[getattr(splits, split).labels],
+                "predicted": names[probabilities.argmax(axis=1)],
+                "confidence": probabilities.max(axis=1),
+                "probabilities": list(probabilities.astype(np.float32)),
+            }
+        )
+        for split, probabilities in answers.items()
+    ]
+    empty = pd.DataFrame(columns=["split", "text", "label", "predicted", "confidence", "probabilities"])
+    return pd.concat(tables or [empty], ignore_index=True)
+
+
+def _held_out(splits: Splits) -> dict[str, LabeledTexts]:
+    parts = {"validation": splits.validation, "test": splits.test}
+    return {name: texts for name, texts in parts.items() if len(texts)}
+
+
+def _names(splits: Splits) -> list[str]:
+    names = splits.train.id2label
+    return [names[i] for i in range(len(names))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 SPLITS = ("validation", "test")
@@ -27,7 +28,8 @@ def sound_report(content: object) -> dict[str, Any] | None:
     """The report without the parts that nobody could show; None when nothing of it is left.
 
     It always has `validation` and `test`: scores, or None. Scores have `accuracy` and `macro_f1`; whatever
-    else is there has the form in which this version writes it.
+    else is there has the form in which this version writes it. `intervals` and `calibrated` hold their sound
+    parts, and are not there without any.
     """
     if not isinstance(content, dict):
         return None
@@ -39,7 +41,26 @@ def sound_report(content: object) -> dict[str, Any] | None:
 def _is_fact(name: str, value: object) -> bool:
     if name in _WORDS:
         return isinstance(value, str)
-    return _is_number(value) if name in _NUMBERS else True
+    if name in _NUMBERS:
+        return _is_number(value)
+    if name == "calibration":
+        return value is None or _is_fit(value)
+    return name != "collapsed" or value is None or _is_collapse(value)
+
+
+def _is_fit(value: object) -> bool:
+    """Whether it is a temperature and where it comes from."""
+    return (
+        isinstance(value, dict)
+        and _is_number(value.get("temperature"))
+        and value["temperature"] > 0
+        and _is_number(value.get("texts"))
+        and all(value.get(name) is None or isinstance(value[name], str) for name in ("fitted_on", "reason"))
+    )
+
+
+def _is_collapse(value: object) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("label"), str) and _is_share(value.get("share"))
 
 
 def _sound_scores(content: object) -> dict[str, Any] | None:
@@ -48,14 +69,36 @@ def _sound_scores(content: object) -> dict[str, Any] | None:
     classes, confusion = content.get("per_class"), content.get("confusion")
     if not _are_classes(classes):
         classes = None
-    return {
+    parts = {name: _sound_part(content.get(name), check) for name, check in _PARTS.items()}
+    scores = {
         name: value
         for name, value in content.items()
-        if not (name in ("loss", "texts") and not _is_number(value))
-        and not (name == "majority_accuracy" and not _is_share(value))
+        if (name not in _SCORES or _SCORES[name](value))
+        and name not in parts
         and not (name == "per_class" and classes is None)
         and not (name == "confusion" and not (classes and _is_matrix(confusion, len(classes))))
     }
+    return scores | {name: part for name, part in parts.items() if part}
+
+
+def _sound_part(content: object, check: Callable[[str, object], bool]) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        return {}
+    return {name: value for name, value in content.items() if name in _SCORES and check(name, value)}
+
+
+def _is_interval(name: str, value: object) -> bool:
+    """Whether it is [low, high] of this score."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(end is not None and _SCORES[name](end) for end in value)
+        and value[0] <= value[1]
+    )
+
+
+def _is_score(name: str, value: object) -> bool:
+    return value is not None and _SCORES[name](value)
 
 
 def _are_classes(rows: object) -> bool:
@@ -89,3 +132,36 @@ def _is_share(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float) and 0 <= value < 1e15 and math.isfinite(value)
+
+
+def _is_correlation(value: object) -> bool:
+    return type(value) in (int, float) and -1 <= value <= 1
+
+
+def _is_share_or_none(value: object) -> bool:
+    return value is None or _is_share(value)
+
+
+_SCORES: dict[str, Callable[[object], bool]] = {
+    "texts": _is_number,
+    "loss": _is_number,
+    "brier": _is_number,
+    "mcc": _is_correlation,
+    "auroc": _is_share_or_none,
+    **dict.fromkeys(
+        (
+            *SHARES,
+            "majority_accuracy",
+            "balanced_accuracy",
+            "macro_precision",
+            "macro_recall",
+            "weighted_f1",
+            "ece",
+        ),
+        _is_share,
+    ),
+}
+"""What a score must be; whatever is not named here is left as it is."""
+
+_PARTS = {"intervals": _is_interval, "calibrated": _is_score}
+"""Tables of scores among the scores, each of which is dropped alone."""

@@ -73,7 +73,7 @@ def need(config: TrainingConfig, dataset: Dataset) -> Need:
     return Need(
         data=data,
         weights=2 * (round(WEIGHT_BYTES * parameters * (1 + HEAD_SHARE)) + HEADER_BYTES + beside),
-        closing=data + _report_bytes(len(dataset.label2id)),
+        closing=data + _report_bytes(len(dataset.label2id)) + _probability_bytes(dataset),
         snapshots=SNAPSHOTS * SNAPSHOT_BYTES * parameters,
     )
 
@@ -147,6 +147,12 @@ def give_back(run: Run) -> bool:
 def _report_bytes(classes: int) -> int:
     """Of the report: two confusion matrices, a number on a line each, and each class's scores."""
     return 2 * (16 * classes**2 + 400 * classes) + 10_000
+
+
+def _probability_bytes(dataset: Dataset) -> int:
+    """Of the probabilities beside the answers: a float32 for each class of each held-out text, and where a
+    file lists those that come back, its place in that list."""
+    return 8 * len(dataset.label2id) * (dataset.counts["validation"] + dataset.counts["test"])
 
 
 def _companions(folder: Path) -> list[str]:

@@ -33,6 +33,7 @@ from core.runs.events import FINAL, TURNS, Event, EventLog, parse_events, read_e
 from core.runs.reports import sound_report
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ LOCK = "run.lock"
 _EDGE_BYTES = 4096
 _REMEMBERED = 4096
 """Runs whose files are not read again while they stay as they are."""
+_PROBABILITIES = "probabilities"
 _PREDICTIONS = ("split", "text", "label", "predicted", "confidence")
 _LATEST = 9e9
 """Seconds since 1970: the year 2255, to which every library counts."""
@@ -355,10 +357,21 @@ def report_of(run: Run) -> dict[str, Any] | None:
         return None
 
 
-def predictions_of(run: Run) -> pd.DataFrame | None:
-    """split, text, label, predicted and confidence of each held-out text.
+def classes_of(run: Run) -> list[str]:
+    """The run's classes in the order of their numbers, which is that of all probabilities.
 
-    None while there are none, or when the file is damaged.
+    Raises:
+        UserError: the run's own copy of its data set is damaged.
+    """
+    label2id = own_dataset(run).label2id
+    return sorted(label2id, key=label2id.__getitem__)
+
+
+def predictions_of(run: Run) -> pd.DataFrame | None:
+    """split, text, label, predicted and confidence of each held-out text; and its probabilities, where they
+    are known: an array of float32 per text, in the order of `classes_of`, uncalibrated.
+
+    None while there are none, or when the file is damaged. Earlier versions wrote no probabilities.
     """
     # Imported late: worker and trainer begin twice as fast without it.
     import pandas as pd
@@ -373,7 +386,32 @@ def predictions_of(run: Run) -> pd.DataFrame | None:
         return None
     texts = [name for name in _PREDICTIONS if name != "confidence"]
     sound = all(map(pd.api.types.is_string_dtype, (table[name] for name in texts)))
-    return table if sound and pd.api.types.is_numeric_dtype(table["confidence"]) else None
+    if not sound or not pd.api.types.is_numeric_dtype(table["confidence"]):
+        return None
+    probabilities = _probabilities(run, len(table))
+    return table if probabilities is None else table.assign(probabilities=list(probabilities))
+
+
+def _probabilities(run: Run, texts: int) -> np.ndarray | None:
+    """float32 [texts, classes]; None when there are none, or they are damaged."""
+    import numpy as np
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    file = run.folder / "predictions.parquet"
+    try:
+        if _PROBABILITIES not in parquet.read_schema(file).names:
+            return None
+        column = parquet.read_table(file, columns=[_PROBABILITIES])[_PROBABILITIES].combine_chunks()
+        classes = len(classes_of(run))
+        numbers = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
+        whole = column.null_count == 0 and set(np.diff(column.offsets.to_numpy()).tolist()) <= {classes}
+        if not whole or not (np.isfinite(numbers) & (numbers >= 0) & (numbers <= 1.001)).all():
+            raise ValueError("they are no probabilities of its classes")
+        return numbers.reshape(texts, classes)
+    except (OSError, ValueError, TypeError, AttributeError, pa.ArrowException, UserError) as error:
+        log.warning("the probabilities of run %s are passed over: %s", run.id, error)
+        return None
 
 
 def log_of(run: Run, characters: int = 20_000) -> str:

@@ -18,6 +18,7 @@ from filelock import FileLock
 from core.disk import NoSpace, full_is_said, means_full, whole_file
 from core.errors import UserError
 from core.home import home
+from core.learning.calibration import write_calibration
 from core.learning.memory import OutOfMemory, means_out_of_memory, shortage_is_said
 from core.runs import processes, space, store
 from core.runs.events import Event, EventLog, Reserve
@@ -156,12 +157,13 @@ def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
 
 
 def _close(run: Run, outcome: TrainingOutcome) -> None:
-    """Write what the run's pages show of its end.
+    """Write what the run's pages show of its end, and what makes its model's confidence honest.
 
     Raises:
         NoSpace: the disk is full.
     """
     with full_is_said("the report of the run", space.closing_bytes(run), run.folder, RESUME):
+        write_calibration(run.folder / "model", outcome.calibration)
         with whole_file(run.folder / "predictions.parquet") as draft:
             outcome.predictions.to_parquet(draft, index=False)
         store.write_json(run.folder / "report.json", outcome.report)
