@@ -1,0 +1,129 @@
+"""The bundle's script, alone: what it must not need is kept from it."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.learning.calibration import Calibration, with_temperature, write_calibration
+from core.learning.config import TrainingConfig
+from core.learning.train import train_classifier
+from core.serving import onnx_maker
+from core.serving.classifier import Classifier
+from core.serving.onnx_export import FILE_NAMES
+from core.serving.predict_script import write_predict_script
+from tests.tiny import TEXTS, tiny_splits, write_tiny_model
+
+ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
+CONFIG = TrainingConfig(model="local/tiny", epochs=3, batch_size=4, max_length=16, precision="fp32")
+TEMPERATURE, THRESHOLD = 0.5, 0.99
+
+ALONE = """
+import runpy, sys
+
+class Forbidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"torch", "transformers", "core", "pandas", "onnx", "sklearn", "streamlit"}:
+            raise ImportError(f"{name} is not part of the bundle")
+
+sys.meta_path.insert(0, Forbidden())
+sys.path = [place for place in sys.path if place]
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    """An unpacked bundle, with the weights besides, to compare with."""
+    root = tmp_path_factory.mktemp("bundle")
+    write_tiny_model(root / "models" / "tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXTUNER_MODELS", str(root / "models"))
+        train_classifier(tiny_splits(), CONFIG, root / "bundle", lambda _: None, lambda: False)
+    folder = root / "bundle"
+    (folder / "onnx").mkdir()
+    onnx_maker.write_graph(folder, folder / FILE_NAMES["fp32"])
+    onnx_maker.quantize(folder / FILE_NAMES["fp32"], folder / FILE_NAMES["int8"])
+    write_calibration(folder, Calibration(TEMPERATURE, THRESHOLD))
+    write_predict_script(folder / "predict.py")
+    return folder
+
+
+def run(bundle: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-I", "-c", ALONE, str(bundle / "predict.py"), *arguments],
+        cwd=bundle,
+        input=stdin.encode(),
+        capture_output=True,
+        check=False,
+    )
+
+
+def answers(done: subprocess.CompletedProcess) -> list[dict]:
+    assert done.returncode == 0, done.stderr.decode()
+    return [json.loads(line) for line in done.stdout.decode().splitlines()]
+
+
+def expected(bundle: Path, texts: list[str]) -> np.ndarray:
+    classifier = Classifier.load(bundle)
+    uncalibrated = classifier.predict(texts).probabilities
+    return with_temperature(uncalibrated, TEMPERATURE / _applied(classifier))
+
+
+def _applied(classifier: Classifier) -> float:
+    """The temperature that the classifier has applied itself."""
+    return getattr(getattr(classifier, "calibration", None), "temperature", 1.0)
+
+
+def test_texts_lines_and_a_table_get_the_classifiers_answers(bundle, tmp_path):
+    texts = [*ALL_TEXTS, "good " * 40, "", "unheard of 文字"]
+    right = expected(bundle, texts)
+    by_argument = answers(run(bundle, "--json", *texts))
+    by_line = answers(run(bundle, "--json", stdin="\n".join(texts)))
+    assert by_argument == by_line
+    assert [answer["text"] for answer in by_argument] == texts
+    found = np.array([list(answer["probabilities"].values()) for answer in by_argument])
+    assert np.abs(found - right).max() < 1e-4
+    assert [answer["label"] for answer in by_argument] == [["bad", "good"][i] for i in right.argmax(1)]
+    assert [answer["unsure"] for answer in by_argument] == [bool(p < THRESHOLD) for p in right.max(1)]
+
+
+def test_a_table_keeps_its_columns_and_order(bundle, tmp_path):
+    file = tmp_path / "in.csv"
+    rows = [{"id": f"{i:03}", "words": text, "x": 'a,"b"\nc'} for i, text in enumerate(ALL_TEXTS)]
+    with file.open("w", encoding="utf-8-sig", newline="") as out:
+        writer = csv.DictWriter(out, ["id", "words", "x"])
+        writer.writeheader()
+        writer.writerows(rows)
+    done = run(bundle, str(file), "--text", "words")
+    assert done.returncode == 0, done.stderr.decode()
+    labelled = list(csv.DictReader(done.stdout.decode().splitlines(keepends=True)))
+    assert [{name: row[name] for name in ("id", "words", "x")} for row in labelled] == rows
+    confidence = np.array([float(row["confidence"]) for row in labelled])
+    assert np.abs(confidence - expected(bundle, ALL_TEXTS).max(1)).max() < 1e-4
+    assert {row["unsure"] for row in labelled} <= {"True", "False"}
+
+
+def test_what_is_wrong_with_a_table_is_said(bundle, tmp_path):
+    (tmp_path / "in.csv").write_text("a,b\n1,2\n\n3\n")
+    assert b"No column 'words'" in run(bundle, str(tmp_path / "in.csv"), "--text", "words").stderr
+    done = run(bundle, str(tmp_path / "in.csv"), "--text", "a")
+    assert done.returncode != 0
+    assert b"Line 4: 1 cells, but the header has 2" in done.stderr
+
+
+def test_without_calibration_and_with_the_small_model_alone(bundle, tmp_path):
+    shutil.copytree(bundle, tmp_path / "other")
+    (tmp_path / "other" / FILE_NAMES["fp32"]).unlink()
+    (tmp_path / "other" / "calibration.json").unlink()
+    (answer,) = answers(run(tmp_path / "other", "--json", "a fine day"))
+    assert "unsure" not in answer
+    assert abs(sum(answer["probabilities"].values()) - 1) < 1e-5
+    (tmp_path / "other" / FILE_NAMES["int8"]).unlink()
+    assert b"No model" in run(tmp_path / "other", "a fine day").stderr
