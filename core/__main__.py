@@ -154,23 +154,50 @@ def evaluate(options: argparse.Namespace) -> int:
     """Score a classifier on a file with true labels."""
     import numpy as np
 
-    from core.learning.evaluation import evaluate as score
+    from core.learning.calibration import read_calibration
+    from core.learning.judging import judge
     from core.serving.classifier import Classifier
 
     table = _read(options.data, _choice(options))
-    classifier = Classifier.load(_model_folder(options.model))
+    folder = _model_folder(options.model)
+    classifier = Classifier.load(folder)
     label2id = {name: number for number, name in enumerate(classifier.names)}
     labeled, rejected = label_texts(table, ColumnMapping(tuple(options.text), options.label), label2id)
     _tell_rejected(rejected)
     with tqdm(total=len(labeled), unit=" texts", file=sys.stderr) as bar:
         predictions = classifier.predict(labeled.texts, lambda done, _: bar.update(done - bar.n))
-    report = asdict(score(predictions.probabilities, np.array(labeled.labels), classifier.names))
+    truth, temperature = np.array(labeled.labels), read_calibration(folder).temperature
+    report = judge(predictions.probabilities, truth, classifier.names, temperature)
     rejected_rows = len(rejected) + len(table.rejected)
     if options.json:
-        print(json.dumps({**report, "rejected": rejected_rows}))
+        print(json.dumps({**report, "temperature": temperature, "rejected": rejected_rows}))
     else:
-        print(f"accuracy {report['accuracy']:.4f}, macro F1 {report['macro_f1']:.4f} on {len(labeled)} texts")
+        print(f"{_score('accuracy', report)}, {_score('macro_f1', report)} on {len(labeled)} texts")
     return 0
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compare 2 to 8 runs on the test texts that all of them have."""
+    from core.runs.comparing import compare_runs
+
+    found = compare_runs([store.find_run(run) for run in options.run])
+    if options.json:
+        print(json.dumps(found.facts()))
+        return 0
+    print(f"{count(found.matched, 'test text')} in common")
+    for title, scores, others in zip(found.titles, found.scores, found.unmatched, strict=True):
+        more = f"; {count(others, 'test text')} that not all have" if others else ""
+        print(f"{title}: {_score('accuracy', scores)}, {_score('macro_f1', scores)}{more}")
+    for name, values in found.settings.items():
+        print(_one_line(f"{name}: {', '.join('not known' if v is None else str(v) for v in values)}"))
+    print("\n".join(found.verdicts))
+    return 0
+
+
+def _score(name: str, scores: dict[str, Any]) -> str:
+    """A score with its interval: "macro F1 0.8840 (0.8610 to 0.9030)"."""
+    low, high = scores["intervals"][name]
+    return f"{name.replace('_f1', ' F1')} {scores[name]:.4f} ({low:.4f} to {high:.4f})"
 
 
 def export(options: argparse.Namespace) -> int:
@@ -495,6 +522,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_columns(command)
     _add_reading(command)
     command.add_argument("--json", action="store_true")
+
+    command = _command(commands, "compare", compare)
+    command.add_argument("run", metavar="RUN", nargs="+")
+    command.add_argument("--json", action="store_true", help="print one JSON object instead")
 
     command = _command(commands, "export", export)
     command.add_argument("run", metavar="RUN")

@@ -604,6 +604,14 @@ def show_live_numbers(step: Event, evaluated: Event | None) -> None:
         if evaluated:
             st.metric("Validation loss", f"{evaluated['loss']:.3f}", border=True, width=170, help=LOSS_HELP)
             show_scores("Validation", evaluated)
+    label = (evaluated or {}).get("collapsed")
+    if isinstance(label, str):
+        st.warning(
+            "So far the model gives (nearly) every validation text the same label, "
+            f"{escape_markdown(shorten(label, 40))}. If it stays so: stop, and choose a lower learning rate, "
+            "more epochs, or to weigh rare classes more.",
+            icon=":material/filter_1:",
+        )
 
 
 LOSS_HELP = (

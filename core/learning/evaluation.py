@@ -181,6 +181,8 @@ def collapsed(confusion: np.ndarray | list[list[int]]) -> Collapse | None:
     None when they are not, or when there are fewer than two texts of other classes: then nobody can tell.
     """
     confusion = np.asarray(confusion)
+    if confusion.size == 0:
+        return None
     true, given = confusion.sum(axis=1), confusion.sum(axis=0)
     texts, number = int(true.sum()), int(given.argmax())
     if texts - true.max() < 2 or given[number] < COLLAPSED_SHARE * texts:

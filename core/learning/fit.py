@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.learning.answers import predict_probabilities, texts_at_once
 from core.learning.batching import EncodedDataset, collate, padding_share, training_batches
 from core.learning.config import TrainingConfig
-from core.learning.evaluation import EvaluationReport, evaluate
+from core.learning.evaluation import EvaluationReport, collapsed, evaluate
 from core.learning.kept import Kept
 from core.learning.memory import MicroBatch
 from core.learning.networks import Network
@@ -330,6 +330,7 @@ class _Best:
         if better:
             self.scores, self.step = scores, step
             self._keep_unless_worse(Kept(step, scores))
+        collapse = collapsed(scores.confusion)
         self.report(
             {
                 "type": "evaluated",
@@ -339,6 +340,7 @@ class _Best:
                 "accuracy": scores.accuracy,
                 "macro_f1": scores.macro_f1,
                 "best": better,
+                **({"collapsed": self.network.names[collapse.number]} if collapse else {}),
             }
         )
 

@@ -57,6 +57,19 @@ class Comparison:
         """One sentence per difference; plain text."""
         return [difference.verdict(self.titles) for difference in self.differences]
 
+    def facts(self) -> dict[str, Any]:
+        """All of it but the texts; plain values, ready for JSON."""
+        pairs = zip(self.differences, self.verdicts, strict=True)
+        return {
+            "texts": self.matched,
+            "runs": [
+                {"run": run.id, "number": run.number, "unmatched": unmatched, **scores}
+                for run, unmatched, scores in zip(self.runs, self.unmatched, self.scores, strict=True)
+            ],
+            "differences": [{**asdict(pair), "clear": pair.clear, "verdict": said} for pair, said in pairs],
+            "settings": self.settings,
+        }
+
     def changed(self, first: int, second: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Texts that changed sides between two runs: right in the first alone, and right in the second alone.
 
