@@ -13,6 +13,18 @@ from core.learning.networks import Network
 SCORING_BATCH = 64
 """Texts per forward pass without gradients."""
 
+GPU_BATCH = 512
+"""The same on a GPU, which smaller ones leave idle."""
+
+CLOSEST = 0.01
+"""Share of the texts, those with the closest top two classes, by which it is measured what rounding does."""
+
+LEAST_CLOSEST = 16
+"""Texts that are measured at least."""
+
+SAFETY = 1.5
+"""Texts are computed again up to so many times the largest move that was measured."""
+
 
 def predict_probabilities(
     network: Network,
@@ -30,18 +42,85 @@ def predict_probabilities(
     Returns:
         float64 [texts, classes]; rows add up to 1.
     """
-    logits = torch.empty((len(dataset), len(network.names)), dtype=torch.float32)
-
     parts = count()
 
-    def score(rows: np.ndarray) -> None:
+    def before(rows: np.ndarray) -> None:
         if next(parts):
             between()
-        logits[torch.from_numpy(rows)] = network.logits(collate(dataset, rows)).cpu()
+
+    return _softmax(_logits(network, dataset, np.arange(len(dataset)), batch_size, before=before))
+
+
+def predict_swiftly(
+    network: Network, dataset: EncodedDataset, report: Callable[[float], object] = lambda share: None
+) -> np.ndarray:
+    """As `predict_probabilities`, in the network's own short format, with the labels of float32.
+
+    Rounding moves the gap between the logits of the top two classes, and may thus change the label where
+    the gap is small. The texts with the smallest gaps are computed again in float32, which also tells how
+    far rounding moves a gap in this model; then every text whose gap is below `SAFETY` times the largest
+    move. (5,000 texts of SST-2 and 3,000 of banking77: 6 and 7 labels changed by bfloat16, at gaps up to
+    0.020; gaps moved by up to 0.047; 0 labels differed from float32 afterwards, with 1.0 and 2.7 % of the
+    texts computed again; probabilities differed by up to 0.012, in the mean by 0.0008.)
+
+    Args:
+        report: receives the share of the tokens that are done, 0 to 1.
+
+    Returns:
+        float64 [texts, classes]; rows add up to 1.
+    """
+    done, tokens = 0, max(1, int(dataset.lengths.sum()))
+
+    def before(rows: np.ndarray) -> None:
+        nonlocal done
+        report(done / tokens)
+        done += int(dataset.lengths[rows].sum())
+
+    batch = SCORING_BATCH if network.device == "cpu" else GPU_BATCH
+    logits = _logits(network, dataset, np.arange(len(dataset)), batch, before)
+    if network.precision != "fp32" and logits.shape[1] > 1:
+        _mend(network.exact(), dataset, logits)
+    return _softmax(logits)
+
+
+def _mend(exact: Network, dataset: EncodedDataset, logits: torch.Tensor) -> None:
+    """Replace the logits of the texts whose label rounding may have changed."""
+    two = logits.topk(2, dim=1)
+    gaps = (two.values[:, 0] - two.values[:, 1]).numpy()
+    order = np.argsort(gaps, kind="stable")
+    closest = order[: max(LEAST_CLOSEST, round(CLOSEST * len(order)))]
+    right = _logits(exact, dataset, closest, SCORING_BATCH)
+    there = right.gather(1, two.indices[torch.from_numpy(closest)])
+    largest = float(np.abs((there[:, 0] - there[:, 1]).numpy() - gaps[closest]).max(initial=0))
+    logits[torch.from_numpy(closest)] = right
+    rest = order[len(closest) :]
+    rest = rest[gaps[rest] < SAFETY * largest]
+    if len(rest):
+        logits[torch.from_numpy(rest)] = _logits(exact, dataset, rest, SCORING_BATCH)
+
+
+def _logits(
+    network: Network,
+    dataset: EncodedDataset,
+    chosen: np.ndarray,
+    batch_size: int,
+    before: Callable[[np.ndarray], None] = lambda rows: None,
+) -> torch.Tensor:
+    """float32 [chosen texts, classes], in the order of `chosen`."""
+    logits = torch.empty((len(chosen), len(network.names)), dtype=torch.float32)
+
+    def score(places: np.ndarray) -> None:
+        rows = chosen[places]
+        before(rows)
+        logits[torch.from_numpy(places)] = network.logits(collate(dataset, rows)).cpu()
 
     micro = MicroBatch(batch_size)
-    for rows in ordered_batches(dataset.lengths, batch_size):
-        micro.run(rows, score, at_most=texts_at_once(network, dataset, rows))
+    for places in ordered_batches(dataset.lengths[chosen], batch_size):
+        micro.run(places, score, at_most=texts_at_once(network, dataset, chosen[places]))
+    return logits
+
+
+def _softmax(logits: torch.Tensor) -> np.ndarray:
     return logits.double().softmax(dim=-1).numpy()
 
 

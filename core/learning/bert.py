@@ -9,6 +9,7 @@ Shapes: B texts of S tokens, T = B·S tokens in all, hidden width H, inner width
 The architecture is that of Devlin et al. 2019 (arXiv:1810.04805), section 3: post-norm, learned positions.
 """
 
+from copy import copy
 from dataclasses import dataclass
 
 import torch
@@ -118,6 +119,15 @@ class BertEncoder:
         self._gradients: list[_Layer] = []
         self._parts = 0
         self._earlier_parts = torch.empty(0)
+
+    def exact(self) -> "BertEncoder":
+        """The same weights, not copied, computed in float32; for answering alone."""
+        if self.working == torch.float32:
+            return self
+        twin = copy(self)
+        twin.working = torch.float32
+        twin._layers = self._views(self.matrices.values, self.vectors.values, self.vectors.values)
+        return twin
 
     def parameters(self) -> dict[str, Tensor]:
         """Name → values of every weight, as a Hugging Face state dict has them; views, not copies."""

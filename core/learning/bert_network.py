@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ class BertNetwork:
         self.names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
         self._config = config
         self._architecture = architecture
+        self.precision = hardware.precision
         working = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
         self._encoder = BertEncoder(architecture, working)
         self._head = _head(architecture, len(self.names))
@@ -103,12 +105,15 @@ class BertNetwork:
         first, _ = self._encoder.forward(batch.ids, batch.padding, None, None, tape=False)
         return self._head(first)
 
+    def exact(self) -> "BertNetwork":
+        if self.precision == "fp32":
+            return self
+        twin = copy(self)
+        twin.precision, twin._encoder = "fp32", self._encoder.exact()
+        return twin
+
     @torch.inference_mode()
     def mean_states(self, batch: Batch, layers: int) -> Tensor:
-        """The mean over each text's tokens of the states in the last layers: float32 [texts, layers, hidden].
-
-        It is what sentence embeddings are made of (Reimers and Gurevych 2019, arXiv:1908.10084).
-        """
         states = torch.stack(self._encoder.states(batch.ids, batch.padding, layers), dim=1).float()
         if batch.padding is None:
             return states.mean(dim=2)

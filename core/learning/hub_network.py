@@ -1,6 +1,8 @@
 """A classifier of any architecture of the Hugging Face hub, or on a GPU: transformers' own model."""
 
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -60,6 +62,34 @@ class HubNetwork:
     def logits(self, batch: Batch) -> torch.Tensor:
         self._model.eval()
         return self._forward(batch)
+
+    def exact(self) -> "HubNetwork":
+        if self.precision == "fp32":
+            return self
+        twin = copy(self)
+        twin._hardware = replace(self._hardware, precision="fp32")
+        return twin
+
+    @torch.inference_mode()
+    def mean_states(self, batch: Batch, layers: int) -> torch.Tensor:
+        self._model.eval()
+        padding = torch.zeros_like(batch.ids, dtype=torch.bool) if batch.padding is None else batch.padding
+        tokens = self._moved(~padding)
+        with self._autocast():
+            found = self._model.base_model(
+                input_ids=self._moved(batch.ids), attention_mask=tokens.long(), output_hidden_states=True
+            )
+        kept = tokens[:, None, :, None]
+        states = torch.stack(found.hidden_states[-layers:], dim=1).float()
+        return (states * kept).sum(dim=2) / kept.sum(dim=2)
+
+    @property
+    def precision(self) -> str:
+        return self._hardware.precision
+
+    @property
+    def hidden(self) -> int:
+        return self._model.config.hidden_size
 
     def optimizer(self, config: TrainingConfig, total_steps: int) -> ModelAdamW:
         scaler = torch.amp.GradScaler(self.device, enabled=self._hardware.precision == "fp16")

@@ -25,6 +25,10 @@ class Network(Protocol):
     names: list[str]
     """Class names in the order of their numbers."""
     device: str
+    precision: str
+    """bf16, fp16 or fp32: the format of its matrix products."""
+    hidden: int
+    """Width of a token's state."""
     nbytes: int
     """Bytes of the weights, as they are saved."""
     part_tokens: int | None
@@ -42,6 +46,15 @@ class Network(Protocol):
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """float32 [texts, classes], on the device, without dropout or gradients."""
+
+    def exact(self) -> "Network":
+        """The same weights, not copied, computed in float32; itself when it does so. For answering alone."""
+
+    def mean_states(self, batch: Batch, layers: int) -> torch.Tensor:
+        """The mean over each text's tokens of the states in the last layers: float32 [texts, layers, hidden].
+
+        It is what sentence embeddings are made of (Reimers and Gurevych 2019, arXiv:1908.10084).
+        """
 
     def optimizer(self, config: TrainingConfig, total_steps: int) -> Optimizer:
         """What will update the weights."""

@@ -1,21 +1,27 @@
 """A fine-tuned model folder answers for new texts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from core.errors import UserError
-from core.learning.answers import SCORING_BATCH, predict_probabilities
-from core.learning.batching import encode
+from core.learning.answers import SCORING_BATCH, predict_probabilities, predict_swiftly
+from core.learning.batching import EncodedDataset, encode
+from core.learning.calibration import Calibration, read_calibration, with_temperature
 from core.learning.catalogue import FILES
 from core.learning.hardware import choose_hardware, use_all_cores
 from core.learning.networks import Network, load_finetuned
 from core.learning.tokenizer import TextTokenizer
 
 SLICE = 64 * SCORING_BATCH
-"""Texts that are tokenised and sorted by length together; memory does not grow beyond them."""
+"""Texts that are tokenised and sorted by length together; memory does not grow beyond two such slices."""
+
+FEW = 64
+"""Up to so many texts at a time are computed in float32 altogether: there is no time to win."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +41,25 @@ class Predictions:
 
 
 class Classifier:
-    """A fine-tuned classifier, ready to answer; in float32, so that any other program gives the same."""
+    """A fine-tuned classifier, ready to answer.
 
-    def __init__(self, network: Network, tokenizer: TextTokenizer) -> None:
+    Its labels are those of float32, so that any other program gives the same; see `answers.predict_swiftly`.
+    """
+
+    def __init__(
+        self, network: Network, tokenizer: TextTokenizer, calibration: Calibration | None = None
+    ) -> None:
         self.network = network
         self.tokenizer = tokenizer
         self.names = network.names
+        self.calibration = calibration or Calibration()
 
     @classmethod
-    def load(cls, folder: Path) -> "Classifier":
+    def load(cls, folder: Path, calibrated: bool = True) -> "Classifier":
         """Load a Hugging Face folder with safetensors weights. No code of the folder runs.
+
+        Args:
+            calibrated: whether probabilities are made honest by what the folder knows of it; labels stay.
 
         Raises:
             UserError: when the folder lacks a file, or one is damaged.
@@ -57,9 +72,10 @@ class Classifier:
                 "Choose a run that has weights, or a folder exported from one.",
             )
         use_all_cores()
+        calibration = read_calibration(folder) if calibrated else None
         try:
             # Its max length is what the trainer stored: how many tokens of a text the model was trained on.
-            return cls(load_finetuned(folder, choose_hardware("fp32")), TextTokenizer(folder))
+            return cls(load_finetuned(folder, choose_hardware()), TextTokenizer(folder), calibration)
         except (UserError, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - on a damaged file each library raises its own, some no narrower
@@ -69,6 +85,12 @@ class Classifier:
                 "Choose another run, or train it again.",
             ) from error
 
+    def calibrated_by(self, calibration: Calibration) -> "Classifier":
+        """The same classifier, its weights not copied, with another calibration."""
+        other = copy(self)
+        other.calibration = calibration
+        return other
+
     def predict(
         self, texts: Sequence[str], progress: Callable[[int, int], None] = lambda done, total: None
     ) -> Predictions:
@@ -76,14 +98,51 @@ class Classifier:
 
         Args:
             texts: any number; longer ones are cut as in training.
-            progress: told (texts done, texts in all) after each slice.
+            progress: told (texts done, texts in all) now and then.
         """
-        parts = []
-        for start in range(0, len(texts), SLICE):
-            part = list(texts[start : start + SLICE])
-            dataset = encode(part, [0] * len(part), self.tokenizer)
-            parts.append(predict_probabilities(self.network, dataset))
-            progress(start + len(part), len(texts))
+        parts, start = [], 0
+        for places, dataset in self._slices(texts):
+            done = start
+
+            def report(share: float, done: int = done, size: int = len(places)) -> None:
+                progress(done + int(share * size), len(texts))
+
+            parts.append(self._probabilities(dataset, report)[places])
+            start += len(places)
+            progress(start, len(texts))
         probabilities = np.concatenate(parts) if parts else np.empty((0, len(self.names)))
         labels = [self.names[i] for i in probabilities.argmax(axis=1)] if parts else []
         return Predictions(labels, probabilities, self.names)
+
+    def _probabilities(self, dataset: EncodedDataset, report: Callable[[float], None]) -> np.ndarray:
+        if len(dataset) <= FEW:
+            raw = predict_probabilities(self.network.exact(), dataset)
+        else:
+            raw = predict_swiftly(self.network, dataset, report)
+        return (
+            raw if self.calibration.temperature == 1 else with_temperature(raw, self.calibration.temperature)
+        )
+
+    def _slices(self, texts: Sequence[str]) -> Iterator[tuple[np.ndarray, EncodedDataset]]:
+        """Slice by slice: the place of each text among the different ones, and these as token ids.
+
+        The next slice is tokenised while the last one is computed.
+        """
+        starts = range(0, len(texts), SLICE)
+        if len(starts) == 1:
+            yield self._encode(texts)
+            return
+        with ThreadPoolExecutor(1, "tokenise") as thread:
+            ahead = None
+            for start in starts:
+                now = ahead or thread.submit(self._encode, texts[start : start + SLICE])
+                following = texts[start + SLICE : start + 2 * SLICE]
+                ready = now.result()
+                ahead = thread.submit(self._encode, following) if len(following) else None
+                yield ready
+
+    def _encode(self, texts: Sequence[str]) -> tuple[np.ndarray, EncodedDataset]:
+        place: dict[str, int] = {}
+        places = np.array([place.setdefault(text, len(place)) for text in texts])
+        different = list(place)
+        return places, encode(different, [0] * len(different), self.tokenizer)
