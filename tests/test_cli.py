@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +78,10 @@ def test_train_predict_evaluate_export_and_list(trained, files):
     assert json.loads(printed)["accuracy"] == pytest.approx(trained["test"]["accuracy"])
     right = sum(row["predicted_label"] == row["class"] for row in labelled) / len(labelled)
     assert json.loads(printed)["accuracy"] == pytest.approx(right)
+    for name in ("loss", "brier", "ece", "auroc", "mcc"):
+        assert json.loads(printed)[name] == pytest.approx(trained["test"][name], abs=1e-5)
+        low, high = json.loads(printed)["intervals"][name]
+        assert low <= json.loads(printed)[name] <= high
 
     core(
         "predict", trained["run"], files / "test.csv", "--text", "message", "--out", out, "--spreadsheet-safe"
@@ -90,6 +95,20 @@ def test_train_predict_evaluate_export_and_list(trained, files):
 
     (row,) = json.loads(core("runs", "--json")[0])
     assert (row["id"], row["status"], row["position"]) == (trained["run"], "finished", None)
+
+
+def test_runs_are_compared(trained, textuner_home):
+    folder = Path(trained["folder"])
+    shutil.copytree(folder, folder.with_name("A" * 22))
+    printed, _ = core("compare", trained["run"], "A" * 22)
+    assert "test texts in common" in printed
+    assert "right on the same texts" in printed
+    printed, _ = core("compare", trained["run"], "A" * 22, "--json")
+    found = json.loads(printed)
+    assert found["texts"] == trained["test"]["texts"]
+    assert [run["accuracy"] for run in found["runs"]] == [trained["test"]["accuracy"]] * 2
+    assert found["differences"][0]["p"] == 1.0
+    assert "2 to 8 runs" in core("compare", trained["run"], expect=1)[1]
 
 
 def test_a_forecast_is_measured_printed_and_leaves_no_data_set(files, tiny, textuner_home):

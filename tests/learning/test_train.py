@@ -2,12 +2,14 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.errors import UserError
+from core.learning.calibration import Calibration, read_calibration, write_calibration
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.snapshots import Snapshots
 from core.learning.train import train_classifier
@@ -37,6 +39,53 @@ def test_outcome_holds_scores_of_the_saved_weights(tiny, splits, tmp_path):
     assert outcome.report["test"]["accuracy"] == right / 2
     assert outcome.report["tokens_per_second"] > 0
     json.dumps(outcome.report, allow_nan=False)
+
+
+def test_the_outcome_holds_all_probabilities_in_the_order_of_the_classes(tiny, splits, tmp_path):
+    from core.serving.classifier import Classifier
+
+    outcome, _ = train(splits, replace(FAST, model=tiny), tmp_path / "model")
+    answers = Classifier.load(tmp_path / "model").predict(splits.test.texts).probabilities
+    table = outcome.predictions[outcome.predictions["split"] == "test"]
+    assert np.stack(table["probabilities"]) == pytest.approx(answers, abs=1e-6)
+    assert outcome.report["collapsed"] is None
+    # Two validation texts are too few, and that is said.
+    assert outcome.calibration == Calibration()
+    assert outcome.report["calibration"]["fitted_on"] is None
+    assert outcome.report["calibration"]["reason"]
+
+
+def test_the_temperature_is_fitted_on_the_validation_texts_alone(tiny, splits, tmp_path):
+    # All the labels of the test are turned round: a temperature that knew them would be large.
+    many = splits.train.take([0, 1, 2, 3, 4, 5] * 6)
+    turned = replace(many, labels=[1 - label for label in many.labels])
+    config = replace(FAST, model=tiny)
+    outcome, _ = train(replace(splits, validation=many, test=turned), config, tmp_path / "model")
+    report = outcome.report
+    assert report["calibration"]["fitted_on"] == "validation"
+    assert report["calibration"]["texts"] == 36
+    assert outcome.calibration.temperature == report["calibration"]["temperature"] < 1
+    assert report["validation"]["calibrated"]["loss"] < report["validation"]["loss"]
+    assert report["test"]["calibrated"]["loss"] > report["test"]["loss"]
+
+
+def test_a_model_that_knows_one_label_only_is_recognised_while_it_trains_and_at_its_end(
+    tiny, splits, tmp_path
+):
+    many = splits.train.take([0, 1, 2, 3, 4, 5] * 2)
+    config = replace(FAST, model=tiny, epochs=1, learning_rate=1e-7)
+    outcome, events = train(replace(splits, validation=many, test=many), config, tmp_path / "model")
+    found = outcome.report["collapsed"]
+    assert found["share"] == 1.0
+    assert found["label"] in ("bad", "good")
+    assert [event["collapsed"] for event in events if event["type"] == "evaluated"][-1] == found["label"]
+
+
+def test_better_weights_do_not_keep_the_calibration_of_those_before(tiny, splits, tmp_path):
+    (tmp_path / "model").mkdir()
+    write_calibration(tmp_path / "model", Calibration(3.0, 0.9))
+    train(splits, replace(FAST, model=tiny, epochs=1), tmp_path / "model")
+    assert read_calibration(tmp_path / "model") == Calibration()
 
 
 def test_folder_is_a_standard_one_and_nothing_else_is_left(tiny, splits, tmp_path):

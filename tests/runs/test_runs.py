@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from filelock import FileLock
 
@@ -150,6 +151,8 @@ def test_a_submitted_run_is_trained_judged_and_can_be_taken_away(tiny, dataset, 
     assert {"step", "evaluated"} <= set(types)
     assert store.report_of(run)["test"]["texts"] == 2
     assert len(store.predictions_of(run)) == 4
+    assert np.stack(store.predictions_of(run)["probabilities"]).sum(axis=1) == pytest.approx([1] * 4)
+    assert (store.model_folder(run) / "calibration.json").is_file()
     assert "finished" not in store.log_of(run) or "Traceback" not in store.log_of(run)
     bundle.export_run(run, "huggingface", tmp_path / "model.zip")
     bundle.export_run(run, "pth", tmp_path / "model.pth")
