@@ -83,6 +83,31 @@ def predict_swiftly(
     return _softmax(logits)
 
 
+def mean_states(
+    network: Network, dataset: EncodedDataset, report: Callable[[float], object] = lambda share: None
+) -> np.ndarray:
+    """The mean of the states of each text's tokens in the last layer, in the order of the data set.
+
+    Args:
+        report: receives the share of the tokens that are done, 0 to 1.
+
+    Returns:
+        float32 [texts, hidden].
+    """
+    states = np.empty((len(dataset), network.hidden), dtype=np.float32)
+    done, tokens = 0, max(1, int(dataset.lengths.sum()))
+
+    def work(rows: np.ndarray) -> None:
+        states[rows] = network.mean_states(collate(dataset, rows), 1)[:, 0].cpu().numpy()
+
+    micro = MicroBatch(SCORING_BATCH)
+    for rows in ordered_batches(dataset.lengths, SCORING_BATCH):
+        micro.run(rows, work, at_most=texts_at_once(network, dataset, rows))
+        done += int(dataset.lengths[rows].sum())
+        report(done / tokens)
+    return states
+
+
 def _mend(exact: Network, dataset: EncodedDataset, logits: torch.Tensor) -> None:
     """Replace the logits of the texts whose label rounding may have changed."""
     two = logits.topk(2, dim=1)

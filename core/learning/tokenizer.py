@@ -32,6 +32,20 @@ class TextTokenizer:
         encodings = self._tokenizer.encode_batch_fast(list(texts))
         return [encoding.ids for encoding in encodings], sum(bool(e.overflowing) for e in encodings)
 
+    def spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """One text's token ids, and from where to where each stands, in characters; special ones nowhere."""
+        encoding = self._tokenizer.encode(text)
+        special = encoding.special_tokens_mask
+        return encoding.ids, [
+            (0, 0) if is_special else span for span, is_special in zip(encoding.offsets, special, strict=True)
+        ]
+
+    def blank(self, text: str) -> list[int]:
+        """The token ids of a text with padding in the place of every word; special ones stay."""
+        encoding = self._tokenizer.encode(text)
+        pairs = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
+        return [number if is_special else self.padding_id for number, is_special in pairs]
+
     def save(self, folder: Path) -> None:
         """Write the files that transformers and others read; the max length is among their settings."""
         self._tokenizer.save(str(folder / "tokenizer.json"))

@@ -20,8 +20,8 @@ from core.learning.tokenizer import TextTokenizer
 SLICE = 64 * SCORING_BATCH
 """Texts that are tokenised and sorted by length together; memory does not grow beyond two such slices."""
 
-FEW = 64
-"""Up to so many texts at a time are computed in float32 altogether: there is no time to win."""
+FEW_TOKENS = 2048
+"""Texts of so many tokens together are computed in float32 altogether: there is hardly any time to win."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Classifier:
         return Predictions(labels, probabilities, self.names)
 
     def _probabilities(self, dataset: EncodedDataset, report: Callable[[float], None]) -> np.ndarray:
-        if len(dataset) <= FEW:
+        if dataset.lengths.sum() <= FEW_TOKENS:
             raw = predict_probabilities(self.network.exact(), dataset)
         else:
             raw = predict_swiftly(self.network, dataset, report)

@@ -73,7 +73,8 @@ def test_labels_that_rounding_may_change_are_those_of_float32():
     assert len(set(asked)) == len(asked)
 
 
-def test_many_texts_get_the_labels_and_nearly_the_probabilities_of_float32(short):
+def test_many_texts_get_the_labels_and_nearly_the_probabilities_of_float32(short, monkeypatch):
+    monkeypatch.setattr(module, "FEW_TOKENS", 0)
     exact = predict_probabilities(short.network.exact(), encoded(short, MANY))
     answers = short.predict(MANY)
     assert answers.labels == [short.names[i] for i in exact.argmax(axis=1)]
@@ -88,7 +89,7 @@ def test_few_texts_are_those_of_float32_to_the_bit(short):
 
 def test_equal_texts_are_computed_once_and_slices_keep_the_order(short, monkeypatch):
     monkeypatch.setattr(module, "SLICE", 30)
-    monkeypatch.setattr(module, "FEW", 0)
+    monkeypatch.setattr(module, "FEW_TOKENS", 0)
     computed = []
     swiftly = module.predict_swiftly
     monkeypatch.setattr(

@@ -1,0 +1,129 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from core.learning.batching import Batch
+from core.learning.hardware import Hardware
+from core.learning.networks import load_finetuned
+from core.learning.tokenizer import TextTokenizer
+from core.serving import attribution
+from core.serving.attribution import integrated_gradients, leave_one_out, log_odds, split_words
+from core.serving.classifier import Classifier
+
+TEXT = "they like good work"
+
+
+def words_of(text: str, spans: list[tuple[int, int]]) -> list[str]:
+    return [text[start:end] for start, end in spans]
+
+
+def letters(text: str) -> list[tuple[int, int]]:
+    return [(i, i + 1) for i in range(len(text)) if not text[i].isspace()]
+
+
+def test_leaving_out_a_word_is_what_the_classifier_says_without_it(trained):
+    classifier = Classifier.load(trained)
+    found = leave_one_out(classifier, TEXT, "good")
+    assert words_of(TEXT, found.spans) == TEXT.split()
+    number = classifier.names.index("good")
+    for i, rest in enumerate(("like good work", "they good work", "they like work", "they like good")):
+        answer = classifier.predict([rest]).probabilities
+        assert found.without[i] == pytest.approx(answer[0, number], abs=1e-6)
+        expected = log_odds(classifier.predict([TEXT]).probabilities, number)[0] - log_odds(answer, number)[0]
+        assert found.weights[i] == pytest.approx(expected, abs=1e-4)
+    other = leave_one_out(classifier, TEXT, "bad")
+    assert np.allclose(other.weights, -found.weights)
+
+
+def test_what_is_too_long_to_be_read_has_no_word(trained):
+    text = "good bad " * 40
+    found = leave_one_out(Classifier.load(trained), text, "good")
+    # 16 tokens, of which two are special ones.
+    assert len(found.spans) == 14
+    assert text[: found.read] == ("good bad " * 7).rstrip()
+
+
+def test_long_texts_are_looked_at_in_stretches_and_nothing_is_left_out():
+    text = " ".join(f"w{i}" for i in range(200))
+    spans, each, read = split_words(text, [(0, len(text))], most=64)
+    assert (each, len(spans), read) == (4, 50, len(text))
+    assert " ".join(words_of(text, spans)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a b\n\tc", ["a", "b", "c"]),
+        ("我喜欢 tea", ["我", "喜", "欢", "tea"]),
+        ("สวัสดี", ["ส", "วั", "ส", "ดี"]),
+        ("مرحبا بالعالم", ["مرحبا", "بالعالم"]),
+        ("", []),
+        ("  ", []),
+    ],
+)
+def test_words_are_cut_as_their_script_has_them(text, expected):
+    spans, _, _ = split_words(text, letters(text))
+    assert words_of(text, spans) == expected
+
+
+def test_a_letter_of_several_tokens_is_one_word():
+    spans, _, _ = split_words("語x", [(0, 1), (0, 1), (0, 1), (1, 2)])
+    assert words_of("語x", spans) == ["語", "x"]
+
+
+def test_log_odds_do_not_flatten_out():
+    sure = np.array([[1 - 1e-17, 1e-17], [1.0, 0.0]])
+    assert log_odds(sure, 0)[0] == pytest.approx(17 * np.log(10))
+    assert np.isfinite(log_odds(sure, 0)).all()
+
+
+@pytest.mark.parametrize("label", ["good", "bad"])
+def test_integrated_gradients_add_up_to_what_the_text_adds_to_padding(trained, label):
+    found = integrated_gradients(trained, TEXT, label)
+    tokenizer = TextTokenizer(trained)
+    network = load_finetuned(trained, Hardware("cpu", "fp32", "test"))
+    ids = torch.tensor([tokenizer.spans(TEXT)[0], [2, 0, 0, 0, 0, 3]])
+    logits = network.logits(Batch(ids, None, torch.zeros(2))).double()
+    odds = log_odds(logits.softmax(dim=1).numpy(), network.names.index(label))
+    assert found.whole == pytest.approx(odds[0] - odds[1], abs=1e-4)
+    assert found.weights.sum() == pytest.approx(odds[0] - odds[1], abs=abs(found.delta) + 1e-4)
+    assert abs(found.delta) < 0.02 * max(1, abs(found.whole))
+    assert words_of(TEXT, found.spans) == TEXT.split()
+    # Both ways of asking name the same word.
+    left_out = leave_one_out(Classifier.load(trained), TEXT, label)
+    assert found.strongest(1) == left_out.strongest(1)
+
+
+def test_more_steps_are_taken_where_the_sum_is_off(trained, monkeypatch):
+    taken = []
+
+    def gradients(model, ids, padding, number, steps):
+        taken.append(steps)
+        return np.full(ids.shape[1], 1.0), 3.0 if steps == attribution.STEPS else 6.0
+
+    monkeypatch.setattr(attribution, "_gradients", gradients)
+    found = integrated_gradients(trained, TEXT, "good")
+    assert taken == [attribution.STEPS, attribution.MOST_STEPS]
+    assert (found.steps, found.delta) == (attribution.MOST_STEPS, 0.0)
+
+
+def test_the_pieces_of_a_word_are_added_up():
+    weights = attribution._by_word(
+        np.array([9.0, 1.0, 2.0, 4.0, 9.0]), [(0, 0), (0, 3), (3, 6), (7, 9), (0, 0)], [(0, 6), (7, 9)]
+    )
+    assert weights.tolist() == [3.0, 4.0]
+
+
+def test_no_code_of_the_folder_runs(trained, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in trained.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoModelForSequenceClassification": "evil.Model"}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Model: pass\n")
+    integrated_gradients(folder, TEXT, "good")
+    assert not (tmp_path / "ran").exists()
