@@ -160,7 +160,9 @@ def evaluate(options: argparse.Namespace) -> int:
 
     table = _read(options.data, _choice(options))
     folder = _model_folder(options.model)
-    classifier = Classifier.load(folder)
+    classifier = Classifier.load(folder, calibrated=False)
+    # All scores are then those that a report of the same texts has, to the last digit that it shows.
+    classifier.network = classifier.network.exact()
     label2id = {name: number for number, name in enumerate(classifier.names)}
     labeled, rejected = label_texts(table, ColumnMapping(tuple(options.text), options.label), label2id)
     _tell_rejected(rejected)

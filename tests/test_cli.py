@@ -82,6 +82,13 @@ def test_train_predict_evaluate_export_and_list(trained, files):
         assert json.loads(printed)[name] == pytest.approx(trained["test"][name], abs=1e-5)
         low, high = json.loads(printed)["intervals"][name]
         assert low <= json.loads(printed)[name] <= high
+    (Path(trained["folder"]) / "model" / "calibration.json").write_text('{"temperature": 3}')
+    printed, _ = core(
+        "evaluate", trained["run"], files / "test.csv", "--text", "message", "--label", "class", "--json"
+    )
+    calibrated = json.loads(printed)
+    assert calibrated["loss"] == pytest.approx(trained["test"]["loss"], abs=1e-5)
+    assert (calibrated["temperature"], calibrated["calibrated"]["loss"] == calibrated["loss"]) == (3.0, False)
 
     core(
         "predict", trained["run"], files / "test.csv", "--text", "message", "--out", out, "--spreadsheet-safe"
