@@ -57,6 +57,7 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
     modules += "core.runs.studies, core.runs.models, core.learning.evaluation, core.learning.calibration, "
     modules += "core.learning.judging, core.learning.comparison, core.runs.comparing"
     modules += ", core.serving.loading, core.serving.attribution, core.serving.neighbours"
+    modules += ", core.serving.onnx_export, core.serving.web_page, core.serving.predict_script"
     check = f"import sys, {modules}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True

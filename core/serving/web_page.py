@@ -28,7 +28,10 @@ def web_page_refusal(folder: Path) -> str | None:
 def write_web_page(onnx: Path, folder: Path, out: Path, title: str) -> None:
     """Write one HTML file with model, tokenizer and runtime inside; it opens from the disk, offline.
 
-    The page answers as onnxruntime does for one text at a time; its policy (CSP) allows no connection.
+    The page answers as onnxruntime does for one text at a time; its policy (CSP) allows no connection. In
+    Chromium, MiniLM-L6 on SST-2: probabilities within 2e-7 in float32 (34 texts); within 0.014 in int8 (76
+    texts, all labels equal), where the last digit of a float32 decides roundings: factors of 1 + 1e-6 on the
+    norms' weights move onnxruntime's own answers by up to 0.07.
 
     Args:
         onnx: what `export_onnx` wrote, int8 best: the page holds the whole file.

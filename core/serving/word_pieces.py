@@ -9,6 +9,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,7 @@ def refusal(folder: Path) -> str | None:
 
 def tables(folder: Path) -> dict[str, Any]:
     """Vocabulary, characters and lengths of a tokenizer that is not refused, ready for JSON."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    parts = json.loads(tokenizer.to_str())
+    parts = json.loads(Tokenizer.from_file(str(folder / "tokenizer.json")).to_str())
     model = parts["model"]
     words = dict(sorted(model["vocab"].items(), key=lambda item: item[1]))
     before, after = _ends(parts["post_processor"])
@@ -54,7 +54,7 @@ def tables(folder: Path) -> dict[str, Any]:
         "before": before,
         "after": after,
         "max_length": TextTokenizer(folder).max_length,
-        **_characters(tokenizer),
+        **_characters(_without_words(parts)),
     }
 
 
@@ -71,7 +71,17 @@ def _ends(processor: dict[str, Any]) -> tuple[list[int], list[int]]:
     return ends
 
 
-def _characters(tokenizer: Tokenizer) -> dict[str, Any]:
+def _without_words(parts: dict[str, Any]) -> str:
+    """What decides on characters alone, which is the same for most models."""
+    model = parts["model"] | {"vocab": {}}
+    return json.dumps(
+        parts | {"model": model, "added_tokens": [], "post_processor": None, "truncation": None}
+    )
+
+
+@cache
+def _characters(parts: str) -> dict[str, Any]:
+    tokenizer = Tokenizer.from_str(parts)
     removed, spaced, changed, hangul = [], [], {}, False
     for character in _all_characters():
         became = tokenizer.normalizer.normalize_str(character)

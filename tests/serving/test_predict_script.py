@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.learning.calibration import Calibration, with_temperature, write_calibration
+from core.learning.calibration import Calibration, write_calibration
 from core.learning.config import TrainingConfig
 from core.learning.train import train_classifier
 from core.serving import onnx_maker
@@ -71,19 +71,13 @@ def answers(done: subprocess.CompletedProcess) -> list[dict]:
 
 
 def expected(bundle: Path, texts: list[str]) -> np.ndarray:
-    classifier = Classifier.load(bundle)
-    uncalibrated = classifier.predict(texts).probabilities
-    return with_temperature(uncalibrated, TEMPERATURE / _applied(classifier))
-
-
-def _applied(classifier: Classifier) -> float:
-    """The temperature that the classifier has applied itself."""
-    return getattr(getattr(classifier, "calibration", None), "temperature", 1.0)
+    return Classifier.load(bundle).predict(texts).probabilities
 
 
 def test_texts_lines_and_a_table_get_the_classifiers_answers(bundle, tmp_path):
     texts = [*ALL_TEXTS, "good " * 40, "", "unheard of 文字"]
-    right = expected(bundle, texts)
+    right, raw = expected(bundle, texts), Classifier.load(bundle, calibrated=False).predict(texts)
+    assert np.abs(right - raw.probabilities).max() > 1e-3
     by_argument = answers(run(bundle, "--json", *texts))
     by_line = answers(run(bundle, "--json", stdin="\n".join(texts)))
     assert by_argument == by_line
