@@ -75,6 +75,10 @@ def test_a_killed_server_takes_no_training_with_it_and_the_line_goes_on(
     second = store.create_run(replace(config, epochs=10), saved)
     page.goto(f"{app.address}/?run={run.id}")
     wait_until(lambda: evaluations(run) > 2, 90, "three evaluations")
+    with held_at(app, run):
+        # A browser asks the server for what draws charts when the first one comes, and never again: a tab
+        # that found no server at that moment needs a reload.
+        expect_charts_from_the_start(page, run)
     (trainer,) = app.processes(run.id)
     app.kill()
     step = last_step(run)
