@@ -1,5 +1,6 @@
 """Predict: label one text or a whole file with a trained model, and take the model away."""
 
+import hashlib
 import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePath
@@ -20,18 +21,29 @@ from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, r
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.home import home
+from core.learning.calibration import Calibration, read_calibration, with_temperature
+from core.learning.memory import shortage_is_said
 from core.runs.models import Model, usable_models
+from core.serving import neighbours
+from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
+from core.serving.loading import load_ahead
+from core.serving.neighbours import Neighbours, find_neighbours
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
-from core.words import count, escape_markdown, explain, percent, shorten
+from core.words import coloured_words, count, escape_markdown, explain, percent, shorten
 
 if TYPE_CHECKING:
-    from core.serving.classifier import Classifier
+    from concurrent.futures import Future
+
+    from core.serving.classifier import Classifier, Predictions
 
 TRAIN_PAGE, RUNS_PAGE = "pages/2_Train.py", "pages/3_Runs.py"
 ONE_TEXT, FILE, DOWNLOADS = "One text", "A file", "Downloads"
 FEW_BARS = 10
 PREVIEW_ROWS = 20
 LONGEST_TEXT = 20_000
+LEAVING_OUT, GRADIENTS = "Leaving words out", "Integrated gradients"
+WORD_ROWS = 8
+NEIGHBOUR_CHARACTERS = 300
 NEW_COLUMNS = ("predicted_label", "confidence")
 
 SNIPPET = """import torch
@@ -56,6 +68,8 @@ def main() -> None:
         return
     st.write("Let a trained model label new texts, or take it away.")
     model = choose_model(models)
+    # While the page is painted and a person types.
+    loading(str(model.folder), mark_of(model))
     views = st.tabs([ONE_TEXT, FILE, DOWNLOADS], key="view", on_change="rerun")
     for view, show in zip(views, (label_one, label_a_file, offer_downloads), strict=True):
         if view.open:
@@ -99,17 +113,22 @@ def follow_choice() -> None:
     st.query_params["run"] = st.session_state["run_choice"]
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the model")
-def load(folder: str) -> "Classifier":
-    # Imported here: torch takes seconds and 200 MB, which nobody should pay for looking at the page.
-    from core.serving.classifier import Classifier
-
-    return Classifier.load(Path(folder))
+@st.cache_resource(max_entries=2, show_spinner=False)
+def loading(folder: str, mark: int) -> "Future[Classifier]":
+    return load_ahead(Path(folder))
 
 
-def ready(model: Model) -> "Classifier":
+def mark_of(model: Model) -> int:
+    """What changes when the model's weights do."""
+    try:
+        return (model.folder / "model.safetensors").stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def ready(model: Model, calibrated: bool = True) -> "Classifier":
     """The model, with all cores to answer; with one while a training is at work, which keeps its speed."""
-    classifier = load(str(model.folder))
+    classifier = loaded(model).calibrated_by(read_calibration(model.folder) if calibrated else Calibration())
     from core.learning.hardware import use_all_cores, use_one_core
 
     # At every answer: torch keeps the number for each thread, and every tab has its own.
@@ -120,23 +139,225 @@ def ready(model: Model) -> "Classifier":
     return classifier
 
 
+def loaded(model: Model) -> "Classifier":
+    arguments = str(model.folder), mark_of(model)
+    coming = loading(*arguments)
+    if coming.done() and not coming.exception():
+        return coming.result()
+    with st.spinner("Loading the model"):
+        try:
+            return coming.result()
+        except BaseException:
+            # Whoever asks next tries again.
+            loading.clear(*arguments)
+            raise
+
+
 # One text
 
 
 def label_one(model: Model) -> None:
     text = st.text_area(
-        "Text", height=120, max_chars=LONGEST_TEXT, key="text", placeholder="Type or paste a text to label"
+        "Text",
+        height=120,
+        max_chars=LONGEST_TEXT,
+        key="text",
+        placeholder="Type or paste a text to label",
+        help="It is labelled when you leave the field, or press Ctrl+Enter.",
     )
-    st.button("Label it", type="primary", icon=":material/label:")
+    calibration = read_calibration(model.folder)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Label it", type="primary", icon=":material/label:")
+        calibrated = choose_calibrated(calibration)
     if not text or not text.strip():
         return
-    answer = ready(model).predict([text])
+    classifier = ready(model, calibrated)
+    answer = classifier.predict([text])
+    show_answer(answer, calibration, calibrated)
+    explain_label(model, classifier, text, answer)
+    show_neighbours(model, classifier, text)
+
+
+def choose_calibrated(calibration: Calibration) -> bool:
+    if calibration.temperature == 1:
+        return True
+    return st.toggle(
+        "Calibrated",
+        value=True,
+        key="calibrated",
+        help="Probabilities as honest as the validation texts could make them (temperature "
+        f"{calibration.temperature:.2f}). Off: as the network gives them. The label is the same.",
+    )
+
+
+def show_answer(answer: "Predictions", calibration: Calibration, calibrated: bool) -> None:
     table = charts.probability_table(answer.names, answer.probabilities[0])
     with st.container(border=True):
         st.caption("Label")
         st.subheader(escape_markdown(shorten(answer.labels[0], 200)), anchor=False)
         st.caption(f"with a probability of {percent(table['probability'].iloc[0])}")
-    show_bars(table)
+        honest = answer.probabilities
+        if not calibrated:
+            honest = with_temperature(honest, calibration.temperature)
+        if calibration.threshold is not None and honest.max() < calibration.threshold:
+            st.warning(
+                f"Unsure: left to people. The calibrated probability, {percent(honest.max())}, is below the "
+                f"threshold of {percent(calibration.threshold)}.",
+                icon=":material/person_raised_hand:",
+            )
+        show_bars(table)
+
+
+def explain_label(model: Model, classifier: "Classifier", text: str, answer: "Predictions") -> None:
+    if len(answer.names) < 2:
+        return
+    st.subheader("Why", anchor=False)
+    left, right = st.columns(2, vertical_alignment="bottom")
+    way = left.segmented_control(
+        "Explained by",
+        [LEAVING_OUT, GRADIENTS],
+        default=LEAVING_OUT,
+        key="way",
+        help=f"{LEAVING_OUT}: what the model says without each word; fast. {GRADIENTS}: what each word adds "
+        "on the way from an empty text to this one; takes seconds.",
+    )
+    ranked = charts.probability_table(answer.names, answer.probabilities[0])["label"]
+    # A key of its own for each text: another text begins with its own label.
+    mark = hashlib.sha256(f"{model.id} {text}".encode("utf-8", "replace")).hexdigest()[:16]
+    label = right.selectbox("For the class", list(ranked), key=f"class_{mark}")
+    if way == LEAVING_OUT:
+        show_words(text, leave_one_out(classifier, text, label))
+    elif way == GRADIENTS:
+        with st.spinner("Taking gradients"):
+            found = gradients(str(model.folder), mark_of(model), text, label)
+        show_words(text, found)
+
+
+@st.cache_data(max_entries=4, scope="session", show_spinner=False)
+def gradients(folder: str, mark: int, text: str, label: str) -> Attribution:
+    with shortage_is_said("integrated gradients"):
+        return integrated_gradients(Path(folder), text, label)
+
+
+def show_words(text: str, found: Attribution) -> None:
+    if not found.spans:
+        st.caption("The model reads no word of this text.")
+        return
+    name = escape_markdown(shorten(found.label, 60))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        with st.container(border=True):
+            st.markdown(coloured_words(text, found.spans, found.weights, found.read))
+        st.caption(f":blue-background[blue] speaks for {name}, :orange-background[orange] against it.")
+        for note in notes_on(text, found):
+            st.caption(note)
+    with right:
+        st.dataframe(
+            word_table(text, found),
+            hide_index=True,
+            height="content" if len(found.spans) <= WORD_ROWS else 320,
+            alt=describe_words(text, found),
+            column_config={
+                "Weight": st.column_config.NumberColumn(
+                    format="%+.2f",
+                    help="How far the word moves the log-odds of the class. Above 0 it speaks for it.",
+                ),
+                "Without it": st.column_config.NumberColumn(
+                    format="%.1f%%", help="The probability of the class when the word is left out."
+                ),
+            },
+        )
+
+
+def notes_on(text: str, found: Attribution) -> list[str]:
+    """What else must be known to read the colours."""
+    notes = []
+    if found.words_each > 1:
+        notes.append(
+            f"More than {MOST_PIECES} words: {found.words_each} neighbouring ones at a time stand together."
+        )
+    if text[found.read :].strip():
+        notes.append(
+            f"The model reads the first {found.read:,} characters of this text; the rest, in grey, does not "
+            "count."
+        )
+    if found.whole is not None:
+        notes.append(
+            f"Convergence: the weights add up to {found.weights.sum():+.3f}, what the text adds to an empty "
+            f"one is {found.whole:+.3f}; they are off by {abs(found.delta):.1g} after {found.steps} steps."
+        )
+    return notes
+
+
+def word_table(text: str, found: Attribution) -> pd.DataFrame:
+    """The words by the strength of their weights."""
+    order = found.strongest(len(found.spans))
+    table = {
+        "Words" if found.words_each > 1 else "Word": [text[slice(*found.spans[i])] for i in order],
+        "Weight": found.weights[order],
+    }
+    if found.without is not None:
+        table["Without it"] = 100 * found.without[order]
+    return pd.DataFrame(table)
+
+
+def describe_words(text: str, found: Attribution) -> str:
+    named = "; ".join(
+        f"{shorten(text[slice(*found.spans[i])], 40)} {found.weights[i]:+.2f}" for i in found.strongest()
+    )
+    return f"Words by their weight for {shorten(found.label, 40)}: {named}."
+
+
+def show_neighbours(model: Model, classifier: "Classifier", text: str) -> None:
+    st.subheader("Nearest training texts", anchor=False)
+    if model.run is None:
+        st.caption("This model was not trained here, so its training texts are not at hand.")
+        return
+    wanted = st.toggle(
+        "Show the five most alike",
+        key="neighbours",
+        help="Alike to this model: by the mean of the states of all tokens in its last layer. Made once for "
+        "all training texts, which may take a minute, and kept with the run.",
+    )
+    if not wanted:
+        return
+    found = neighbours_of(model, classifier)
+    if len(found) < found.total:
+        st.caption(f"Compared with a sample of {len(found):,} of {found.total:,} training texts.")
+    nearest = found.nearest(classifier, text)
+    st.dataframe(
+        {
+            "Text": [shorten(neighbour.text, NEIGHBOUR_CHARACTERS) for neighbour in nearest],
+            "Label": [neighbour.label for neighbour in nearest],
+            "Similarity": [neighbour.similarity for neighbour in nearest],
+        },
+        hide_index=True,
+        alt="The most alike training texts with their labels and similarities, the most alike first",
+        column_config={
+            "Text": st.column_config.TextColumn(width="large"),
+            "Similarity": st.column_config.NumberColumn(
+                format="%.3f", help="Cosine between the two texts' states: 1 is the same direction."
+            ),
+        },
+    )
+
+
+def neighbours_of(model: Model, classifier: "Classifier") -> Neighbours:
+    kept = shelf(str(model.folder), mark_of(model))
+    if not kept:
+        bar = st.progress(0.0, "Reading the training texts")
+        file = model.run.folder / neighbours.FILE
+        kept.append(
+            find_neighbours(classifier, model.folder, model.run.folder / "dataset", file, bar.progress)
+        )
+        bar.empty()
+    return kept[0]
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def shelf(folder: str, mark: int) -> list[Neighbours]:
+    """Where a model's neighbours stand once they are found."""
+    return []
 
 
 def show_bars(table: pd.DataFrame) -> None:

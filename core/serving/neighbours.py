@@ -1,7 +1,7 @@
 """The training texts that a model finds most alike to a text.
 
-Alike is measured between the mean states of the tokens in the model's last layer, after fine-tuning. The first
-token's state, which the classes are read from, was made to tell nothing but classes apart.
+Alike is measured between the mean states of the tokens in the model's last layer, after fine-tuning. The
+first token's state, which the classes are read from, was made to tell nothing but classes apart.
 """
 
 from __future__ import annotations
@@ -101,8 +101,7 @@ def find_neighbours(
     vectors = _read(file, key, len(rows))
     if vectors is None:
         vectors = _vectors(classifier, texts, report).astype(np.float16)
-        with full_is_said("the vectors of the training texts", vectors.nbytes, file.parent):
-            _write(file, key, vectors)
+        _keep(file, key, vectors)
     return Neighbours(texts, labels, vectors, len(train))
 
 
@@ -133,9 +132,17 @@ def _read(file: Path, key: str, rows: int) -> np.ndarray | None:
     return None
 
 
-def _write(file: Path, key: str, vectors: np.ndarray) -> None:
-    with whole_file(file) as draft, draft.open("wb") as stream:
-        np.savez(stream, key=np.array(key), vectors=vectors)
+def _keep(file: Path, key: str, vectors: np.ndarray) -> None:
+    try:
+        with (
+            full_is_said("the vectors of the training texts", vectors.nbytes, file.parent),
+            whole_file(file) as draft,
+            draft.open("wb") as stream,
+        ):
+            np.savez(stream, key=np.array(key), vectors=vectors)
+    except OSError as error:
+        # The run was deleted meanwhile, or its folder may not be written to: there is an answer all the same.
+        log.warning("%s cannot be kept: %s", FILE, error)
 
 
 def _vectors(

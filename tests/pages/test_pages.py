@@ -3,6 +3,7 @@
 import ast
 import io
 import json
+import re
 import subprocess
 import sys
 import time
@@ -78,8 +79,12 @@ def classifier(monkeypatch):
 
     from core.serving.classifier import Classifier
 
-    fake = SimpleNamespace(predict=predict, names=list(LABELS))
-    monkeypatch.setattr(Classifier, "load", lambda folder: fake)
+    def spans(text):
+        return [], [found.span() for found in re.finditer(r"\S+", text)]
+
+    fake = SimpleNamespace(predict=predict, names=list(LABELS), tokenizer=SimpleNamespace(spans=spans))
+    fake.calibrated_by = lambda calibration: fake
+    monkeypatch.setattr(Classifier, "load", lambda folder, calibrated=True: fake)
 
 
 def open_page(file: str, /, **params: str) -> AppTest:
