@@ -13,7 +13,7 @@ BREAK = "\u200b"
 _FAINT, _STRONG = 0.1, 0.5
 """Shares of the largest weight from which a word is coloured, and bold."""
 
-_MOST_UNREAD = 2000
+_MOST_UNREAD = 300
 """Characters shown of what a model does not read."""
 
 

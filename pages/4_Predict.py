@@ -345,11 +345,13 @@ def show_neighbours(model: Model, classifier: "Classifier", text: str) -> None:
 def neighbours_of(model: Model, classifier: "Classifier") -> Neighbours:
     kept = shelf(str(model.folder), mark_of(model))
     if not kept:
-        bar = st.progress(0.0, "Reading the training texts")
-        file = model.run.folder / neighbours.FILE
-        kept.append(
-            find_neighbours(classifier, model.folder, model.run.folder / "dataset", file, bar.progress)
-        )
+        words, run = "Reading the training texts", model.run.folder
+        bar = st.progress(0.0, words)
+
+        def report(share: float) -> None:
+            bar.progress(share, words)
+
+        kept.append(find_neighbours(classifier, model.folder, run / "dataset", run / neighbours.FILE, report))
         bar.empty()
     return kept[0]
 
