@@ -65,6 +65,17 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
     assert done.stdout.strip() == "[]"
 
 
+def test_an_onnx_file_is_read_only_where_it_was_written():
+    """One of an imported bundle is somebody else's: the app answers from safetensors alone."""
+    readers = {
+        path.stem
+        for path in core_files()
+        if {name.split(".")[0] for name in imported_modules(path)} & {"onnx", "onnxruntime"}
+    }
+    # The second is the script of a bundle, which people run themselves.
+    assert readers == {"onnx_maker", "bundle_predict"}
+
+
 def test_top_level_holds_nothing_else():
     listed = subprocess.run(
         ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True

@@ -4,7 +4,8 @@ The file holds operators of the ONNX standard alone, takes `input_ids` and `atte
 tokens], both sizes free) and gives `logits` (float32 [texts, classes], before temperature and softmax).
 `token_type_ids` are left out: a single text has one type, which is in the graph, and transformers.js gives
 a graph only the inputs that it names. It looks for `onnx/model.onnx` (float32) and
-`onnx/model_quantized.onnx` (int8) beside config.json, tokenizer.json and tokenizer_config.json.
+`onnx/model_quantized.onnx` (int8) beside config.json, tokenizer.json and tokenizer_config.json: its version
+4.3.1 answered with both from such a folder in Chromium.
 """
 
 import json

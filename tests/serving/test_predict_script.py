@@ -20,7 +20,8 @@ from core.serving.predict_script import write_predict_script
 from tests.tiny import TEXTS, tiny_splits, write_tiny_model
 
 ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
-CONFIG = TrainingConfig(model="local/tiny", epochs=3, batch_size=4, max_length=16, precision="fp32")
+SETTINGS = {"model": "local/tiny", "epochs": 10, "batch_size": 4, "learning_rate": 5e-3, "max_length": 16}
+CONFIG = TrainingConfig(**SETTINGS, precision="fp32")
 TEMPERATURE, THRESHOLD = 0.5, 0.99
 
 ALONE = """
