@@ -56,9 +56,8 @@ def test_they_hold_the_truth_in_about_95_of_100_cases():
 
 
 def test_an_interval_holds_the_score_that_chance_enlarges():
-    found = intervals(*simulated(100, np.random.default_rng(4)))
-    score = evaluate(*simulated(100, np.random.default_rng(4)), NAMES).ece
-    assert found["ece"][0] <= score <= found["ece"][1]
+    assert interval(np.linspace(0.2, 0.3, 1001), 0.1) == [0.1, pytest.approx(0.2975)]
+    assert interval(np.linspace(0.2, 0.3, 1001), 0.4) == [pytest.approx(0.2025), 0.4]
 
 
 def test_resamples_are_made_in_parts_of_as_many_texts(monkeypatch):

@@ -99,7 +99,7 @@ def test_what_was_written_is_read(tmp_path):
         b'{"temperature": "2"}',
         b'{"temperature": [1.5]}',
         b"[" * 9000,
-        b'{"temperature": 1.5, "more": "' + b"x" * 20_000 + b'"}',
+        b'{"temperature": 1.5}' + b" " * 20_000,
     ],
 )
 def test_a_damaged_or_hostile_file_changes_nothing_and_is_logged(tmp_path, caplog, content):
