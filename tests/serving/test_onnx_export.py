@@ -144,3 +144,12 @@ def test_a_sample_reaches_from_the_shortest_to_the_longest_text():
     assert chosen[0] == 1
     assert chosen[-1] == 1000
     assert len(set(chosen)) == 10
+
+
+def test_an_architecture_that_the_exporter_does_not_follow_is_said(folder, tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise torch.onnx.OnnxExporterError("many lines") from ValueError("a loop over data")
+
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    with pytest.raises(UserError, match="bert, which torch's exporter does not follow .*a loop over data"):
+        onnx_maker.write_graph(folder, tmp_path / "out.onnx")
