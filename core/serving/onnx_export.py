@@ -85,8 +85,13 @@ def export_onnx(
         "graph": str(graph.resolve()) if graph else None,
     }
     room = 2 * bytes_on_disk(folder)
-    with full_is_said("the ONNX file", room, out.parent), whole_file(out.resolve()) as draft:
-        return _made(request | {"out": str(draft)}, progress)
+    with (
+        full_is_said("the ONNX file", room, out.parent),
+        whole_file(out.resolve()) as draft,
+        # Here and not in the process, so that it goes even when that is killed.
+        tempfile.TemporaryDirectory(prefix=".onnx-", dir=draft.parent) as scratch,
+    ):
+        return _made(request | {"out": str(draft), "scratch": scratch, "room": room}, progress)
 
 
 def _check(folder: Path, precision: str) -> None:

@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +19,7 @@ import onnxruntime
 import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
+from core.disk import full_is_said
 from core.errors import UserError
 from core.learning.answers import predict_probabilities
 from core.learning.batching import encode
@@ -48,12 +48,12 @@ def make(request: dict[str, Any], step: Callable[[str], None]) -> Parity:
     """Write the file that the request asks for, and check it.
 
     Raises:
-        UserError: the answers differ, or the folder cannot be exported.
+        UserError: the answers differ, the folder cannot be exported, or the disk is full.
     """
     use_all_cores()
     folder, out, precision = Path(request["folder"]), Path(request["out"]), request["precision"]
-    with tempfile.TemporaryDirectory(prefix=".onnx-", dir=out.parent) as scratch:
-        graph = Path(request["graph"] or Path(scratch) / "model.onnx")
+    with full_is_said("the ONNX file", request["room"], out.parent):
+        graph = Path(request["graph"] or Path(request["scratch"]) / "model.onnx")
         if not request["graph"]:
             step("Following the model's computation")
             write_graph(folder, graph)

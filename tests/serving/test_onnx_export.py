@@ -1,3 +1,4 @@
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 
+from core.disk import NoSpace
 from core.errors import UserError
 from core.learning.catalogue import resolve
 from core.learning.config import TrainingConfig
@@ -69,9 +71,9 @@ def check_portable(file: Path, folder: Path) -> None:
     assert (about["max_length"], about["padding_id"]) == ("16", "0")
 
 
-@pytest.mark.parametrize("kind", ["distilbert", "roberta", "electra", "modernbert"])
+@pytest.mark.parametrize("kind", ["distilbert", "roberta", "modernbert"])
 def test_other_architectures(kind, tmp_path):
-    from transformers import DistilBertConfig, ElectraConfig, ModernBertConfig, RobertaConfig
+    from transformers import DistilBertConfig, ModernBertConfig, RobertaConfig
 
     sizes = {"vocab_size": 20, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
     sizes |= {"intermediate_size": 64, "max_position_embeddings": 70, "pad_token_id": 0}
@@ -80,7 +82,6 @@ def test_other_architectures(kind, tmp_path):
             vocab_size=20, max_position_embeddings=70, n_layers=2, n_heads=2, dim=32, hidden_dim=64
         ),
         "roberta": lambda: RobertaConfig(**sizes),
-        "electra": lambda: ElectraConfig(**sizes, embedding_size=16),
         "modernbert": lambda: ModernBertConfig(**sizes, cls_token_id=2, sep_token_id=3, local_attention=8),
     }[kind]()
     folder = classifier_of(config, tmp_path / "model")
@@ -117,6 +118,26 @@ def test_wrong_answers_leave_no_file(folder, tmp_path, monkeypatch):
         export_onnx(folder, tmp_path / "out.onnx", "fp32", ALL_TEXTS)
     assert not (tmp_path / "out.onnx").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_an_export_that_is_broken_off_leaves_nothing(folder, tmp_path):
+    def stop(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_onnx(folder, tmp_path / "out.onnx", "fp32", ALL_TEXTS, progress=stop)
+    assert {path.name for path in tmp_path.iterdir()} <= {"home", "model"}
+
+
+def test_a_full_disk_is_said(folder, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(onnx, "save", full)
+    request = {"folder": folder, "out": tmp_path / "out.onnx", "scratch": tmp_path, "room": 10**6}
+    request |= {"precision": "fp32", "graph": None, "texts": [], "labels": None}
+    with pytest.raises(NoSpace, match="room for the ONNX file"):
+        onnx_maker.make(request, lambda _: None)
 
 
 def test_batches_of_any_shape(folder, tmp_path):
