@@ -327,9 +327,9 @@ def show_neighbours(model: Model, classifier: "Classifier", text: str) -> None:
     nearest = found.nearest(classifier, text)
     st.dataframe(
         {
-            "Text": [shorten(neighbour.text, NEIGHBOUR_CHARACTERS) for neighbour in nearest],
-            "Label": [neighbour.label for neighbour in nearest],
             "Similarity": [neighbour.similarity for neighbour in nearest],
+            "Label": [neighbour.label for neighbour in nearest],
+            "Text": [shorten(neighbour.text, NEIGHBOUR_CHARACTERS) for neighbour in nearest],
         },
         hide_index=True,
         alt="The most alike training texts with their labels and similarities, the most alike first",

@@ -33,6 +33,8 @@ from core.data.sample import read_sample  # noqa: E402
 from core.data.splits import SplitPlan, split_by_percent  # noqa: E402
 from core.data.uploads import keep_fixes, keep_upload  # noqa: E402
 from core.home import home  # noqa: E402
+from core.learning import catalogue  # noqa: E402
+from core.learning.calibration import Calibration, write_calibration  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
 from core.learning.suggestions import suggest  # noqa: E402
 from core.runs import forecasts, queue, store, studies  # noqa: E402
@@ -85,6 +87,14 @@ DIRTY_TABLE = "\n".join(
     ]
 ).encode()
 LETTERS = b"id,text,confidence\n1,Where is my book?,=1+1\n2,Thank you so much!,high\n3,,x\n"
+TEXTS = {
+    "long": "The library was open, but the desk was closed and nobody could say when it would open again. "
+    * 40,
+    "right-to-left": "متى تفتح المكتبة يوم الأحد؟ מתי אתם פותחים When do you open?",
+    "no-spaces": "図書館は日曜日に何時に開きますか？图书馆星期天几点开门？ห้องสมุดเปิดกี่โมง Thank you!",
+}
+"""Texts that are hard to show."""
+
 PAGES = {"data": "/", "check": "/Check", "train": "/Train", "runs": "/Runs", "predict": "/Predict"}
 
 
@@ -135,12 +145,14 @@ class Camera:
 
 
 def use(page: Page, what: str) -> None:
-    """Do one thing after the other: write a "text: ...", open a "summary: ...", click a tab or a button."""
+    """Step by step: write a "text: ...", open a "summary: ...", flip a "switch: ...", or click."""
     for step in what.split(" > "):
         if step.startswith("text: "):
             page.get_by_label("Text", exact=True).fill(step.removeprefix("text: "))
         elif step.startswith("summary: "):
             page.locator("summary", has_text=step.removeprefix("summary: ")).click()
+        elif step.startswith("switch: "):
+            page.get_by_text(step.removeprefix("switch: ")).click()
         elif page.get_by_role("tab", name=step).count():
             page.get_by_role("tab", name=step).click()
         elif page.get_by_role("button", name=step).count():
@@ -162,7 +174,8 @@ def open_page(browser: Browser, url: str, width: int, scheme: str) -> Iterator[P
 def settle(page: Page) -> None:
     # A live page never stops running; a second without change in size is still enough for a picture.
     page.wait_for_timeout(1500)
-    page.get_by_text("Loading the model").first.wait_for(state="detached", timeout=60_000)
+    for words in ("Loading the model", "Taking gradients", "Reading the training texts"):
+        page.get_by_text(words).first.wait_for(state="detached", timeout=60_000)
 
 
 def photograph(page: Page, path: Path, width: int, most: int = 5000) -> None:
@@ -211,6 +224,15 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
         f"/Predict?run={real.id}",
         "text: When do you open? > Label it",
     )
+    for name, text in TEXTS.items():
+        yield f"predict-{name}", f"/Predict?run={real.id}", f"text: {text} > Label it"
+    yield (
+        "predict-why",
+        f"/Predict?run={real.id}",
+        "text: Thank you, but when do you open? > Label it > switch: Integrated gradients > switch: Show the five",
+    )
+    write_calibration(real.folder / "model", Calibration(1.5, 0.99))
+    yield "predict-unsure", f"/Predict?run={real.id}", "text: Open? Thank you > Label it"
     table = keep_upload("letters.csv", LETTERS)
     yield "predict-file", f"/Predict?run={real.id}&file={table.id}", "A file > Label 3 rows"
     yield "predict-downloads", f"/Predict?run={real.id}", "Downloads"
@@ -221,9 +243,14 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
         yield f"runs-{status}", f"/Runs?run={run.id}", None
     many = make_run("finished", make_dataset("77 intents", MANY, 3), held, labels=MANY)
     yield "runs-many", f"/Runs?run={many.id}", None
+    give_weights(many, MANY)
+    yield "predict-many", f"/Predict?run={many.id}", "text: When do you open? > Label it"
     hostile = make_dataset("**Bold** <b>name</b> :red[x]", HOSTILE)
     attacked = make_run("finished", hostile, held, labels=HOSTILE)
     yield "runs-hostile", f"/Runs?run={attacked.id}", None
+    yield "predict-failed", f"/Predict?run={attacked.id}", "text: When do you open? > Label it"
+    give_weights(attacked, HOSTILE)
+    yield "predict-hostile", f"/Predict?run={attacked.id}", f"text: {' '.join(HOSTILE)} > Label it"
     yield "data-hostile", f"/?saved={hostile.id}", None
     make_old(held)
     yield "runs-full", "/Runs", None
@@ -259,6 +286,19 @@ def make_old(held: ExitStack) -> None:
     (torn.folder / "dataset.json").write_text("{ torn")
     for folder in (torn.folder, *(run.folder for run in runs)):
         os.utime(folder, (at, at))
+
+
+def give_weights(run: Run, labels: tuple[str, ...]) -> None:
+    """Weights that answer, with a head that nobody has trained."""
+    # Imported here: torch takes seconds.
+    from core.learning.hardware import Hardware
+    from core.learning.networks import load_for_training
+    from core.learning.tokenizer import TextTokenizer
+
+    folder, source = run.folder / "model", catalogue.resolve("bundled")
+    label2id = {label: i for i, label in enumerate(labels)}
+    load_for_training(source, label2id, Hardware("cpu", "fp32", ""), seed=1).save(folder)
+    TextTokenizer(source, 128).save(folder)
 
 
 def save_sample() -> Dataset:
