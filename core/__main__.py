@@ -14,6 +14,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from core import predicting
 from core.data.checking import Report, check_file
 from core.data.choices import choice_of
 from core.data.datasets import Dataset, delete_dataset, find_dataset, save_dataset
@@ -22,7 +23,6 @@ from core.data.quality import find_problems
 from core.data.reading import read_table
 from core.data.splits import SplitPlan, split_with_files
 from core.data.tables import Choice, Limits, RejectedRow, Table
-from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.learning import catalogue
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
@@ -130,24 +130,8 @@ def check(options: argparse.Namespace) -> int:
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Label every row of a file."""
-    from core.serving.classifier import Classifier
-    from core.serving.spreadsheets import csv_text, spreadsheet_safe
-    from core.serving.tables import predict_table
-
-    table = _read(options.input, _choice(options))
-    classifier = Classifier.load(_model_folder(options.model))
-    with tqdm(total=len(table.frame), unit=" texts", file=sys.stderr) as bar:
-        labelled = predict_table(classifier, table, options.text, lambda done, _: bar.update(done - bar.n))
-    if options.spreadsheet_safe:
-        labelled, changed = spreadsheet_safe(labelled)
-        print(f"{changed} cells made safe for spreadsheets", file=sys.stderr)
-    content = csv_text(labelled).encode("utf-8")
-    room = full_is_said("the labelled table", len(content), options.out.parent)
-    with room, whole_file(options.out) as draft:
-        draft.write_bytes(content)
-    print(f"{len(labelled)} rows written to {options.out}", file=sys.stderr)
-    return 0
+    """Label every row of a file or of standard input."""
+    return predicting.predict(options, _model_folder(options.model), _choice(options), FILE_LIMITS)
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -510,13 +494,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = _command(commands, "predict", predict)
     command.add_argument("model", metavar="RUN_OR_FOLDER")
-    command.add_argument("input", type=Path, metavar="INPUT.csv")
-    _add_columns(command, label=False)
+    predicting.add_options(command)
     _add_reading(command)
-    command.add_argument("--out", type=Path, required=True, metavar="OUT.csv")
-    command.add_argument(
-        "--spreadsheet-safe", action="store_true", help="quote cells that a spreadsheet takes for formulas"
-    )
 
     command = _command(commands, "evaluate", evaluate)
     command.add_argument("model", metavar="RUN_OR_FOLDER")

@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "disk": set(),
     "folders": set(),
     "locks": set(),
-    "__main__": {"runs", "serving", "learning", "data"},
+    "__main__": {"predicting", "runs", "serving", "learning", "data"},
+    "predicting": {"serving", "data"},
     "__init__": set(),
 }
 
@@ -57,6 +58,7 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
     modules += "core.runs.studies, core.runs.models, core.learning.evaluation, core.learning.calibration, "
     modules += "core.learning.judging, core.learning.comparison, core.runs.comparing"
     modules += ", core.serving.loading, core.serving.attribution, core.serving.neighbours"
+    modules += ", core.serving.labelling, core.data.streaming"
     modules += ", core.serving.onnx_export, core.serving.web_page, core.serving.predict_script"
     check = f"import sys, {modules}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run(

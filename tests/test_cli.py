@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiny import TEXTS
+from tests.tiny import TEXTS, tiny_splits, write_tiny_model
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -63,7 +63,7 @@ def test_train_predict_evaluate_export_and_list(trained, files):
 
     out = files / "out.csv"
     for source in (trained["run"], trained["folder"], Path(trained["folder"]) / "model"):
-        core("predict", source, files / "test.csv", "--text", "message", "--out", out)
+        core("predict", source, files / "test.csv", "--text", "message", "--out", out, "--raw")
     with out.open(encoding="utf-8", newline="") as file:
         labelled = list(csv.DictReader(file))
     with (files / "test.csv").open(encoding="utf-8", newline="") as file:
@@ -276,3 +276,99 @@ def test_runs_in_line_have_a_place(detached, files, tiny):
     core("wait", detached, expect=1)
     _, words = core("stop", detached, expect=1)
     assert "nothing to stop" in words
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A model folder of the tiny model, trained on the ten texts."""
+    from core.learning.config import TrainingConfig
+    from core.learning.train import train_classifier
+
+    root = tmp_path_factory.mktemp("model")
+    write_tiny_model(root / "models" / "tiny")
+    config = TrainingConfig(model="local/tiny", epochs=2, batch_size=4, max_length=16, precision="fp32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXTUNER_MODELS", str(root / "models"))
+        train_classifier(tiny_splits(), config, root / "model", lambda _: None, lambda: False)
+    return root / "model"
+
+
+def predict(*arguments, given=b"", expect=0):
+    """Run `predict` with bytes as standard input; returns its output and errors."""
+    done = subprocess.run(
+        [sys.executable, "-m", "core", "predict", *map(str, arguments)],
+        cwd=PROJECT,
+        input=given,
+        capture_output=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr.decode()
+    return done.stdout.decode(), done.stderr.decode()
+
+
+def test_predict_reads_and_writes_streams(model, files):
+    content = (files / "test.csv").read_bytes()
+    out, err = predict(model, "-", "--text", "message", "--label", "class", "--classes", given=content)
+    rows = list(csv.DictReader(out.splitlines()))
+    assert list(rows[0])[3:] == ["predicted_label", "confidence", "probability_bad", "probability_good"]
+    assert rows[0]["note"] == "'=0"
+    assert re.search(r"accuracy \d\.\d{4} \(.*\) on 12 texts", err)
+    assert "made safe" in err
+    kept = ["--columns", "note", "--raw", "--format", "jsonl"]
+    out, _ = predict(model, "-", "--text", "message", *kept, given=content)
+    assert [list(json.loads(line)) for line in out.splitlines()] == [
+        ["note", "predicted_label", "confidence"]
+    ] * 12
+    assert json.loads(out.splitlines()[0])["note"] == "=0"
+
+
+def test_predict_answers_line_by_line(model):
+    command = [sys.executable, "-m", "core", "predict", str(model), "-", "--lines", "--format", "jsonl"]
+    with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        for text in (b"a fine day\n", b"\xff bad work\n", b"\n"):
+            process.stdin.write(text)
+            process.stdin.flush()
+            # Comes before the next line goes in: nobody waits for the end.
+            answer = json.loads(process.stdout.readline())
+            assert set(answer) == {"text", "predicted_label", "confidence"}
+        assert answer["predicted_label"] == ""
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+def test_predict_goes_on_where_it_was_stopped(model, tmp_path):
+    source, out = tmp_path / "in.csv", tmp_path / "out.parquet"
+    source.write_text("text,n\n" + "".join(f"a fine day {'good ' * (i % 9)},{i}\n" for i in range(30_000)))
+    command = [sys.executable, "-m", "core", "predict", str(model), str(source), "--text", "text"]
+    with subprocess.Popen([*command, "--out", str(out)], cwd=PROJECT, stderr=subprocess.PIPE) as process:
+        parts = tmp_path / "out.parquet.parts"
+        while not list(parts.glob("*.parquet")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        words = process.communicate(timeout=60)[1].decode()
+    assert process.returncode == 130, words
+    assert "--resume" in words
+    assert not out.exists()
+    _, err = predict(model, source, "--text", "text", "--out", out, expect=1)
+    assert "--resume" in err
+    _, err = predict(model, source, "--text", "text", "--out", out, "--resume")
+    assert "30000 rows" in err
+    assert not parts.exists()
+    import pandas as pd
+
+    assert pd.read_parquet(out)["n"].tolist() == [str(i) for i in range(30_000)]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--lines", "--text", "x"], "without columns"),
+        ([], "--text"),
+        (["--text", "x", "--format", "parquet"], "--out"),
+        (["--text", "x", "--resume"], "standard output"),
+    ],
+)
+def test_predict_refuses_what_does_not_go_together(model, options, words):
+    assert words in predict(model, "-", *options, expect=1)[1]

@@ -51,7 +51,7 @@ def _table_of_clean(form: Form, header: list[str], columns: pa.Table, encoding: 
     names = distinct_names(header or [""] * form.width)
     return Table(
         columns.rename_columns(names).to_pandas(),
-        _dialect(encoding, form),
+        dialect_of(encoding, form),
         [],
         np.arange(1 + is_named, 1 + is_named + rows, dtype=np.int64),
         LineCount(rows + is_named, int(is_named), rows, 0, 0),
@@ -69,7 +69,7 @@ def _read_lines(content: bytes, encoding: str, limits: Limits, choice: Choice) -
     _check_rows(records, limits)
     return Table(
         text_frame(_named_columns(form, records)),
-        _dialect(encoding, form),
+        dialect_of(encoding, form),
         sorted(records.rejected, key=lambda row: row.line),
         np.array(records.starts, dtype=np.int64) + 1,
         _count_lines(records, len(lines)),
@@ -81,7 +81,8 @@ def _check_columns(form: Form, limits: Limits) -> None:
         raise too_many_columns(f"{form.width:,} columns in the first line", limits)
 
 
-def _dialect(encoding: str, form: Form) -> Dialect:
+def dialect_of(encoding: str, form: Form) -> Dialect:
+    """How a text file of this form is written."""
     return Dialect(
         "tsv" if form.delimiter == "\t" else "csv",
         encoding,

@@ -78,6 +78,11 @@ def read_records(lines: list[str], form: Form, choice: Choice = GUESS) -> tuple[
     return form, records
 
 
+def signs_of_variants(form: Form, raw: list[str]) -> bool:
+    """Whether these rejected records hold a sign that makes `read_records` try a variant of the form."""
+    return len(_variants(form, raw)) > 1
+
+
 def _check(choice: Choice, lines: list[str]) -> None:
     """Refuse what cannot be honoured."""
     delimiter, quotechar = choice.delimiter, choice.quotechar

@@ -75,7 +75,7 @@ def read(content: bytes, limits: Limits, choice: Choice) -> Table | None:
     encoding = find_encoding(content, choice.encoding)
     text = _decode(content, encoding)
     lines = list(io.StringIO(text, newline=""))
-    if _are_objects(lines):
+    if are_objects(lines):
         return _read_lines(lines, encoding, limits)
     start = WHITE.match(text).end()
     try:
@@ -97,11 +97,21 @@ def _decode(content: bytes, encoding: str) -> str:
         return content.decode(encoding, "replace")
 
 
-def _are_objects(lines: list[str]) -> bool:
+def are_objects(lines: Iterable[str]) -> bool:
     """Whether at least half of the first lines, of two or more, are objects."""
     sample = list(islice((line for line in lines if not line.isspace()), SAMPLE_LINES))
     objects = sum(line.lstrip(" \t\ufeff").startswith("{") and _decodes(line) for line in sample)
     return len(sample) > 1 and 2 * objects >= len(sample)
+
+
+def records_of_lines(
+    lines: Iterable[str], limits: Limits
+) -> Iterator[tuple[int, dict[str, str] | None, RejectedRow | None]]:
+    """The records of JSON Lines: the line (from 1), the record as text, or how it was set aside."""
+    for number, line in enumerate(lines, 1):
+        if not line.isspace():
+            record, reason = _record(_decode_value(line)[0], limits)
+            yield number, record, RejectedRow(number, reason, _shown(line)) if record is None else None
 
 
 def _decodes(line: str) -> bool:

@@ -9,6 +9,7 @@ import json
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,35 @@ def read(content: bytes, limits: Limits) -> Table:
         return _table(file, pages.batch_rows(limits), limits)
     except BROKEN_PARQUET as error:
         raise _broken(str(error) or type(error).__name__) from error
+
+
+def read_in_batches(content: bytes | mmap, limits: Limits, batch_rows: int) -> Iterator[Table]:
+    """The same, in tables of at most so many rows each, one after the other.
+
+    Raises:
+        UserError: see `read`; the limit on what all rows take together holds for each table.
+    """
+    try:
+        _check_end(content)
+        file = _opened(content)
+        _check_counts(file.metadata, limits)
+        pages = _pages(content)
+        _check_pages(pages, limits)
+        file = _opened(content, _listed_texts(file.schema))
+        yield from _tables(file, min(batch_rows, pages.batch_rows(limits)), limits)
+    except BROKEN_PARQUET as error:
+        raise _broken(str(error) or type(error).__name__) from error
+
+
+def _tables(file: pq.ParquetFile, batch_rows: int, limits: Limits) -> Iterator[Table]:
+    names, first = distinct_names(file.schema_arrow.names), 1
+    for group in range(file.num_row_groups):
+        for batch in file.iter_batches(batch_rows, row_groups=[group], use_threads=False):
+            kept = _Kept()
+            _add_batch(batch, names, first, kept, limits)
+            first += batch.num_rows
+            yield _joined(kept)
+    _check_rows_read(first - 1, file)
 
 
 def _opened(content: bytes, in_dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
@@ -262,14 +292,22 @@ def _table(file: pq.ParquetFile, batch_rows: int, limits: Limits) -> Table:
         for batch in file.iter_batches(batch_rows, row_groups=[group], use_threads=False):
             _add_batch(batch, names, first, kept, limits)
             first += batch.num_rows
-    if first - 1 != file.metadata.num_rows:
-        raise _broken(f"{count(first - 1, 'row')} where its footer counts {file.metadata.num_rows:,}")
+    _check_rows_read(first - 1, file)
     if not any(map(len, kept.rows)):
         raise UserError(
             "at least one row that can be read",
             f"{len(kept.rejected):,} that cannot" if kept.rejected else "none",
             WRITE_AS_CSV,
         )
+    return _joined(kept)
+
+
+def _check_rows_read(rows: int, file: pq.ParquetFile) -> None:
+    if rows != file.metadata.num_rows:
+        raise _broken(f"{count(rows, 'row')} where its footer counts {file.metadata.num_rows:,}")
+
+
+def _joined(kept: _Kept) -> Table:
     return Table(
         pa.Table.from_batches(kept.batches).to_pandas(),
         Dialect("parquet", "", "", "", has_header=True),

@@ -29,13 +29,13 @@ def spreadsheet_safe(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return safe, changed + int(risky_names.sum())
 
 
-def csv_text(frame: pd.DataFrame) -> str:
+def csv_text(frame: pd.DataFrame, header: bool = True) -> str:
     """The table as RFC 4180 has it: lines end in CR LF.
 
     With them Python's writer quotes a cell that holds a lone CR, too; with LF alone it does not, and the row
     falls apart when it is read again.
     """
-    return frame.to_csv(index=False, lineterminator="\r\n")
+    return frame.to_csv(index=False, lineterminator="\r\n", header=header)
 
 
 def _risky(cells: pd.Series) -> pd.Series:
