@@ -82,6 +82,11 @@ def start_study(log: Path, folder: Path, kind: str, run_id: str | None) -> subpr
     return _spawn("core.runs.examiner", str(folder), kind, *([run_id] if run_id else []), log=log)
 
 
+def start_labelling(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the process that labels the file of one labelling; what it prints goes into its log."""
+    return _spawn("core.runs.labeller", str(folder), log=folder / "log.txt")
+
+
 _measuring_lock = threading.Lock()
 _measuring: dict[Path, subprocess.Popen[bytes]] = {}
 
