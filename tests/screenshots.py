@@ -229,7 +229,7 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield (
         "predict-why",
         f"/Predict?run={real.id}",
-        "text: Thank you, but when do you open? > Label it > switch: Integrated gradients > switch: Show the five",
+        "text: Thanks. When do you open? > Label it > switch: Integrated g > switch: Show the five",
     )
     write_calibration(real.folder / "model", Calibration(1.5, 0.99))
     yield "predict-unsure", f"/Predict?run={real.id}", "text: Open? Thank you > Label it"
