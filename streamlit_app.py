@@ -33,6 +33,12 @@ PAGES = {
         icon=":material/insights:",
         help="Every training so far: its scores, where it goes wrong, its settings.",
     ),
+    "Compare": st.Page(
+        "pages/7_Compare.py",
+        title="Compare",
+        icon=":material/compare_arrows:",
+        help="Runs beside each other, and whether one is really better than another.",
+    ),
     "Predict": st.Page(
         "pages/4_Predict.py",
         title="Predict",

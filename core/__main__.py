@@ -186,6 +186,15 @@ def _score(name: str, scores: dict[str, Any]) -> str:
     return f"{name.replace('_f1', ' F1')} {scores[name]:.4f} ({low:.4f} to {high:.4f})"
 
 
+def report(options: argparse.Namespace) -> int:
+    """Write a run's report as one HTML file that opens without a network."""
+    from core.runs.report_file import write_report
+
+    write_report(store.find_run(options.run), options.out, options.texts)
+    print(f"written to {options.out}", file=sys.stderr)
+    return 0
+
+
 def export(options: argparse.Namespace) -> int:
     """Write a run's weights as a file."""
     run = store.find_run(options.run)
@@ -507,6 +516,13 @@ def _parser() -> argparse.ArgumentParser:
     command = _command(commands, "compare", compare)
     command.add_argument("run", metavar="RUN", nargs="+")
     command.add_argument("--json", action="store_true", help="print one JSON object instead")
+
+    command = _command(commands, "report", report)
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE")
+    command.add_argument(
+        "--texts", action=argparse.BooleanOptionalAction, default=True, help="with the texts it got wrong"
+    )
 
     command = _command(commands, "export", export)
     command.add_argument("run", metavar="RUN")

@@ -38,6 +38,20 @@ _LABEL_PIXELS = 130
 _LINE_SHARE = 0.12
 """Of a chart's height, what a line of words takes with some air."""
 _ABOVE = {"baseline": "bottom", "dy": -4}
+_WHEN = {"before": "baseline", "after": "test"}
+"""The temperature → the meaning whose colour it has."""
+_RUN_COLOURS = ("#2f86c8", "#d9762b", "#1f9e77", "#c2609c", "#8a8f98", "#a88b16", "#7f6fd6", "#cc5248")
+"""Of runs beside each other, which have no meaning of their own; they stand out from light and dark."""
+_RUN_SHAPES = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-up",
+    "triangle-down",
+    "cross",
+    "triangle-left",
+    "stroke",
+)
 
 
 def to_beat(majority: float | None, simple: dict[str, Any] | None) -> dict[str, float]:
@@ -225,7 +239,7 @@ def balance_table(class_counts: dict[str, dict[str, int]], most: int = MOST_BARS
     largest = sorted(totals, key=lambda label: -totals[label])[:most]
     rows = [
         [name, meaning, rank, class_counts.get(split, {}).get(label, 0)]
-        for name, label in zip(_axis_names(largest), largest, strict=True)
+        for name, label in zip(axis_names(largest), largest, strict=True)
         for rank, (split, meaning) in enumerate(SPLIT_MEANING.items())
     ]
     table = pd.DataFrame(rows, columns=["label", "split", "rank", "texts"])
@@ -286,12 +300,14 @@ def describe_lengths(lengths: pd.DataFrame) -> str:
 def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> alt.LayerChart:
     """True label by predicted label; the fuller a cell, the larger its share of the true label's texts.
 
+    A click on a cell selects it (parameter `cell`, fields `true` and `predicted`: see `axis_names`).
+
     Args:
         labels: the classes, in the order of rows and columns.
         matrix: counts, rows true, columns predicted.
     """
     cells = confusion_table(labels, matrix)
-    names = _axis_names(labels)
+    names = axis_names(labels)
     small = len(labels) <= CELLS_WITH_NUMBERS
     side = 44 if small else max(11, min(30, 1000 // len(labels)))
     axis = {"labelLimit": 120, "labelFontSize": 12 if side >= 16 else 9, "labelOverlap": False}
@@ -318,6 +334,7 @@ def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) ->
         color=alt.Color("kind:N", scale=_SPLIT_COLOUR, legend=None),
         opacity=alt.Opacity("share:Q", scale=alt.Scale(domain=[0, 1], range=[0.2, 0.6]), legend=None),
     )
+    squares = squares.add_params(alt.selection_point("cell", fields=["true", "predicted"]))
     numbers = base.mark_text().encode(text=alt.Text("texts:Q", format=",.0f"), color=_INK)
     layers = [squares, numbers] if small else [squares]
     return alt.layer(*layers).properties(height=alt.Step(side))
@@ -327,7 +344,7 @@ def confusion_table(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> p
     """The filled cells of a confusion matrix: true, predicted, texts, share (of the true label), kind."""
     counts = np.asarray(matrix, dtype=np.int64)
     totals = counts.sum(axis=1)
-    names = _axis_names(labels)
+    names = axis_names(labels)
     rows = [
         {
             "true": names[true],
@@ -363,6 +380,202 @@ def describe_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], m
     return f"{words} Most frequent mistakes: {named}."
 
 
+def reliability_chart(bins: pd.DataFrame) -> alt.LayerChart:
+    """Accuracy by confidence, with 95 % intervals; on the dashed line a model is as often right as it says.
+
+    A click on a point selects its bin (parameter `bin`, field `from`).
+
+    Args:
+        bins: rows of `calibration.reliability`, and `when`: "before" or "after" the temperature.
+    """
+    table = bins.assign(split=bins["when"].map(_WHEN))
+    picked = alt.selection_point("bin", fields=["from", "when"])
+    edge = pd.DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0], "split": "ink"})
+    percents = {
+        "axis": alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+        "scale": alt.Scale(domain=[0, 1]),
+    }
+    honest = (
+        alt.Chart(edge)
+        .mark_line(strokeDash=[4, 4], strokeWidth=1)
+        .encode(x="confidence:Q", y="accuracy:Q", color=_plain_colour())
+    )
+    base = alt.Chart(table).encode(
+        x=alt.X("confidence:Q", title="Confidence, mean of the bin (%)", **percents),
+        color=_plain_colour(),
+        tooltip=[
+            alt.Tooltip("when:N", title="Temperature"),
+            alt.Tooltip("from:Q", title="Confidence above", format=".1%"),
+            alt.Tooltip("to:Q", title="up to", format=".1%"),
+            alt.Tooltip("accuracy:Q", title="Accuracy", format=".1%"),
+            alt.Tooltip("low:Q", title="95 % interval from", format=".1%"),
+            alt.Tooltip("high:Q", title="to", format=".1%"),
+            alt.Tooltip("texts:Q", title="Texts", format=",.0f"),
+        ],
+    )
+    whiskers = base.mark_rule(strokeWidth=1.5).encode(
+        y=alt.Y("low:Q", title="Accuracy of the bin (%)", **percents), y2="high:Q"
+    )
+    points = (
+        base.mark_point(filled=True, size=90, opacity=1)
+        .encode(
+            y="accuracy:Q",
+            shape=alt.Shape(
+                "when:N",
+                title="Temperature:",
+                scale=alt.Scale(domain=list(_WHEN), range=["circle", "diamond"]),
+                legend=alt.Legend(orient="top", titleOrient="left", values=list(dict.fromkeys(bins["when"]))),
+            ),
+        )
+        .add_params(picked)
+    )
+    return alt.layer(honest, whiskers, points).properties(height=320)
+
+
+def describe_reliability(bins: pd.DataFrame) -> str:
+    """The reliability diagram in words."""
+    said = []
+    for when, part in bins.groupby("when", sort=False):
+        texts = part["texts"].sum()
+        sure, right = ((part[name] * part["texts"]).sum() / texts for name in ("confidence", "accuracy"))
+        said.append(
+            f"{when} the temperature it says {percent(sure)} in the mean and is right in {percent(right)}"
+        )
+    return f"Reliability: {'; '.join(said)} of the texts."
+
+
+def coverage_chart(table: pd.DataFrame, coverage: float, accuracy: float | None) -> alt.LayerChart:
+    """Accuracy of the answered texts by the share of texts that are answered; the point is the threshold.
+
+    Args:
+        table: of `calibration.coverage`.
+        coverage: share of the texts answered at the threshold that is chosen.
+        accuracy: of these texts; None when there are none.
+    """
+    low = max(0.0, math.floor(min(table["accuracy"], default=0.0) * 20 - 0.5) / 20)
+    base = alt.Chart(table.assign(split="test")).encode(
+        x=alt.X(
+            "coverage:Q",
+            title="Texts answered (%)",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
+        ),
+        y=alt.Y(
+            "accuracy:Q",
+            title="Accuracy of the answered (%)",
+            scale=alt.Scale(domain=[low, 1], zero=False),
+            axis=alt.Axis(format="%", tickCount=6),
+        ),
+        color=_plain_colour(),
+        tooltip=[
+            alt.Tooltip("threshold:Q", title="Threshold", format=".1%"),
+            alt.Tooltip("coverage:Q", title="Texts answered", format=".1%"),
+            alt.Tooltip("accuracy:Q", title="Accuracy", format=".1%"),
+            alt.Tooltip("texts:Q", title="Texts", format=",.0f"),
+        ],
+    )
+    layers = [base.mark_line(strokeWidth=2, interpolate="step-after"), base.mark_point(size=60, opacity=0)]
+    if accuracy is not None:
+        here = pd.DataFrame({"coverage": [coverage], "accuracy": [accuracy], "split": ["ink"]})
+        at = alt.Chart(here).encode(x="coverage:Q", color=_plain_colour())
+        layers += [
+            at.mark_rule(strokeDash=[2, 3]),
+            at.mark_point(filled=True, size=110, opacity=1).encode(y="accuracy:Q"),
+        ]
+    return alt.layer(*layers).properties(height=280)
+
+
+def describe_coverage(table: pd.DataFrame) -> str:
+    """The curve of coverage in words, at four shares of the texts."""
+    if table.empty:
+        return "No texts."
+    said = []
+    for share in (1.0, 0.9, 0.75, 0.5):
+        row = table.iloc[(table["coverage"] - share).abs().argmin()]
+        said.append(f"{percent(row['coverage'], 0)} answered, {percent(row['accuracy'])} of them right")
+    return f"Accuracy by share of texts answered: {'; '.join(dict.fromkeys(said))}."
+
+
+def run_losses(losses: pd.DataFrame) -> alt.LayerChart:
+    """Validation loss of several runs over each other, by epoch. Columns: run, step, epoch, loss."""
+    return _run_curves(losses, "loss", "Validation loss (cross-entropy, nats)", ".3~f", ".4f")
+
+
+def run_scores(scores: pd.DataFrame) -> alt.LayerChart:
+    """Validation macro F1 of several runs over each other, by epoch. Columns: run, step, epoch, macro_f1."""
+    return _run_curves(scores, "macro_f1", "Validation macro F1 (%)", "%", ".1%")
+
+
+def describe_runs(table: pd.DataFrame, column: str, what: str, form: str) -> str:
+    """Curves of several runs in words."""
+    said = (f"{run}: {_first_and_last(part[column], form)}" for run, part in table.groupby("run", sort=False))
+    return f"{what}. {'; '.join(said)}."
+
+
+def score_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> alt.LayerChart:
+    """A dot with its 95 % interval for each run. Columns: run, value, low, high."""
+    form, shown = (".1%", "%") if in_percent else (".3f", ".2f")
+    names = list(rows["run"])
+    base = alt.Chart(rows).encode(
+        y=alt.Y("run:N", title=None, sort=names, axis=alt.Axis(labelLimit=_LABEL_PIXELS)),
+        color=_run_colour(names),
+        tooltip=[
+            alt.Tooltip("run:N", title="Run"),
+            alt.Tooltip("value:Q", title=title, format=form),
+            alt.Tooltip("low:Q", title="95 % interval from", format=form),
+            alt.Tooltip("high:Q", title="to", format=form),
+        ],
+    )
+    scale = alt.Scale(zero=False, nice=True, padding=12)
+    axis = alt.Axis(format=shown, tickCount=6)
+    whiskers = base.mark_rule(strokeWidth=2.5).encode(
+        x=alt.X("low:Q", title=f"{title} with its 95 % interval", scale=scale, axis=axis), x2="high:Q"
+    )
+    dots = base.mark_point(filled=True, size=120, opacity=1).encode(x="value:Q")
+    return alt.layer(whiskers, dots).properties(height=alt.Step(34))
+
+
+def describe_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> str:
+    """The dots and their intervals in words."""
+    form = "{:.1%}" if in_percent else "{:.3f}"
+    said = (
+        f"{row.run} {form.format(row.value)} ({form.format(row.low)} to {form.format(row.high)})"
+        for row in rows.itertuples()
+    )
+    return f"{title} with its 95 % interval: {'; '.join(said)}."
+
+
+def _run_curves(table: pd.DataFrame, column: str, title: str, shown: str, form: str) -> alt.LayerChart:
+    names = list(dict.fromkeys(table["run"]))
+    most = max(2, MOST_POINTS // max(1, len(names)))
+    parts = [thin(part, most).assign(run=run) for run, part in table.groupby("run", sort=False)]
+    base = alt.Chart(pd.concat(parts)).encode(
+        x=alt.X("epoch:Q", title="Epoch (passes over the training texts)", axis=alt.Axis(tickCount=6)),
+        y=alt.Y(f"{column}:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(format=shown)),
+        color=_run_colour(names, alt.Legend(title=None, orient="top", columns=4)),
+        tooltip=[
+            alt.Tooltip("run:N", title="Run"),
+            alt.Tooltip("epoch:Q", title="Epoch", format=".2f"),
+            alt.Tooltip("step:Q", title="Step", format=",.0f"),
+            alt.Tooltip(f"{column}:Q", title=title, format=form),
+        ],
+    )
+    shapes = alt.Shape(
+        "run:N", legend=None, scale=alt.Scale(domain=names, range=list(_RUN_SHAPES[: len(names)]))
+    )
+    points = base.mark_point(filled=True, size=55, opacity=1).encode(shape=shapes)
+    return alt.layer(base.mark_line(strokeWidth=2), points).properties(height=280)
+
+
+def _run_colour(names: Sequence[str], legend: alt.Legend | None = None) -> alt.Color:
+    colours = list(_RUN_COLOURS[: len(names)])
+    return alt.Color("run:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend)
+
+
+def _plain_colour() -> alt.Color:
+    return alt.Color("split:N", scale=_SPLIT_COLOUR, legend=None)
+
+
 def probability_table(labels: Sequence[str], probabilities: Sequence[float]) -> pd.DataFrame:
     """Classes by probability, the most likely first: label, probability (share of one)."""
     table = pd.DataFrame({"label": list(labels), "probability": np.asarray(probabilities, dtype=float)})
@@ -371,7 +584,7 @@ def probability_table(labels: Sequence[str], probabilities: Sequence[float]) -> 
 
 def probability_bars(table: pd.DataFrame) -> alt.LayerChart:
     """A bar per class. Takes rows of a `probability_table`."""
-    rows = table.assign(label=_axis_names(table["label"]), kind="test")
+    rows = table.assign(label=axis_names(table["label"]), kind="test")
     order = list(rows["label"])
     base = alt.Chart(rows).encode(
         x=alt.X(
@@ -483,7 +696,8 @@ def _first_and_last(values: pd.Series, form: str) -> str:
     return f"{last} so far" if len(values) == 1 else f"from {first} to {last}"
 
 
-def _axis_names(labels: Sequence[str]) -> list[str]:
+def axis_names(labels: Sequence[str]) -> list[str]:
+    """What labels are called in a chart, each different from the others, in their order."""
     # An axis shows one line and folds white space; labels that differ in nothing else get a number.
     names: list[str] = []
     taken: set[str] = set()

@@ -55,6 +55,71 @@ SETTINGS = {
 }
 """What each setting of a training is called on a page, with its unit."""
 
+
+@dataclass(frozen=True)
+class Score:
+    """How a score is called, written and explained."""
+
+    words: str
+    meaning: str
+    in_percent: bool = True
+
+    def write(self, value: float) -> str:
+        """ "88.4%", or "0.312" for what is no share."""
+        return percent(value) if self.in_percent else f"{value:.3f}".replace("-", "\u2212")
+
+    def write_interval(self, ends: Sequence[float]) -> str:
+        """ "86.1 to 90.3%", or "0.290 to 0.341"."""
+        low, high = map(self.write, ends)
+        return f"{low.removesuffix('%')} to {high}"
+
+
+SCORES = {
+    "accuracy": Score("Accuracy", "Share of the texts that got the right label."),
+    "macro_f1": Score(
+        "Macro F1", "Mean over all classes of F1 (the balance of precision and recall); each counts the same."
+    ),
+    "balanced_accuracy": Score(
+        "Balanced accuracy", "Mean recall of the classes; each counts the same, however rare."
+    ),
+    "weighted_f1": Score("Weighted F1", "Mean F1 of the classes, weighted by their numbers of texts."),
+    "macro_precision": Score("Macro precision", "Mean precision of the classes; each counts the same."),
+    "macro_recall": Score("Macro recall", "Mean recall of the classes; each counts the same."),
+    "mcc": Score(
+        "Matthews correlation",
+        "Agreement of answers and truth: 1 is perfect, 0 is no better than chance, below 0 worse.",
+        in_percent=False,
+    ),
+    "auroc": Score(
+        "AUROC",
+        "How well the probabilities put texts of a class before all others: 1 is perfect, 0.5 is chance.",
+        in_percent=False,
+    ),
+    "loss": Score(
+        "Loss",
+        "How far the probabilities are from the true labels (cross-entropy, nats). Lower is better.",
+        in_percent=False,
+    ),
+    "brier": Score(
+        "Brier score",
+        "Mean squared distance of the probabilities from the truth. Lower is better.",
+        in_percent=False,
+    ),
+    "ece": Score(
+        "Calibration error (ECE)",
+        "Mean distance of confidence and accuracy, over 15 bins of the confidence. Lower is better.",
+    ),
+}
+"""What each score is called, how it is written, and what it means."""
+
+MAIN_SCORES = ("accuracy", "macro_f1")
+"""Shown first; the others are a look further."""
+
+TEMPERATURE_IS = (
+    "The temperature divides what the network says before it becomes probabilities: above 1 makes a model "
+    "that is too sure less so, below 1 makes it surer; no label changes."
+)
+
 _MARKDOWN = re.compile(r"([!-/:-@\[-`{-~])")
 # Places inside text where a renderer makes an emoji, an icon, an arrow, a dash or a link, escaped or not.
 _REPLACED = re.compile(r"(?=[:@])|(?<=[<>~=-])(?=[<>~=-])|(?<=www)(?=\.)", re.IGNORECASE)
@@ -142,5 +207,5 @@ def _coloured(word: str, strength: float) -> str:
 
 def run_link(address: str | None, run_id: str) -> str:
     """The link to share a run by, from the address of any page of the app."""
-    root = re.sub(r"(/(Data|Check|Train|Runs|Predict))?/*$", "", (address or "").split("?")[0])
+    root = re.sub(r"(/(Data|Check|Train|Runs|Compare|Predict|Export))?/*$", "", (address or "").split("?")[0])
     return f"{root}/?run={run_id}"

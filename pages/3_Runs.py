@@ -1,6 +1,5 @@
 """Runs: every training so far, and for one of them how good it is and where it goes wrong."""
 
-from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -9,17 +8,24 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core import charts
-from core.data.datasets import Dataset, find_dataset, read_rejected
+from core.data.datasets import Dataset, find_dataset
 from core.data.fixes import done_to
 from core.errors import UserError
-from core.learning import catalogue
-from core.learning import config as settings
+from core.learning.calibration import Abstention, at_threshold, set_threshold
 from core.runs import cleaning, forecasts, store, studies
+from core.runs.comparing import FEWEST, MOST
+from core.runs.facts import facts_of, model_title, reasons_left_out, settings_of
+from core.runs.judged import AFTER, BEFORE, BINS, Answers, advice_of, answers_of, calibration_of
+from core.runs.report_file import report_of_run
 from core.runs.store import Run, RunState
+from core.serving.report_page import score_rows
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from core.words import (
-    SETTINGS,
+    MAIN_SCORES,
+    SCORES,
     STATUS,
+    TEMPERATURE_IS,
+    Score,
     count,
     duration,
     escape_markdown,
@@ -31,12 +37,14 @@ from core.words import (
 )
 
 TRAIN_PAGE, PREDICT_PAGE, CHECK_PAGE = "pages/2_Train.py", "pages/4_Predict.py", "pages/5_Check.py"
-REPORT, MISTAKES, CURVES, ABOUT = "Report", "Mistakes", "Curves", "Settings"
-SHOWN_MISTAKES = 1000
-SHOWN_REASONS = 200
+COMPARE_PAGE = "pages/7_Compare.py"
+REPORT, SURENESS, MISTAKES, CURVES, ABOUT = "Report", "Confidence", "Mistakes", "Curves", "Settings"
+SHOWN_TEXTS = 1000
 # Age from which the clean-up proposes to delete.
 OLD_DAYS = 30
 FEW_CLASSES = charts.CELLS_WITH_NUMBERS
+EVERY = "All"
+TRAIN_AGAIN = "Training again gives them."
 
 
 def main() -> None:
@@ -51,6 +59,10 @@ def main() -> None:
         st.write("Every training so far. Select one to see how good it is and where it goes wrong.")
         if st.button("Clean up", type="tertiary", icon=":material/cleaning_services:"):
             clean_up()
+    several = len(runs) > 1 and st.toggle("Select several to compare", key="several")
+    if several:
+        choose_several(runs)
+        return
     run = choose_run(runs)
     if run:
         show_run(run)
@@ -95,6 +107,24 @@ def choose_run(runs: list[Run]) -> Run | None:
     return runs[ids.index(selected)] if selected else None
 
 
+def choose_several(runs: list[Run]) -> None:
+    chosen = st.dataframe(
+        runs_table(runs),
+        hide_index=True,
+        key=f"several_{len(runs)}_{runs[0].id}",
+        on_select="rerun",
+        selection_mode="multi-row",
+        alt="All runs, newest first; select 2 to 8",
+        placeholder="",
+        column_config=COLUMNS,
+    ).selection.rows
+    ids = [runs[row].id for row in chosen if row < len(runs)]
+    fits = FEWEST <= len(ids) <= MOST
+    words = f"Compare {count(len(ids), 'run')}" if fits else f"Select {FEWEST} to {MOST} runs"
+    if st.button(words, type="primary", icon=":material/compare_arrows:", disabled=not fits):
+        st.switch_page(COMPARE_PAGE, query_params={"runs": ",".join(ids)})
+
+
 def follow(selected: str | None) -> None:
     if selected:
         st.query_params["run"] = selected
@@ -126,11 +156,6 @@ def row_of(run: Run) -> dict[str, Any]:
     row |= {"Duration": duration(state.seconds) if state.seconds is not None else None}
     values |= dict.fromkeys(name for name in values if name in run.unrecorded)
     return row | {IN_TABLE[name]: value for name, value in values.items()}
-
-
-def model_title(run: Run) -> str:
-    titles = {known.name: known.title for known in catalogue.available()}
-    return titles.get(run.config.model, run.config.model)
 
 
 IN_TABLE = {
@@ -169,8 +194,15 @@ def show_run(run: Run) -> None:
     if run.unknown and not run.damage:
         names = escape_markdown(", ".join(run.unknown))
         st.caption(f"Made by another version, with settings that this one lacks: {names}.")
-    views = st.tabs([REPORT, MISTAKES, CURVES, ABOUT], key="view", on_change="rerun")
-    for view, show in zip(views, (show_report, show_mistakes, show_curves, show_settings), strict=True):
+    shown = {
+        REPORT: show_report,
+        SURENESS: show_sureness,
+        MISTAKES: show_mistakes,
+        CURVES: show_curves,
+        ABOUT: show_settings,
+    }
+    views = st.tabs(list(shown), key="view", on_change="rerun")
+    for view, show in zip(views, shown.values(), strict=True):
         if view.open:
             with view:
                 show(run, report)
@@ -247,10 +279,33 @@ def say(state: RunState) -> str:
 
 
 def show_report(run: Run, report: dict[str, Any] | None) -> None:
-    judged = [name for name in ("test", "validation") if report and report.get(name)]
-    if not judged:
+    split = choose_split(report)
+    if report is None or split is None:
         say_missing(run, "report.json", "No scores yet: they are made when a training ends.")
         return
+    scores = report[split]
+    show_collapse(report, scores)
+    show_scores(scores, studies.baseline_of(run.dataset_id, split))
+    if "confusion" not in scores:
+        st.caption("The scores by class are damaged, or another version left them out.")
+        offer_file(run)
+        return
+    labels = [row["label"] for row in scores["per_class"]]
+    wide = len(labels) > FEW_CLASSES
+    left, right = (st.container(), st.container()) if wide else st.columns(2, gap="large")
+    with left:
+        show_confusion(labels, scores["confusion"])
+    with right:
+        show_cell(run, split, labels)
+    show_classes(scores["per_class"])
+    offer_file(run)
+
+
+def choose_split(report: dict[str, Any] | None) -> str | None:
+    """The split whose scores are shown: the test texts, unless a person asks for the others."""
+    judged = [name for name in ("test", "validation") if report and report.get(name)]
+    if not judged:
+        return None
     name = judged[0]
     if len(judged) > 1:
         name = st.segmented_control(
@@ -263,18 +318,21 @@ def show_report(run: Run, report: dict[str, Any] | None) -> None:
         )
     if name == "validation":
         st.caption("The best weights were chosen by these texts, so these scores are a little too good.")
-    scores = report[name]
-    show_scores(scores)
-    if "confusion" not in scores:
-        st.caption("The scores by class are damaged, or another version left them out.")
+    return name
+
+
+def show_collapse(report: dict[str, Any], scores: dict[str, Any]) -> None:
+    """What to try when the model gives all texts the same label."""
+    found = report.get("collapsed")
+    if not found:
         return
-    labels = [row["label"] for row in scores["per_class"]]
-    wide = len(labels) > FEW_CLASSES
-    left, right = (st.container(), st.container()) if wide else st.columns(2, gap="large")
-    with left:
-        show_confusion(labels, scores["confusion"])
-    with right:
-        show_classes(scores["per_class"])
+    label, share = escape_markdown(shorten(found["label"])), percent(found["share"])
+    tries = "\n".join(f"- {advice}" for advice in advice_of(scores))
+    st.error(
+        f"The model gives {share} of the texts the same label, **{label}**: it has learned nothing else."
+        f"\n\n**What to try:**\n{tries}",
+        icon=":material/report:",
+    )
 
 
 def say_missing(run: Run, file: str, not_yet: str) -> None:
@@ -288,35 +346,80 @@ def say_missing(run: Run, file: str, not_yet: str) -> None:
         st.info(not_yet, icon=":material/info:")
 
 
-# What each score is called, how it is written, and what it means.
-SCORES = {
-    "accuracy": ("Accuracy", percent, "Share of the texts that got the right label."),
-    "macro_f1": (
-        "Macro F1",
-        percent,
-        "Mean over all classes of F1 (the balance of precision and recall); each counts the same.",
-    ),
-    "majority_accuracy": ("Baseline", percent, "The accuracy of always naming the most common class."),
-    "loss": (
-        "Loss",
-        "{:.3f}".format,
-        "How far the probabilities are from the true labels (cross-entropy, nats). Lower is better.",
-    ),
-    "texts": ("Texts", "{:,.0f}".format, None),
-}
-
-
-def show_scores(scores: dict[str, Any]) -> None:
+def show_scores(scores: dict[str, Any], baseline: dict[str, Any] | None) -> None:
+    """The main scores with their intervals, and beside them what a training must beat."""
+    ends = scores.get("intervals", {})
     with st.container(horizontal=True):
-        for name, (words, form, help) in SCORES.items():
-            if name in scores:
-                st.metric(words, form(scores[name]), border=True, width=150, help=help)
+        for name in MAIN_SCORES:
+            show_score(SCORES[name], scores[name], ends.get(name))
+        if "majority_accuracy" in scores:
+            show_number("Most common class", percent(scores["majority_accuracy"]), MAJORITY_IS)
+        if baseline:
+            words = f"The accuracy of {charts.SIMPLE[baseline['name']]}; see the Check page."
+            show_number("Baseline", percent(baseline["accuracy"]), words)
+        if "texts" in scores:
+            show_number("Texts", f"{scores['texts']:,.0f}")
+    if not ends:
+        st.caption(
+            "An earlier version made this run: intervals, calibration and more scores are missing. "
+            + TRAIN_AGAIN
+        )
+        return
+    st.caption(":material/info: Below a score: its 95 % interval, from 1,000 resamples of these texts.")
+    with st.expander("More scores"):
+        show_more_scores(scores)
+
+
+MAJORITY_IS = "The accuracy of always naming the most common class."
+
+
+def show_score(score: Score, value: float, ends: list[float] | None) -> None:
+    interval = score.write_interval(ends) if ends else None
+    st.metric(
+        score.words,
+        score.write(value),
+        interval,
+        delta_color="off",
+        delta_arrow="off",
+        border=True,
+        width=190,
+        help=score.meaning,
+    )
+
+
+def show_number(words: str, value: str, help: str | None = None) -> None:
+    st.metric(words, value, border=True, width=190, help=help)
+
+
+def show_more_scores(scores: dict[str, Any]) -> None:
+    table = pd.DataFrame(score_rows(scores)).drop(columns="main")
+    st.dataframe(
+        table,
+        hide_index=True,
+        height="content",
+        alt="Every score with its 95 % interval",
+        column_config={
+            "name": "Score",
+            "value": "Value",
+            "interval": "95 % interval",
+            "after": st.column_config.TextColumn(
+                "With temperature", help="Of the probabilities that the model answers with; see Confidence."
+            ),
+            "meaning": "What it is",
+        },
+    )
 
 
 def show_confusion(labels: list[str], matrix: list[list[int]]) -> None:
     st.markdown("##### Confusion matrix", help="A row per true label, a column per answer of the model.")
     words = charts.describe_confusion(labels, matrix)
-    st.altair_chart(charts.confusion_heatmap(labels, matrix), alt=words, key="confusion")
+    st.altair_chart(
+        charts.confusion_heatmap(labels, matrix),
+        alt=words,
+        key="confusion",
+        on_select=lambda: take_cell(labels),
+        selection_mode="cell",
+    )
     st.caption(escape_markdown(words))
     mistakes = charts.mistakes_table(labels, matrix)
     if mistakes.empty:
@@ -333,6 +436,57 @@ def show_confusion(labels: list[str], matrix: list[list[int]]) -> None:
                 "share": st.column_config.NumberColumn("Share of the true label", format="percent"),
             },
         )
+
+
+def take_cell(labels: list[str]) -> None:
+    """The labels of the cell that was clicked go into the two boxes, which say whose texts are shown."""
+    cells = st.session_state["confusion"].selection.get("cell", [])
+    names = dict(zip(charts.axis_names(labels), labels, strict=True))
+    for key, field in (("cell_true", "true"), ("cell_taken", "predicted")):
+        st.session_state[key] = names.get(cells[0][field], EVERY) if cells else EVERY
+
+
+def show_cell(run: Run, split: str, labels: list[str]) -> None:
+    """The texts of a cell of the confusion matrix, or of a row or column of it."""
+    st.markdown("##### Its texts", help="Click a cell of the matrix, or choose here.")
+    answers = answers_of(run, split)
+    if answers is None:
+        say_missing(run, "predictions.parquet", "No answers yet: they are made when a training ends.")
+        return
+    left, right = st.columns(2)
+    true = left.selectbox("True label of the cell", [EVERY, *labels], key="cell_true")
+    taken = right.selectbox("Answer of the cell", [EVERY, *labels], key="cell_taken")
+    rows = answers.cell(*(None if label == EVERY else label for label in (true, taken)))
+    st.caption(f"{count(len(rows), 'text')}, the surest answer first.{cut_words(rows)}")
+    show_texts(rows, "Texts of the cell of the confusion matrix, the surest answer first")
+
+
+def show_texts(rows: pd.DataFrame, alt: str) -> None:
+    columns = [name for name in TEXT_COLUMNS if name in rows]
+    st.dataframe(
+        rows[columns].head(SHOWN_TEXTS), hide_index=True, alt=alt, column_config=TEXT_COLUMNS, placeholder=""
+    )
+
+
+def cut_words(rows: pd.DataFrame) -> str:
+    return f" The first {SHOWN_TEXTS:,} are shown." if len(rows) > SHOWN_TEXTS else ""
+
+
+TEXT_COLUMNS = {
+    "text": st.column_config.TextColumn("Text", width="medium"),
+    "label": st.column_config.TextColumn("True label"),
+    "predicted": st.column_config.TextColumn("Answer"),
+    "confidence": st.column_config.ProgressColumn(
+        "Confidence", format="percent", min_value=0, max_value=1, help="The probability of the answer."
+    ),
+    "true_probability": st.column_config.ProgressColumn(
+        "Of the true label",
+        format="percent",
+        min_value=0,
+        max_value=1,
+        help="The probability of the true label.",
+    ),
+}
 
 
 def show_classes(per_class: list[dict[str, Any]]) -> None:
@@ -365,44 +519,201 @@ def show_classes(per_class: list[dict[str, Any]]) -> None:
     )
 
 
+def offer_file(run: Run) -> None:
+    st.markdown("##### To share")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        texts = st.toggle(
+            "With the texts it got wrong",
+            value=True,
+            key="file_texts",
+            help="Texts may be private. Without them, the file still says how many there are.",
+        )
+        st.download_button(
+            "Report as one file (HTML)",
+            lambda: report_of_run(run, texts).encode(),
+            "report.html",
+            "text/html",
+            on_click="ignore",
+            icon=":material/download:",
+            help="Charts included; opens without a network, on a phone, and prints.",
+        )
+
+
+# How sure it is
+
+
+def show_sureness(run: Run, report: dict[str, Any] | None) -> None:
+    answers = answers_of(run, "test") or answers_of(run, "validation")
+    if answers is None:
+        say_missing(run, "predictions.parquet", "No answers yet: they are made when a training ends.")
+        return
+    if answers.probabilities is None:
+        st.info(
+            "The probabilities of this run were not kept, so nothing can be said of how honest its "
+            f"confidence is. {TRAIN_AGAIN}",
+            icon=":material/info:",
+        )
+        return
+    show_temperature(answers, report or {})
+    left, right = st.columns(2, gap="large")
+    with left:
+        bins = show_reliability(answers)
+    with right:
+        show_bin(answers, bins)
+    show_coverage(run, answers)
+
+
+def show_temperature(answers: Answers, report: dict[str, Any]) -> None:
+    fit = report.get("calibration") or {}
+    source = f", fitted on {count(fit['texts'], 'validation text')}" if fit.get("fitted_on") else ""
+    st.write(f"**Temperature {answers.temperature:.2f}**{source}. {TEMPERATURE_IS}")
+    if fit.get("reason"):
+        st.caption(escape_markdown(fit["reason"]))
+
+
+def show_reliability(answers: Answers) -> pd.DataFrame:
+    st.markdown(
+        "##### Reliability",
+        help="On the dashed line a model is as often right as it says. Bars are 95 % intervals.",
+    )
+    bins = answers.reliability()
+    words = charts.describe_reliability(bins)
+    st.altair_chart(
+        charts.reliability_chart(bins),
+        alt=words,
+        key="reliability",
+        on_select=take_bin,
+        selection_mode="bin",
+    )
+    st.caption(f"{words} A click on a point shows its texts.")
+    return bins
+
+
+def take_bin() -> None:
+    """The bin that was clicked goes into the two boxes, which say whose texts are shown."""
+    points = st.session_state["reliability"].selection.get("bin", [])
+    if points:
+        st.session_state["bin_when"] = points[0]["when"]
+        st.session_state["bin_start"] = round(points[0]["from"] * BINS)
+
+
+def show_bin(answers: Answers, bins: pd.DataFrame) -> None:
+    """The texts of one bin of the reliability diagram, mistakes first."""
+    st.markdown("##### Texts by confidence")
+    left, right = st.columns(2)
+    # A temperature of 1 has no "after".
+    whens = [when for when in (AFTER, BEFORE) if when in set(bins["when"])]
+    keep_choice("bin_when", whens)
+    when = left.selectbox("Temperature", whens, format_func=str.capitalize, key="bin_when")
+    starts = [round(start * BINS) for start in bins.loc[bins["when"] == when, "from"]][::-1]
+    keep_choice("bin_start", starts)
+    start = right.selectbox(
+        "Confidence",
+        starts,
+        format_func=lambda number: f"{percent(number / BINS, 0)} to {percent((number + 1) / BINS, 0)}",
+        key="bin_start",
+    )
+    rows = answers.in_bin(start / BINS, when)
+    wrong = int((rows["label"] != rows["predicted"]).sum())
+    st.caption(f"{count(len(rows), 'text')}, {wrong:,} of them wrong; these come first.{cut_words(rows)}")
+    show_texts(rows, "Texts of one bin of confidence, mistakes first")
+
+
+def keep_choice(key: str, options: list[Any]) -> None:
+    """Forget a choice that another run, or another temperature, does not have."""
+    if st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)
+
+
+def show_coverage(run: Run, answers: Answers) -> None:
+    st.markdown("##### Leave the unsure ones to people")
+    kept = calibration_of(run).threshold
+    left, right = st.columns(2, gap="large")
+    with right:
+        asked = st.slider(
+            "Threshold: least confidence of an answer (%)",
+            0.0,
+            100.0,
+            100 * (kept or 0.0),
+            0.5,
+            format="%.1f",
+            # Another run has another threshold.
+            key=f"threshold_{run.id}",
+        )
+        found = at_threshold(answers.calibrated, answers.labels, asked / 100)
+        show_abstention(found, answers.split)
+        keep_threshold(run, asked / 100, kept)
+    with left:
+        table = answers.coverage()
+        words = charts.describe_coverage(table)
+        st.altair_chart(
+            charts.coverage_chart(table, found.coverage, found.accuracy), alt=words, key="coverage"
+        )
+        st.caption(words)
+
+
+def show_abstention(found: Abstention, split: str) -> None:
+    """What is answered at this threshold, how well, and what is left."""
+    left_out = found.texts - found.kept
+    with st.container(horizontal=True):
+        show_number("Answered", percent(found.coverage), f"Share of the {split} texts.")
+        if found.accuracy is not None:
+            show_score(SCORES["accuracy"], found.accuracy, found.interval)
+        show_number("Left to people", count(left_out, "text"), f"Of {found.texts:,} {split} texts.")
+
+
+def keep_threshold(run: Run, asked: float, kept: float | None) -> None:
+    """Stores the threshold with the model, where Predict and the exports find it."""
+    folder = store.model_folder(run)
+    if folder is None:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Keep this threshold", icon=":material/save:", disabled=asked == (kept or 0.0)):
+            store_threshold(run, asked or None)
+        if kept is not None and st.button("Remove it", type="tertiary"):
+            st.session_state.pop(f"threshold_{run.id}", None)
+            store_threshold(run, None)
+    words = "No threshold is kept: the model answers every text."
+    if kept is not None:
+        words = (
+            f"Kept with the model: {percent(kept)}. Predict and exported models mark texts below it "
+            "as left to people."
+        )
+    st.caption(words)
+
+
+def store_threshold(run: Run, threshold: float | None) -> None:
+    folder = store.model_folder(run)
+    if folder is None:
+        return
+    try:
+        set_threshold(folder, threshold)
+    except OSError as error:
+        st.error(f"It could not be kept: {escape_markdown(str(error.strerror))}.", icon=":material/error:")
+        return
+    st.rerun()
+
+
 # Where it goes wrong
 
 
 def show_mistakes(run: Run, report: dict[str, Any] | None) -> None:
-    predictions = store.predictions_of(run)
-    if predictions is None or predictions.empty:
+    answers = answers_of(run, "test") or answers_of(run, "validation")
+    if answers is None:
         say_missing(run, "predictions.parquet", "No answers yet: they are made when a training ends.")
         return
-    split = "test" if (predictions["split"] == "test").any() else "validation"
-    answers = predictions[predictions["split"] == split]
-    wrong = answers[answers["label"] != answers["predicted"]].sort_values("confidence", ascending=False)
+    wrong = answers.mistakes()
     st.write(
-        f"{count(len(wrong), 'text')} of {len(answers):,} {split} texts got a wrong label. "
+        f"{count(len(wrong), 'text')} of {len(answers.table):,} {answers.split} texts got a wrong label. "
         "The model was surest of the first."
     )
     if wrong.empty:
         return
     shown = filter_mistakes(wrong)
-    st.dataframe(
-        shown[["text", "label", "predicted", "confidence"]].head(SHOWN_MISTAKES),
-        hide_index=True,
-        alt="Texts with a wrong label, the surest mistake first",
-        column_config={
-            "text": st.column_config.TextColumn("Text", width="medium"),
-            "label": "True label",
-            "predicted": "Answer",
-            "confidence": st.column_config.ProgressColumn(
-                "Confidence",
-                format="percent",
-                min_value=0,
-                max_value=1,
-                help="The probability of the answer.",
-            ),
-        },
-    )
+    show_texts(shown, "Texts with a wrong label, the surest mistake first")
     st.download_button(
         "Download these (CSV)",
-        lambda: csv_text(spreadsheet_safe(shown.drop(columns="split"))[0]).encode("utf-8-sig"),
+        lambda: csv_text(spreadsheet_safe(shown)[0]).encode("utf-8-sig"),
         "mistakes.csv",
         "text/csv",
         on_click="ignore",
@@ -450,40 +761,12 @@ def show_settings(run: Run, report: dict[str, Any] | None) -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         st.markdown("##### Settings")
-        values = settings.to_dict(run.config) | {"model": model_title(run)}
-        # What a version of old did not write down may have been another value than today's default.
-        values |= dict.fromkeys(run.unrecorded, "not recorded")
-        show_pairs({SETTINGS[name]: value for name, value in values.items()}, "Settings of this run")
+        show_pairs(settings_of(run), "Settings of this run")
     with right:
         st.markdown("##### Data and machine")
         show_pairs(facts_of(run, report or {}), "Data and machine of this run")
     with suppress(UserError):
         show_data_card(store.own_dataset(run))
-
-
-def facts_of(run: Run, report: dict[str, Any]) -> dict[str, Any]:
-    facts: dict[str, Any] = {"Data set": run.name}
-    try:
-        facts |= facts_of_data(store.own_dataset(run))
-    except UserError as error:
-        facts["Data"] = error.reason
-    names = {"device": "Device", "precision": "Precision", "hardware_reason": "Why so"}
-    facts |= {words: report[name] for name, words in names.items() if name in report}
-    if "train_seconds" in report:
-        facts["Training steps took"] = duration(report["train_seconds"])
-    speeds = {"samples_per_second": "Texts per second", "tokens_per_second": "Tokens per second"}
-    facts |= {words: f"{report[name]:,.0f}" for name, words in speeds.items() if name in report}
-    return facts | {"Run": run.id}
-
-
-def facts_of_data(dataset: Dataset) -> dict[str, str]:
-    parts = [f"{number:,} {charts.SPLIT_MEANING[split]}" for split, number in dataset.counts.items()]
-    return {
-        "Texts": ", ".join(parts),
-        "Classes": f"{len(dataset.label2id):,}",
-        "Split": dataset.how,
-        "Content (sha256)": dataset.sha256,
-    }
 
 
 def show_data_card(dataset: Dataset) -> None:
@@ -513,19 +796,9 @@ def show_data_card(dataset: Dataset) -> None:
         )
 
 
-def reasons_left_out(dataset: Dataset) -> dict[str, int]:
-    """Reason → rows of the file that are not in the data set, the most frequent first."""
-    found = Counter(row.reason for row in read_rejected(dataset)) + Counter(dataset.removed)
-    return dict(found.most_common(SHOWN_REASONS))
-
-
-def show_pairs(pairs: dict[str, Any], alt: str) -> None:
-    table = pd.DataFrame({"Name": list(pairs), "Value": [in_words(value) for value in pairs.values()]})
+def show_pairs(pairs: dict[str, str], alt: str) -> None:
+    table = pd.DataFrame({"Name": list(pairs), "Value": list(pairs.values())})
     st.dataframe(table, hide_index=True, height="content", alt=alt)
-
-
-def in_words(value: Any) -> str:  # noqa: ANN401 - settings are numbers, words and switches
-    return str(value) if not isinstance(value, bool) else "yes" if value else "no"
 
 
 # Deleting

@@ -25,7 +25,7 @@ PATIENCE = 60 * SECOND
 TRAINING_PATIENCE = 360 * SECOND
 ROWS, NEW_ROWS = 240, 20
 PLAIN = Path(__file__).with_name("plain_transformers.py")
-PAGES = {"": "Data"} | {name: name for name in ("Data", "Check", "Train", "Runs", "Predict")}
+PAGES = {"": "Data"} | {name: name for name in ("Data", "Check", "Train", "Runs", "Compare", "Predict")}
 
 expect.set_options(timeout=PATIENCE)
 

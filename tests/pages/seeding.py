@@ -12,7 +12,9 @@ from filelock import FileLock
 from core.data.datasets import Dataset, save_dataset
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
+from core.learning.calibration import Calibration, write_calibration
 from core.learning.config import TrainingConfig
+from core.learning.judging import judge
 from core.runs import store
 from core.runs.events import EventLog
 from core.runs.store import Run
@@ -20,6 +22,7 @@ from core.runs.store import Run
 LABELS = ("complaint", "praise", "question")
 STATUSES = ("queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged")
 STEPS = 60
+TEMPERATURE = 1.4
 
 
 def make_dataset(name: str = "Messages", labels: tuple[str, ...] = LABELS, per_class: int = 20) -> Dataset:
@@ -37,8 +40,16 @@ def make_run(
     config: TrainingConfig | None = None,
     labels: tuple[str, ...] = LABELS,
     log: str = "",
+    form: str = "whole",
+    wording: str = "{split} text {i} about {label}",
 ) -> Run:
-    """A run in this state. A lock that keeps it "running" is held until `held` is closed."""
+    """A run in this state. A lock that keeps it "running" is held until `held` is closed.
+
+    Args:
+        form: of what a finished run leaves: whole, old (as versions before intervals and probabilities left
+            it) or collapsed (one label for all texts).
+        wording: of the texts that it was judged on.
+    """
     run = store.create_run(config or TrainingConfig(), dataset)
     if status == "queued":
         return run
@@ -57,7 +68,7 @@ def make_run(
     if status == "stopping":
         store.ask_to_stop(run)
     if status in ("finished", "stopped"):
-        write_result(run, labels)
+        write_result(run, labels, form=form, wording=wording)
     return run
 
 
@@ -125,15 +136,21 @@ def training_events(steps: int) -> list[dict]:
     return events
 
 
-def write_result(run: Run, labels: tuple[str, ...] = LABELS, per_class: int = 30) -> None:
+def write_result(
+    run: Run,
+    labels: tuple[str, ...] = LABELS,
+    per_class: int = 30,
+    form: str = "whole",
+    wording: str = "{split} text {i} about {label}",
+) -> None:
     """A model folder (its files are not weights), a report and predictions, made up but consistent."""
     (run.folder / "model").mkdir()
     id2label = {str(i): label for i, label in enumerate(labels)}
     (run.folder / "model" / "config.json").write_text(json.dumps({"id2label": id2label}))
     (run.folder / "model" / "model.safetensors").write_bytes(b"not weights")
-    predictions = make_predictions(labels, per_class)
-    scores = {split: make_scores(part, labels) for split, part in predictions.groupby("split")}
-    facts = {
+    predictions = make_predictions(labels, per_class, form, wording, seed=run.number)
+    report: dict = {split: make_scores(part, labels) for split, part in predictions.groupby("split")}
+    report |= {
         "device": "cpu",
         "precision": "bf16",
         "hardware_reason": "the processor has bf16 in hardware",
@@ -142,43 +159,51 @@ def write_result(run: Run, labels: tuple[str, ...] = LABELS, per_class: int = 30
         "samples_per_second": 84.0,
         "tokens_per_second": 1900.0,
     }
-    store.write_json(run.folder / "report.json", scores | facts)
+    if form == "old":
+        predictions = predictions.drop(columns="probabilities")
+        report |= {split: older(report[split]) for split in ("validation", "test")}
+    else:
+        write_calibration(run.folder / "model", Calibration(TEMPERATURE))
+        collapse = {"label": labels[0], "share": 1.0} if form == "collapsed" else None
+        fitted = {"temperature": TEMPERATURE, "fitted_on": "validation", "texts": per_class * len(labels)}
+        report |= {"calibration": fitted | {"reason": None}, "collapsed": collapse}
+    store.write_json(run.folder / "report.json", report)
     predictions.to_parquet(run.folder / "predictions.parquet", index=False)
 
 
-def make_predictions(labels: tuple[str, ...], per_class: int) -> pd.DataFrame:
-    rng = np.random.default_rng(3)
+def make_predictions(
+    labels: tuple[str, ...], per_class: int, form: str = "whole", wording: str = "{label} {i}", seed: int = 0
+) -> pd.DataFrame:
+    rng = np.random.default_rng(3 + seed)
     rows = []
     for split in ("validation", "test"):
         for number, label in enumerate(labels):
             for i in range(per_class):
                 wrong = rng.random() < 0.15
-                predicted = labels[(number + 1 + rng.integers(2)) % len(labels)] if wrong else label
-                rows.append([split, f"{split} text {i} about {label}", label, predicted, rng.uniform(0.4, 1)])
-    return pd.DataFrame(rows, columns=["split", "text", "label", "predicted", "confidence"])
+                given = (number + 1 + rng.integers(2)) % len(labels) if wrong else number
+                probabilities = sure_of(0 if form == "collapsed" else given, len(labels), rng)
+                text = wording.format(split=split, i=i, label=label)
+                given = int(probabilities.argmax())
+                rows.append([split, text, label, labels[given], probabilities.max(), probabilities])
+    names = ["split", "text", "label", "predicted", "confidence", "probabilities"]
+    return pd.DataFrame(rows, columns=names)
+
+
+def sure_of(number: int, classes: int, rng: np.random.Generator) -> np.ndarray:
+    """float32 [classes]: probabilities with this class as the most likely one."""
+    logits = rng.normal(0, 0.6, classes)
+    logits[number] = logits.max() + rng.uniform(0.2, 5)
+    powers = np.exp(logits - logits.max())
+    return (powers / powers.sum()).astype(np.float32)
 
 
 def make_scores(answers: pd.DataFrame, labels: tuple[str, ...]) -> dict:
-    matrix = pd.crosstab(answers["label"], answers["predicted"])
-    matrix = matrix.reindex(index=labels, columns=labels, fill_value=0).to_numpy()
-    right = np.diag(matrix)
-    precision, recall = right / np.maximum(matrix.sum(0), 1), right / np.maximum(matrix.sum(1), 1)
-    f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-9)
-    return {
-        "texts": len(answers),
-        "accuracy": float(right.sum() / matrix.sum()),
-        "macro_f1": float(f1.mean()),
-        "loss": 0.41,
-        "majority_accuracy": float(matrix.sum(1).max() / matrix.sum()),
-        "per_class": [
-            {
-                "label": label,
-                "precision": float(precision[i]),
-                "recall": float(recall[i]),
-                "f1": float(f1[i]),
-                "support": int(matrix[i].sum()),
-            }
-            for i, label in enumerate(labels)
-        ],
-        "confusion": matrix.tolist(),
-    }
+    probabilities = np.stack(answers["probabilities"].to_list()).astype(float)
+    truth = answers["label"].map(list(labels).index).to_numpy()
+    return judge(probabilities, truth, list(labels), TEMPERATURE)
+
+
+def older(scores: dict) -> dict:
+    """The scores as versions wrote them before intervals and calibration were known."""
+    kept = ("texts", "accuracy", "macro_f1", "loss", "majority_accuracy", "per_class", "confusion")
+    return {name: scores[name] for name in kept}
