@@ -245,6 +245,7 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield "runs-many", f"/Runs?run={many.id}", None
     give_weights(many, MANY)
     yield "predict-many", f"/Predict?run={many.id}", "text: When do you open? > Label it"
+    yield from seed_judged(held)
     hostile = make_dataset("**Bold** <b>name</b> :red[x]", HOSTILE)
     attacked = make_run("finished", hostile, held, labels=HOSTILE)
     yield "runs-hostile", f"/Runs?run={attacked.id}", None
@@ -275,6 +276,39 @@ def seed_checks(sample: Dataset, held: ExitStack) -> Iterator[tuple[str, str, st
     for kind in (studies.BASELINES, studies.CURVE):
         make_study(hostile, kind, "done", held)
     yield "check-hostile", f"/Check?dataset={hostile.id}", None
+
+
+def seed_judged(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
+    """Reports and comparisons: two classes, long texts, other scripts, one label for all, an older report."""
+    reviews = make_dataset("Reviews", ("negative", "positive"), 60)
+    made = [
+        make_run(
+            "finished", reviews, held, replace(TrainingConfig(), epochs=epochs), ("negative", "positive")
+        )
+        for epochs in (1, 3, 4, 6)
+    ]
+    for view in ("Report", "Confidence", "Mistakes"):
+        yield f"runs-two-{view.lower()}", f"/Runs?run={made[0].id}", view
+    for name, labels in SCRIPTS.items():
+        data = make_dataset(name, labels, 20)
+        wording = "{label} " + LONG_WORDS.get(name, "{split} ") * 60 + "{i} {split}"
+        run = make_run("finished", data, held, labels=labels, wording=wording)
+        yield f"runs-{name}", f"/Runs?run={run.id}", None
+    for form in ("collapsed", "old"):
+        run = make_run("finished", make_dataset(form), held, form=form)
+        yield f"runs-{form}", f"/Runs?run={run.id}", None
+    yield "runs-old-confidence", f"/Runs?run={run.id}", "Confidence"
+    yield "compare-two", f"/Compare?runs={made[0].id},{made[1].id}", None
+    yield "compare-four", f"/Compare?runs={','.join(run.id for run in made)}", None
+    yield "compare-refused", f"/Compare?runs={made[0].id},{run.id}", None
+
+
+SCRIPTS = {"hebrew": ("שאלה", "מחמאה", "תלונה"), "japanese": ("質問", "称賛", "苦情"), "long": ("yes", "no")}
+LONG_WORDS = {
+    "hebrew": "הספרייה סגורה ביום שישי ",
+    "japanese": "図書館は金曜日に閉まっています。",
+    "long": "very long ",
+}
 
 
 def make_old(held: ExitStack) -> None:

@@ -1,0 +1,233 @@
+"""One run's report on the Runs page: intervals, texts behind cells and bins, confidence, the HTML file."""
+
+import json
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+from core.learning.calibration import at_threshold, read_calibration, write_calibration
+from core.runs import engines, store
+from core.runs.judged import AFTER, BEFORE, answers_of
+from core.runs.studies import BASELINES
+from core.words import percent
+from tests.pages.seeding import LABELS, TEMPERATURE, make_dataset, make_run
+from tests.pages.studies import make_study
+from tests.pages.test_pages import ATTACKS, RUNS, button, clean, labels, open_page, words
+
+
+@pytest.fixture(autouse=True)
+def no_processes(monkeypatch):
+    monkeypatch.setattr(engines, "start_worker", lambda: None)
+
+
+@pytest.fixture
+def held():
+    with ExitStack() as locks:
+        yield locks
+
+
+@pytest.fixture
+def run(held):
+    return make_run("finished", make_dataset(), held)
+
+
+def view(run, name: str):
+    app = open_page(RUNS, run=run.id)
+    app.session_state["view"] = name
+    app.run()
+    clean(app)
+    return app
+
+
+def texts(app):
+    """The table of texts that is shown last."""
+    return [table.value for table in app.dataframe if "text" in table.value][-1]
+
+
+def metric(app, label: str):
+    return next(metric for metric in app.metric if metric.label == label)
+
+
+# Scores
+
+
+def test_a_score_has_its_interval_below_it(run):
+    app = open_page(RUNS, run=run.id)
+    low, high = store.report_of(run)["test"]["intervals"]["macro_f1"]
+    assert metric(app, "Macro F1").delta == f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+def test_more_scores_are_those_of_the_report(run):
+    app = open_page(RUNS, run=run.id)
+    scores = store.report_of(run)["test"]
+    (table,) = [table.value for table in app.dataframe if "meaning" in table.value]
+    shown = table.set_index("name")
+    assert shown.loc["Matthews correlation", "value"] == f"{scores['mcc']:.3f}"
+    assert shown.loc["Brier score", "after"] == f"{scores['calibrated']['brier']:.3f}"
+    assert len(shown) == 11
+
+
+def test_the_baseline_stands_beside_when_it_is_known(run, held):
+    assert "Baseline" not in {metric.label for metric in open_page(RUNS, run=run.id).metric}
+    data = make_dataset()
+    make_study(data, BASELINES, "done", held)
+    app = open_page(RUNS, run=make_run("finished", data, held).id)
+    app.segmented_control(key="judged").set_value("validation").run()
+    assert metric(app, "Baseline").value == "88.0%"
+    assert metric(app, "Most common class").value == "33.3%"
+
+
+def test_a_collapsed_run_is_said_with_what_to_try(held):
+    run = make_run("finished", make_dataset(), held, form="collapsed")
+    app = open_page(RUNS, run=run.id)
+    clean(app)
+    assert "100.0% of the texts the same label, **complaint**" in app.error[0].value
+    assert "lower learning rate" in app.error[0].value
+
+
+def test_an_older_report_shows_what_it_has_and_says_what_is_missing(held):
+    run = make_run("finished", make_dataset(), held, form="old")
+    app = open_page(RUNS, run=run.id)
+    clean(app)
+    assert not metric(app, "Accuracy").delta
+    assert "Training again gives them" in words(app)
+    assert "probabilities of this run were not kept" in words(view(run, "Confidence"))
+    assert "true_probability" not in texts(view(run, "Mistakes"))
+
+
+# Texts
+
+
+def test_the_texts_of_a_cell_are_chosen_by_two_boxes(run):
+    app = open_page(RUNS, run=run.id)
+    app.selectbox(key="cell_true").set_value("praise")
+    app.selectbox(key="cell_taken").set_value("question").run()
+    clean(app)
+    scores = store.report_of(run)["test"]
+    shown = texts(app)
+    assert len(shown) == scores["confusion"][LABELS.index("praise")][LABELS.index("question")] > 0
+    assert set(shown["label"]) == {"praise"} and set(shown["predicted"]) == {"question"}
+
+
+def test_mistakes_have_the_true_labels_probability(run):
+    shown = texts(view(run, "Mistakes"))
+    answers = answers_of(run, "test")
+    wrong = answers.probabilities.argmax(axis=1) != answers.labels
+    expected = answers.calibrated[np.arange(90), answers.labels][wrong]
+    assert sorted(shown["true_probability"]) == pytest.approx(sorted(expected))
+    assert (shown["true_probability"] < shown["confidence"]).all()
+
+
+def test_a_bin_of_confidence_opens_its_texts_before_and_after_the_temperature(run):
+    app = view(run, "Confidence")
+    assert f"Temperature {TEMPERATURE:.2f}" in words(app)
+    bins = answers_of(run, "test").reliability()
+    for when in (AFTER, BEFORE):
+        app.selectbox(key="bin_when").set_value(when).run()
+        start = app.selectbox(key="bin_start").options[0]
+        shown, last = texts(app), bins[bins["when"] == when].iloc[-1]
+        assert len(shown) == last["texts"], start
+        assert shown["confidence"].between(last["from"], last["to"]).all()
+
+
+def test_all_bins_hold_all_texts(run):
+    answers = answers_of(run, "test")
+    for when in (BEFORE, AFTER):
+        starts = answers.reliability().query("when == @when")["from"]
+        assert sum(len(answers.in_bin(start, when)) for start in starts) == 90
+
+
+def test_a_temperature_of_one_has_nothing_after_it(run):
+    folder = store.model_folder(run)
+    write_calibration(folder, read_calibration(folder).__class__(1.0))
+    app = view(run, "Confidence")
+    assert len(app.selectbox(key="bin_when").options) == 1
+
+
+# The threshold
+
+
+def test_the_slider_says_what_a_threshold_leaves_and_buys(run):
+    app = view(run, "Confidence")
+    assert metric(app, "Answered").value == "100.0%"
+    app.slider[0].set_value(70.0).run()
+    clean(app)
+    answers = answers_of(run, "test")
+    found = at_threshold(answers.calibrated, answers.labels, 0.7)
+    assert metric(app, "Answered").value == percent(found.coverage)
+    assert metric(app, "Accuracy").value == percent(found.accuracy)
+    assert metric(app, "Left to people").value == f"{90 - found.kept} texts"
+
+
+def test_a_threshold_is_kept_with_the_model_and_can_be_removed(run):
+    app = view(run, "Confidence")
+    assert button(app, "Keep this threshold").disabled
+    app.slider[0].set_value(70.0).run()
+    button(app, "Keep this threshold").click().run()
+    clean(app)
+    folder = store.model_folder(run)
+    assert read_calibration(folder).threshold == 0.7
+    assert read_calibration(folder).temperature == TEMPERATURE
+    assert "Kept with the model: 70.0%" in words(app)
+    assert view(run, "Confidence").slider[0].value == 70.0
+    button(app, "Remove it").click().run()
+    clean(app)
+    assert read_calibration(folder).threshold is None
+    assert app.slider[0].value == 0.0
+
+
+def test_a_threshold_above_all_answers_leaves_every_text(run):
+    app = view(run, "Confidence")
+    app.slider[0].set_value(100.0).run()
+    clean(app)
+    assert metric(app, "Left to people").value == "90 texts"
+
+
+def test_a_threshold_that_cannot_be_written_is_said(run, monkeypatch):
+    def refuse(self, target):
+        raise PermissionError(13, "Permission denied")
+
+    app = view(run, "Confidence")
+    app.slider[0].set_value(70.0).run()
+    monkeypatch.setattr("pathlib.Path.replace", refuse)
+    monkeypatch.setattr("os.replace", lambda *_: refuse(None, None))
+    button(app, "Keep this threshold").click().run()
+    clean(app)
+    assert "could not be kept" in app.error[0].value
+
+
+# Whatever is in the files
+
+
+@pytest.mark.parametrize("name", ["Report", "Confidence", "Mistakes"])
+def test_user_text_is_never_markdown(name, held):
+    data = make_dataset("x", ATTACKS, per_class=12)
+    run = make_run("finished", data, held, labels=ATTACKS, form="collapsed" if name == "Report" else "whole")
+    shown = words(view(run, name))
+    for attack in ATTACKS[:5]:
+        assert attack not in shown
+
+
+@pytest.mark.parametrize("name", ["Report", "Confidence", "Mistakes"])
+def test_labels_that_the_data_set_does_not_know_are_no_fault(name, held):
+    run = make_run("finished", make_dataset(labels=("a", "b", "c")), held)
+    view(run, name)
+
+
+@pytest.mark.parametrize("name", ["Report", "Confidence"])
+def test_damaged_parts_of_a_report_are_left_out(name, run):
+    report = json.loads((run.folder / "report.json").read_text())
+    report |= {"calibration": "x", "collapsed": [1]}
+    report["test"] |= {"intervals": {"accuracy": "x"}, "calibrated": 3, "mcc": "y"}
+    (run.folder / "report.json").write_text(json.dumps(report))
+    view(run, name)
+
+
+def test_the_file_is_made_when_it_is_asked_for(run, monkeypatch):
+    made = []
+    monkeypatch.setattr("core.runs.report_file.report_html", lambda content: made.append(content) or "")
+    app = open_page(RUNS, run=run.id)
+    clean(app)
+    assert not made
+    assert "Report as one file (HTML)" in [b.label for b in app.get("download_button")] + labels(app)
