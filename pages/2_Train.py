@@ -39,6 +39,7 @@ from core.words import (
 DATA_PAGE, RUNS_PAGE, PREDICT_PAGE = "pages/1_Data.py", "pages/3_Runs.py", "pages/4_Predict.py"
 CHECK_PAGE = "pages/5_Check.py"
 LOOK_EVERY_SECONDS = 1.0
+LINE_EVERY_SECONDS = 3.0
 STILL_SECONDS = 2.0
 DEFAULTS = TrainingConfig()
 
@@ -773,16 +774,25 @@ def follow_log(run: Run) -> None:
 
 
 def show_line(shown: Run | None) -> None:
-    others = [run for run in store.waiting_runs() if not shown or run.id != shown.id]
+    # Runs leave the line by themselves, also when the one shown has ended and nothing else is drawn again.
+    st.fragment(draw_line, run_every=LINE_EVERY_SECONDS if waiting_behind(shown) else None)(shown)
+
+
+def draw_line(shown: Run | None) -> None:
+    others = waiting_behind(shown)
     if not others:
         return
     st.subheader("Waiting in line")
     for run in others:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.badge(f"place {queue.position(run)}", color="gray")
+            st.badge(f"place {queue.position(run) or 1}", color="gray")
             st.text(run.name)
             if st.button("Show", key=f"show_{run.id}", type="tertiary"):
                 open_run(run)
+
+
+def waiting_behind(shown: Run | None) -> list[Run]:
+    return [run for run in store.waiting_runs() if not shown or run.id != shown.id]
 
 
 if "routed" not in st.session_state:

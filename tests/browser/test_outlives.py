@@ -96,6 +96,8 @@ def test_a_killed_server_takes_no_training_with_it_and_the_line_goes_on(
     for tab in (other, page):
         expect_badge(tab, "finished")
         expect_charts_from_the_start(tab, run)
+        # It has left the line, although nothing else on the page is drawn again.
+        expect(tab.get_by_role("heading", name="Waiting in line")).to_have_count(0)
     app.kill()
     wait_until(lambda: store.state(second).status == "finished", 90, "the end of the run in line")
     app.start()
