@@ -424,7 +424,13 @@ def reliability_chart(bins: pd.DataFrame) -> alt.LayerChart:
                 "when:N",
                 title="Temperature:",
                 scale=alt.Scale(domain=list(_WHEN), range=["circle", "diamond"]),
-                legend=alt.Legend(orient="top", titleOrient="left", values=list(dict.fromkeys(bins["when"]))),
+                legend=alt.Legend(
+                    orient="top",
+                    titleOrient="left",
+                    symbolFillColor="#7f8a95",
+                    symbolStrokeColor="#7f8a95",
+                    values=list(dict.fromkeys(bins["when"])),
+                ),
             ),
         )
         .add_params(picked)

@@ -382,13 +382,13 @@ def show_score(score: Score, value: float, ends: list[float] | None) -> None:
         delta_color="off",
         delta_arrow="off",
         border=True,
-        width=190,
+        width=180,
         help=score.meaning,
     )
 
 
 def show_number(words: str, value: str, help: str | None = None) -> None:
-    st.metric(words, value, border=True, width=190, help=help)
+    st.metric(words, value, border=True, width=180, help=help)
 
 
 def show_more_scores(scores: dict[str, Any]) -> None:

@@ -148,6 +148,8 @@ def show_verdicts(found: Comparison) -> None:
     if others and len(others) <= 3:
         st.info(as_list(others), icon=":material/drag_handle:")
     elif others:
+        if not clear:
+            st.info("None of them differs from another by more than noise.", icon=":material/drag_handle:")
         with st.expander(f"{count(len(others), 'pair')} without a difference that can be told"):
             st.markdown(as_list(others))
 

@@ -95,7 +95,9 @@ TEXTS = {
 }
 """Texts that are hard to show."""
 
-PAGES = {"data": "/", "check": "/Check", "train": "/Train", "runs": "/Runs", "predict": "/Predict"}
+PAGES = {name.lower(): f"/{name}" for name in ("Check", "Train", "Runs", "Compare", "Predict")} | {
+    "data": "/"
+}
 
 
 def main() -> None:
