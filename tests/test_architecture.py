@@ -61,6 +61,7 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
     modules += ", core.serving.labelling, core.data.streaming"
     modules += ", core.serving.onnx_export, core.serving.web_page, core.serving.predict_script"
     modules += ", core.runs.judged, core.runs.facts, core.runs.report_file, core.serving.report_page"
+    modules += ", core.serving.hub"
     check = f"import sys, {modules}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True
