@@ -4,7 +4,7 @@ import hashlib
 import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
@@ -17,19 +17,20 @@ from core import charts, locks
 from core.data.labels import guess_mapping
 from core.data.reading import read_table
 from core.data.tables import Table
-from core.data.uploads import Upload, delete_upload, find_upload, keep_upload, result_path
-from core.disk import full_is_said, whole_file
+from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
 from core.home import home
 from core.learning.calibration import Calibration, read_calibration, with_temperature
 from core.learning.memory import shortage_is_said
+from core.runs import labellings
+from core.runs.labellings import Labelling, LabellingState
 from core.runs.models import Model, usable_models
 from core.serving import neighbours
 from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
+from core.serving.labelling import CSV, JSON_LINES, PARQUET, Plan, as_text, frames_of, parts_of, write_out
 from core.serving.loading import load_ahead
 from core.serving.neighbours import Neighbours, find_neighbours
-from core.serving.spreadsheets import csv_text, spreadsheet_safe
-from core.words import coloured_words, count, escape_markdown, explain, percent, shorten
+from core.words import STATUS, coloured_words, count, duration, escape_markdown, explain, percent, shorten
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -44,6 +45,7 @@ LONGEST_TEXT = 20_000
 LEAVING_OUT, GRADIENTS = "Leaving words out", "Integrated gradients"
 WORD_ROWS = 8
 NEIGHBOUR_CHARACTERS = 300
+FORM_NAMES = {CSV: "CSV", PARQUET: "Parquet", JSON_LINES: "JSON Lines"}
 NEW_COLUMNS = ("predicted_label", "confidence")
 
 SNIPPET = """import torch
@@ -421,6 +423,10 @@ def offer_other_file(upload_id: str) -> None:
     if st.button("Choose another file", icon=":material/upload_file:", key=f"other_{upload_id}"):
         delete_upload(upload_id)
         del st.query_params["file"]
+        if "labelling" in st.query_params:
+            with suppress(UserError):
+                labellings.delete(labellings.find(st.query_params["labelling"]))
+            del st.query_params["labelling"]
         st.rerun()
 
 
@@ -473,76 +479,166 @@ def likely_text(model: Model, table: Table) -> list[str]:
 
 
 def label_rows(model: Model, upload: Upload, table: Table, columns: list[str]) -> None:
-    """Offer to label the file; once done, the result lies on disk beside the upload."""
-    result = result_path(upload, model.id, *columns)
-    if not result.is_file():
-        clicked = st.button(
-            f"Label {count(len(table.frame), 'row')}", type="primary", icon=":material/label:"
-        )
-        if not clicked:
-            return
+    """Offer to label the file; the work is a process of its own, and the link leads back to it."""
+    found = linked_labelling(model, upload)
+    if found is None:
+        offer_labelling(model, upload, table, columns)
+        return
+    state = labellings.state(found)
+    st.caption(escape_markdown("Text: " + ", ".join(shorten(name, 40) for name in found.plan.text)))
+    if state.live:
+        follow_labelling(found)
+    elif state.status == "finished":
+        show_result(found, state)
+    else:
+        offer_resumption(found, state)
+    if not state.live and st.button("Label it anew", icon=":material/restart_alt:"):
+        labellings.delete(found)
+        forget_labelling()
+
+
+def linked_labelling(model: Model, upload: Upload) -> Labelling | None:
+    """The labelling of the link, if it is of this file and this model."""
+    if "labelling" not in st.query_params:
+        return None
+    try:
+        found = labellings.find(st.query_params["labelling"])
+    except UserError as error:
+        st.warning(explain(error), icon=":material/link_off:")
+        return None
+    same = found.plan.source == str(upload.path) and found.plan.model == str(model.folder)
+    return found if same else None
+
+
+def forget_labelling() -> None:
+    del st.query_params["labelling"]
+    st.rerun()
+
+
+def offer_labelling(model: Model, upload: Upload, table: Table, columns: list[str]) -> None:
+    others = [name for name in table.frame.columns if name not in columns]
+    guess = guess_mapping(table)
+    label = st.selectbox(
+        "True label",
+        others,
+        index=others.index(guess.label) if guess and guess.label in others else None,
+        placeholder="none",
+        key=f"label_{upload.id}",
+        help="If the file says what is right, the answers are scored. It changes no answer.",
+    )
+    classes = st.checkbox("A column with the probability of every class", key=f"classes_{upload.id}")
+    rows = count(len(table.frame), "row")
+    if not st.button(f"Label {rows}", type="primary", icon=":material/label:"):
+        return
+    plan = Plan(str(upload.path), str(model.folder), tuple(columns), label, classes)
+    try:
+        st.query_params["labelling"] = labellings.start(upload.name, plan).id
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    st.rerun()
+
+
+@st.fragment(run_every=1.0)
+def follow_labelling(found: Labelling) -> None:
+    state = labellings.state(found)
+    if not state.live:
+        st.rerun()
+    share = state.done / state.rows if state.rows else 0.0
+    st.progress(min(share, 1.0), progress_words(state))
+    st.caption("It goes on when this page is closed. The address of this page leads back to it.")
+    stopping = state.status == "stopping"
+    if st.button("Stop", icon=":material/stop_circle:", disabled=stopping, key="stop_labelling"):
+        labellings.stop(found)
+        st.rerun(scope="fragment")
+
+
+def progress_words(state: LabellingState) -> str:
+    if not state.rows:
+        return "Reading the file and loading the model"
+    words = f"{state.done:,} of {count(state.rows, 'row')}"
+    if state.status == "stopping":
+        return f"{words}; stopping when the rows at hand are done"
+    if state.seconds_left is None:
+        return words
+    return f"{words}, {state.rate:,.0f} per second, about {duration(state.seconds_left)} left"
+
+
+def offer_resumption(found: Labelling, state: LabellingState) -> None:
+    done = f"{state.done:,} of {count(state.rows, 'row')} are labelled and kept. "
+    words = {
+        "stopped": "It was stopped. ",
+        "interrupted": "It was interrupted: its process ended without a word. ",
+        "failed": f"{escape_markdown(state.reason)} {escape_markdown(state.remedy)} ",
+    }[state.status]
+    show = st.error if state.status == "failed" else st.warning
+    show(words + (done if state.rows else ""), icon=STATUS[state.status].icon)
+    if st.button("Resume", type="primary", icon=":material/play_circle:"):
         try:
-            keep_answers(add_answers(model, table, columns), result)
+            labellings.resume(found)
         except UserError as error:
             st.error(explain(error), icon=":material/error:")
             return
         st.rerun()
-    show_result(result, upload, table)
 
 
-def keep_answers(answers: pd.DataFrame, result: Path) -> None:
-    size = int(answers.memory_usage(deep=True).sum())
-    with full_is_said("the labelled file", size, result.parent), whole_file(result) as draft:
-        answers.to_parquet(draft, index=False)
-
-
-def add_answers(model: Model, table: Table, columns: list[str]) -> pd.DataFrame:
-    classifier = ready(model)
-    # Imported after the model, whose libraries it needs.
-    from core.serving.tables import predict_table
-
-    bar = st.progress(0.0, f"0 of {count(len(table.frame), 'text')}")
-
-    def progress(done: int, total: int) -> None:
-        bar.progress(done / total, f"{done:,} of {count(total, 'text')}")
-
-    return predict_table(classifier, table, columns, progress)
-
-
-def show_result(result: Path, upload: Upload, table: Table) -> None:
-    labeled = pd.read_parquet(result)
-    label_column, confidence_column = labeled.columns[-2:]
-    st.success(f"{count(len(labeled), 'row')} labelled.", icon=":material/check_circle:")
-    if (label_column, confidence_column) != NEW_COLUMNS:
+def show_result(found: Labelling, state: LabellingState) -> None:
+    result, parts = state.result, parts_of(found.parts)
+    new = result["columns"]
+    st.success(f"{count(result['rows'], 'row')} labelled.", icon=":material/check_circle:")
+    if (new["label"], new["confidence"]) != NEW_COLUMNS:
         st.info(
             "The file has such columns already, so the new ones are called "
-            f"`{label_column}` and `{confidence_column}`.",
+            f"`{new['label']}` and `{new['confidence']}`.",
             icon=":material/info:",
         )
-    without = int((labeled[label_column] == "").sum())
-    if without:
-        st.warning(
-            f"{count(without, 'row')} without text got no label.",
-            icon=":material/warning:",
-        )
-    offer_csv(result, upload)
+    if result["without_text"]:
+        words = f"{count(result['without_text'], 'row')} without text got no label."
+        st.warning(words, icon=":material/warning:")
+    if result["unsure"]:
+        words = f"{count(result['unsure'], 'row')} marked as `unsure`: better left to people."
+        st.info(words, icon=":material/info:")
+    show_scores(found, result)
+    offer_file(found, parts)
+    shown = pd.concat(list(frames_of(parts[:1]))).head(PREVIEW_ROWS)
+    first = [name for name in (new["label"], new["confidence"], new["unsure"], *new["classes"]) if name]
+    shares = [new["confidence"], *new["classes"]]
+    column = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
     st.dataframe(
-        labeled.head(PREVIEW_ROWS)[[label_column, confidence_column, *table.frame.columns]],
+        shown[[*first, *(name for name in shown.columns if name not in first)]],
         hide_index=True,
         alt="The first rows with their labels",
-        column_config={
-            confidence_column: st.column_config.ProgressColumn(
-                format="percent", min_value=0, max_value=1, help="The probability of the label."
-            )
-        },
+        column_config=dict.fromkeys(shares, column),
     )
     st.caption(f"At most {PREVIEW_ROWS} rows are shown. In the file the new columns come last.")
 
 
-def offer_csv(result: Path, upload: Upload) -> None:
+def show_scores(found: Labelling, result: dict[str, Any]) -> None:
+    if found.plan.label is None:
+        return
+    if result["unknown"]:
+        words = f"{count(result['unknown'], 'row')} with a label that the model does not know: not scored."
+        st.warning(words, icon=":material/warning:")
+    scores = result["scores"]
+    if not scores:
+        st.warning("No row has a true label that the model knows.", icon=":material/warning:")
+        return
+    with st.container(horizontal=True):
+        for name, words in (("accuracy", "Accuracy"), ("macro_f1", "Macro F1"), ("mcc", "MCC")):
+            st.metric(words, f"{scores[name]:.3f}", border=True)
+    low, high = scores["intervals"]["accuracy"]
+    st.caption(
+        f"On {count(scores['texts'], 'row')} with a true label. Accuracy lies between {percent(low)} and "
+        f"{percent(high)} with 95 % confidence."
+    )
+
+
+def offer_file(found: Labelling, parts: list[Path]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        place = st.container(width="content")
-        safe = st.toggle(
+        form = st.segmented_control(
+            "Format", list(FORM_NAMES), default=CSV, format_func=FORM_NAMES.get, key="form", required=True
+        )
+        safe = form == CSV and st.toggle(
             "Safe for spreadsheets",
             value=True,
             key="safe",
@@ -550,13 +646,13 @@ def offer_csv(result: Path, upload: Upload) -> None:
             "gets a quotation mark in front.",
         )
         if safe:
-            changed = count_changes(str(result))
+            changed = count_changes(found.id, len(parts))
             st.caption(f"{count(changed, 'cell')} changed" if changed else "no cell had to be changed")
-    place.download_button(
-        "Download CSV",
-        lambda: to_csv(result, safe),
-        f"{PurePath(upload.name).stem[:80]}-labelled.csv",
-        "text/csv",
+    st.download_button(
+        f"Download {FORM_NAMES[form]}",
+        lambda: made_table(parts, form, safe),
+        f"{PurePath(found.name).stem[:80]}-labelled.{form}",
+        "application/octet-stream",
         on_click="ignore",
         icon=":material/download:",
         type="primary",
@@ -564,16 +660,18 @@ def offer_csv(result: Path, upload: Upload) -> None:
 
 
 @st.cache_data(max_entries=4, show_spinner="Looking for formulas")
-def count_changes(result: str) -> int:
-    return spreadsheet_safe(pd.read_parquet(result))[1]
+def count_changes(id: str, parts: int) -> int:
+    frames = enumerate(frames_of(parts_of(labellings.find(id).parts)))
+    return sum(as_text(frame, CSV, True, number == 0)[1] for number, frame in frames)
 
 
-def to_csv(result: Path, safe: bool) -> bytes:
-    labeled = pd.read_parquet(result)
-    if not safe:
-        return csv_text(labeled).encode("utf-8", "surrogatepass")
-    # The mark at the beginning tells spreadsheets that this is UTF-8.
-    return csv_text(spreadsheet_safe(labeled)[0]).encode("utf-8-sig", "surrogatepass")
+def made_table(parts: list[Path], form: str, safe: bool) -> bytes:
+    """The file, made at the click; until then the server holds nothing of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        # The mark at the beginning tells spreadsheets that this is UTF-8.
+        write_out(parts, out, form, safe, mark=safe)
+        return out.read_bytes()
 
 
 # The model to take away

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,9 +26,10 @@ from core.data.sample import read_sample
 from core.data.uploads import keep_upload
 from core.errors import UserError
 from core.home import home
+from core.learning.calibration import Calibration
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.suggestions import suggest
-from core.runs import cleaning, engines, queue, store
+from core.runs import cleaning, engines, labeller, labellings, queue, store
 from core.runs.events import EventLog
 from core.words import STATUS, duration
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
@@ -84,6 +86,7 @@ def classifier(monkeypatch):
 
     fake = SimpleNamespace(predict=predict, names=list(LABELS), tokenizer=SimpleNamespace(spans=spans))
     fake.calibrated_by = lambda calibration: fake
+    fake.calibration = Calibration()
     monkeypatch.setattr(Classifier, "load", lambda folder, calibrated=True: fake)
 
 
@@ -803,7 +806,15 @@ def label_file(run, content: str) -> AppTest:
     app = open_page(PREDICT, run=run.id, file=upload(content))
     app.session_state["view"] = "A file"
     app.run()
-    next(button for button in app.button if button.label.startswith("Label ")).click().run()
+    with pytest.MonkeyPatch.context() as patch:
+        # The same work, here: a process of its own would not have the stand-in for the model.
+        patch.setattr(labeller, "NICE", 0)
+        patch.setattr(
+            "core.runs.engines.start_labelling",
+            lambda folder: SimpleNamespace(wait=partial(int, labeller.main(folder))),
+        )
+        next(button for button in app.button if button.label.startswith("Label ")).click().run()
+        app.run()
     clean(app)
     return app
 
@@ -813,12 +824,43 @@ def test_a_file_keeps_its_order_and_columns_and_gets_two_more(held, classifier, 
     content = "id,text\n9,a praise\n3,\n5,a question\n"
     app = label_file(run, content)
     assert "1 row without text got no label" in words(app)
-    (result,) = (textuner_home / "uploads").rglob("*.parquet")
+    (result,) = (textuner_home / "labellings").rglob("*.parquet")
     labeled = pd.read_parquet(result)
     original = pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False)
     pd.testing.assert_frame_equal(labeled[["id", "text"]].astype(object), original.astype(object))
     assert list(labeled["predicted_label"]) == ["praise", "", "question"]
     assert labeled["confidence"].tolist()[::2] == [0.8, 0.8]
+
+
+@pytest.mark.parametrize("ending", ["stopped", "interrupted", "failed", "running"])
+def test_a_labelling_that_has_not_ended_well_is_said_and_goes_on(ending, held, monkeypatch):
+    run = make_run("finished", make_dataset(), held)
+    monkeypatch.setattr(engines, "start_labelling", lambda folder: SimpleNamespace(wait=lambda: 0))
+    app = open_page(PREDICT, run=run.id, file=upload("text,n\na praise,1\n"))
+    app.session_state["view"] = "A file"
+    app.run()
+    next(button for button in app.button if button.label.startswith("Label ")).click().run()
+    (folder,) = (home() / "labellings").iterdir()
+    found = labellings.find(folder.name)
+    if ending != "running":
+        labellings.say(found, 1200, 5000, 20.0)
+    if ending == "stopped":
+        labellings.stop(found)
+    if ending == "failed":
+        labellings.end(found, {"status": "failed", "reason": "![x](http://e) <b>", "remedy": "Again."})
+    app.run()
+    clean(app)
+    if ending == "running":
+        assert button(app, "Stop")
+        return
+    assert "1,200 of 5,000 rows are labelled and kept" in words(app)
+    button(app, "Resume").click().run()
+    assert labellings.state(found).status == "running"
+    # A link alone leads back to it.
+    linked = open_page(PREDICT, run=run.id, file=found.plan.source.split("/")[-2], labelling=found.id)
+    linked.session_state["view"] = "A file"
+    clean(linked.run())
+    assert button(linked, "Stop")
 
 
 def test_a_taken_column_name_is_said_and_another_is_used(held, classifier):
