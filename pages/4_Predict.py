@@ -406,9 +406,11 @@ def label_a_file(model: Model) -> None:
         offer_other_file("")
         raise
     show_table(table)
-    columns = choose_text(model, table, upload)
-    if columns:
-        label_rows(model, upload, table, columns)
+    found = linked_labelling(model, upload)
+    if found is not None:
+        show_labelling(found)
+    elif columns := choose_text(model, table, upload):
+        offer_labelling(model, upload, table, columns)
 
 
 def take_out(uploaded: UploadedFile) -> bytes:
@@ -478,12 +480,8 @@ def likely_text(model: Model, table: Table) -> list[str]:
     return [lengths.idxmax()]
 
 
-def label_rows(model: Model, upload: Upload, table: Table, columns: list[str]) -> None:
-    """Offer to label the file; the work is a process of its own, and the link leads back to it."""
-    found = linked_labelling(model, upload)
-    if found is None:
-        offer_labelling(model, upload, table, columns)
-        return
+def show_labelling(found: Labelling) -> None:
+    """The work is a process of its own, and the link leads back to it."""
     state = labellings.state(found)
     st.caption(escape_markdown("Text: " + ", ".join(shorten(name, 40) for name in found.plan.text)))
     if state.live:
