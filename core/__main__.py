@@ -1,11 +1,14 @@
 """python -m core: train, use and list classifiers without a browser; the same engine and the same runs."""
 
 import argparse
+import atexit
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
@@ -23,6 +26,7 @@ from core.data.quality import find_problems
 from core.data.reading import read_table
 from core.data.splits import SplitPlan, split_with_files
 from core.data.tables import Choice, Limits, RejectedRow, Table
+from core.disk import full_is_said
 from core.errors import UserError
 from core.learning import catalogue
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
@@ -30,6 +34,7 @@ from core.learning.config import check as check_settings
 from core.learning.suggestions import SUGGESTED, suggest
 from core.runs import bundle, cleaning, following, forecasts, processes, queue, store, studies
 from core.runs.store import Run
+from core.serving import imported
 from core.words import count, size
 
 FILE_LIMITS = Limits(bytes=2 * 1024**3, rows=10_000_000)
@@ -38,6 +43,7 @@ FILE_LIMITS = Limits(bytes=2 * 1024**3, rows=10_000_000)
 SHOWN_ROWS = 3
 
 JSON_HELP = "last line of output: one JSON object"
+MODEL_HELP = "a run's id, a folder with a model, or a bundle (.zip)"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -471,11 +477,23 @@ def _row(run: Run) -> dict[str, Any]:
 
 
 def _model_folder(name: str) -> Path:
-    """The model folder that a run's id, a run's folder or a Hugging Face folder stands for."""
+    """The model folder that a run's id, a run's folder, a Hugging Face folder or a bundle stands for."""
     path = Path(name)
     if path.is_dir():
         return path / "model" if (path / "model").is_dir() else path
+    if path.is_file():
+        return _unpacked(path)
     return bundle.weights_of(store.find_run(name))
+
+
+def _unpacked(file: Path) -> Path:
+    """The model folder of a bundle, which is kept no longer than this program runs."""
+    place = Path(tempfile.mkdtemp(prefix="textuner-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    with full_is_said("the model", file.stat().st_size, place):
+        found = imported.unpack(file, place)
+    print(f"{count(found.not_taken, 'file')} of {file.name} not needed", file=sys.stderr)
+    return place / imported.MODEL
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -502,12 +520,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print one JSON object instead")
 
     command = _command(commands, "predict", predict)
-    command.add_argument("model", metavar="RUN_OR_FOLDER")
+    command.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     predicting.add_options(command)
     _add_reading(command)
 
     command = _command(commands, "evaluate", evaluate)
-    command.add_argument("model", metavar="RUN_OR_FOLDER")
+    command.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     command.add_argument("data", type=Path, metavar="TEST.csv")
     _add_columns(command)
     _add_reading(command)

@@ -62,6 +62,7 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
     modules += ", core.serving.onnx_export, core.serving.web_page, core.serving.predict_script"
     modules += ", core.runs.judged, core.runs.facts, core.runs.report_file, core.serving.report_page"
     modules += ", core.serving.hub"
+    modules += ", core.serving.imported"
     check = f"import sys, {modules}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True

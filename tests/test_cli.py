@@ -100,6 +100,16 @@ def test_train_predict_evaluate_export_and_list(trained, files):
     assert (files / "model.pth").stat().st_size > 1000
     assert not list(files.glob(".*.part"))
 
+    # A zip of the model stands for the run, and leaves nothing behind.
+    arguments = [files / "test.csv", "--text", "message", "--label", "class", "--json"]
+    scores = [
+        json.loads(core("evaluate", model, *arguments)[0]) for model in (trained["run"], files / "model.zip")
+    ]
+    assert scores[0] == scores[1]
+    (files / "evil.zip").write_bytes((files / "model.zip").read_bytes()[:-30])
+    assert "a whole zip file" in core("evaluate", files / "evil.zip", *arguments, expect=1)[1]
+    assert not (Path(os.environ["TEXTUNER_HOME"]) / "models").exists()
+
     (row,) = json.loads(core("runs", "--json")[0])
     assert (row["id"], row["status"], row["position"]) == (trained["run"], "finished", None)
 

@@ -1,11 +1,14 @@
 """The models that can answer here."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
 from core.runs import store
 from core.runs.store import Run
+from core.serving import imported
+from core.serving.imported import Imported
 from core.words import STATUS, percent
 
 ENDED_WELL = ("finished", "stopped")
@@ -17,7 +20,7 @@ class Model:
     """A fine-tuned classifier on disk, wherever it came from."""
 
     id: str
-    """The id of its run."""
+    """The id of its run, or of the file that it came from."""
     title: str
     """For people: what it is, and how good."""
     folder: Path
@@ -27,10 +30,16 @@ class Model:
     run: Run | None
     """The run that made it, when it was made here."""
 
+    @property
+    def place(self) -> Path:
+        """The folder of its run, or its own: what belongs to the model lies there and goes with it."""
+        return self.folder.parent
+
 
 def usable_models() -> list[Model]:
-    """Every model that has ended its training, newest first."""
-    return [_of_run(run) for run in store.list_runs() if is_usable(run)]
+    """Every model that has ended its training, newest first; behind them those taken from files."""
+    trained = [_of_run(run) for run in store.list_runs() if is_usable(run)]
+    return trained + [_of_file(model) for model in imported.list_imported()]
 
 
 def is_usable(run: Run) -> bool:
@@ -46,6 +55,11 @@ def _of_run(run: Run) -> Model:
     except UserError:
         columns = ()
     return Model(run.id, _title(run), folder, columns, run)
+
+
+def _of_file(model: Imported) -> Model:
+    day = time.strftime("%Y-%m-%d", time.localtime(model.added))
+    return Model(model.id, f"{model.name} – from a file, {day}", model.folder, (), None)
 
 
 def _title(run: Run) -> str:
