@@ -1,11 +1,13 @@
 """A run as a file to take away."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UserError
 from core.learning import catalogue
 from core.learning.config import to_dict
-from core.runs import store
+from core.runs import store, studies
 from core.runs.store import Run
 
 FORMATS = ("pth", "huggingface")
@@ -27,15 +29,33 @@ def export_run(run: Run, form: str, out: Path) -> None:
         export_huggingface(folder, card_of(run), out)
 
 
-def card_of(run: Run) -> str:
-    """The model card of a run."""
-    from core.serving.card import model_card
+def card_of(run: Run, files: Sequence[str] = ()) -> str:
+    """The model card of a run.
 
-    base = next(
-        (known.title for known in catalogue.available() if known.name == run.config.model), run.config.model
-    )
+    Args:
+        files: what will lie beside the card, as paths with `/`: `predict.py`, ONNX files, the HTML page.
+    """
+    # Imported late: it takes a moment to tell which language the texts are in.
+    from core.serving.card import Origin, model_card
+
+    known = next((one for one in catalogue.available() if one.name == run.config.model), None)
     recorded = {name: value for name, value in to_dict(run.config).items() if name not in run.unrecorded}
-    return model_card(base, store.own_dataset(run), recorded, store.report_of(run))
+    origin = Origin(
+        hub_id=known.repo if known else None,
+        baseline=studies.baseline_of(run.dataset_id, "test"),
+        weights_sha256=_sha256_of_weights(run),
+        files=tuple(files),
+    )
+    base = known.title if known else run.config.model
+    return model_card(base, store.own_dataset(run), recorded, store.report_of(run), origin)
+
+
+def _sha256_of_weights(run: Run) -> str | None:
+    folder = store.model_folder(run)
+    if folder is None:
+        return None
+    with (folder / store.WEIGHTS).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights_of(run: Run) -> Path:

@@ -86,7 +86,7 @@ def test_card_tells_scores_hash_and_settings_and_hostile_names_stay_text(dataset
     card = model_card("Tiny", hostile, asdict(CONFIG), {"test": scores, "validation": None})
     assert dataset.sha256 in card
     assert "accuracy 0.500, macro F1 0.333" in card
-    assert "| learning_rate | 0\\.005 |" in card
+    assert "| learning_rate | 0.005 |" in card
     for attack in ("\n# <script>", "<script>", "[a](javascript", "![]("):
         assert attack not in card
 
