@@ -2,6 +2,7 @@
 
 import argparse
 import atexit
+import getpass
 import json
 import logging
 import os
@@ -41,6 +42,9 @@ FILE_LIMITS = Limits(bytes=2 * 1024**3, rows=10_000_000)
 """Files named on the command line are the owner's own: larger ones than an upload are read."""
 
 SHOWN_ROWS = 3
+
+MOST_OF_A_TOKEN = 1000
+"""Characters of standard input that are read for one."""
 
 JSON_HELP = "last line of output: one JSON object"
 MODEL_HELP = "a run's id, a folder with a model, or a bundle (.zip)"
@@ -207,6 +211,31 @@ def export(options: argparse.Namespace) -> int:
     bundle.export_run(run, options.format, options.out)
     print(f"written to {options.out}", file=sys.stderr)
     return 0
+
+
+def push(options: argparse.Namespace) -> int:
+    """Put a run's model on the Hugging Face hub; the token is HF_TOKEN's, or typed, or read from a pipe."""
+    from core.serving import hub
+
+    hub.check_repo_id(options.to)
+    run = store.find_run(options.run)
+    folder, card = bundle.weights_of(run), bundle.card_of(run)
+
+    def say(step: str) -> None:
+        print(step, file=sys.stderr)
+
+    print(hub.push(folder, card, options.to, _token(), options.private, progress=say))
+    return 0
+
+
+def _token() -> str:
+    """Never of the command line, which every user of the machine can read while the command runs."""
+    found = os.environ.get("HF_TOKEN")
+    if found:
+        return found
+    if sys.stdin.isatty():
+        return getpass.getpass("Access token of the hub (not shown): ")
+    return sys.stdin.readline(MOST_OF_A_TOKEN)
 
 
 def runs(options: argparse.Namespace) -> int:
@@ -546,6 +575,11 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("run", metavar="RUN")
     command.add_argument("--format", choices=bundle.FORMATS, required=True)
     command.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+    command = _command(commands, "push", push)
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("--to", required=True, metavar="OWNER/NAME", help="a new repository on the hub")
+    command.add_argument("--private", action="store_true", help="only you can see it")
 
     for name, function in (("resume", resume), ("wait", wait)):
         command = _command(commands, name, function)

@@ -13,17 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from core.learning.config import TrainingConfig
+from core.runs import store
+from tests.serving.hub_stand_in import hub_stand_in
 from tests.tiny import TEXTS, tiny_splits, write_tiny_model
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
-def core(*arguments, expect=0):
+def core(*arguments, expect=0, typed=None):
     """Run a command; returns (standard output, standard error)."""
     done = subprocess.run(
         [sys.executable, "-m", "core", *map(str, arguments)],
         cwd=PROJECT,
         env=os.environ,
+        input=typed,
         capture_output=True,
         text=True,
         timeout=180,
@@ -148,7 +152,7 @@ def test_a_forecast_is_measured_printed_and_leaves_no_data_set(files, tiny, text
 
 def test_every_command_explains_itself():
     commands = re.findall(r"^    ([a-z]+)", core("--help")[0], re.MULTILINE)
-    assert {"train", "forecast", "predict", "evaluate", "export", "runs", "device"} <= set(commands)
+    assert {"train", "forecast", "predict", "evaluate", "export", "push", "runs", "device"} <= set(commands)
     for command in commands:
         assert f"python -m core {command}" in core(command, "--help")[0]
 
@@ -165,6 +169,61 @@ def test_a_saved_data_set_is_studied(dataset):
     assert "no such run" in err
     _, err = core("study", "a" * 22, "baselines", expect=1)
     assert "saved data set" in err
+
+
+TOKEN = "hf_thisTokenMustBeNowhereAfterwards"
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hugging-face"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    with hub_stand_in() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.address)
+        yield hub
+
+
+@pytest.fixture
+def weighty(dataset):
+    """A run with a model that is good enough to be sent."""
+    run = store.create_run(TrainingConfig(), dataset)
+    (run.folder / "model").mkdir()
+    (run.folder / "model" / "config.json").write_text("{}")
+    (run.folder / "model" / "model.safetensors").write_bytes(bytes(range(256)))
+    return run
+
+
+@pytest.mark.parametrize("given", ["typed", "in the environment"])
+def test_a_model_goes_to_the_hub_with_its_card_and_the_token_stays_nowhere(
+    hub, weighty, tmp_path, monkeypatch, given
+):
+    if given != "typed":
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+    typed = f"{TOKEN}\n" if given == "typed" else ""
+    out, err = core("push", weighty.id, "--to", "owner/name", "--private", typed=typed)
+    assert out.strip() == f"{hub.address}/owner/name"
+    assert hub.created["visibility"] == "private"
+    assert hub.tokens == {f"Bearer {TOKEN}"}
+    assert hub.committed["model.safetensors"] == bytes(range(256))
+    card = hub.committed["README.md"].decode()
+    assert card.startswith("---\n")
+    assert "pipeline_tag: text-classification" in card
+    assert TOKEN not in out + err
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert kept
+    assert not any(TOKEN.encode() in content for content in kept)
+
+
+def test_a_push_that_cannot_be_is_said(hub, weighty):
+    assert "a name like owner/name" in core("push", weighty.id, "--to", "../x", typed="", expect=1)[1]
+    assert "an access token" in core("push", weighty.id, "--to", "owner/name", typed="", expect=1)[1]
+    hub.refuse["/api/repos/create"] = 401
+    _, err = core("push", weighty.id, "--to", "owner/name", typed=TOKEN, expect=1)
+    assert "a token that the hub knows" in err
+    assert TOKEN not in err
+    # No option takes one: it would be in the list of processes.
+    assert "--token" not in core("push", "--help")[0]
 
 
 def test_device_says_where_and_why():

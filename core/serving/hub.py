@@ -18,6 +18,9 @@ CARD = "README.md"
 LONGEST_NAME = 96
 """Signs of owner and name together, as the hub has it."""
 
+PATIENCE_SECONDS = 60.0
+"""How long the hub may be silent, at any one step, before it counts as out of reach."""
+
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _REPO_ID = re.compile(f"{_PART}/{_PART}")
 _TOKEN = re.compile(r"[!-~]{8,200}")
@@ -68,6 +71,7 @@ def push(
         "token": token,
         "private": private,
         "endpoint": endpoint,
+        "patience": PATIENCE_SECONDS,
     }
     return _sent(request, progress)
 

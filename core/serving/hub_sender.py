@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, HfApi
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub import CommitOperationAdd, HfApi, constants, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError
 
 from core.errors import UserError
 from core.words import count, size
@@ -35,6 +35,12 @@ def main() -> None:
 
 
 def _push(request: dict[str, Any]) -> str:
+    if constants.is_offline_mode():
+        raise UserError(
+            "a hub that may be asked", "HF_HUB_OFFLINE, which forbids it", "Start without it, and try again."
+        )
+    # The library's own client waits for ever.
+    set_client_factory(lambda: httpx2.Client(follow_redirects=True, timeout=request["patience"]))
     api = HfApi(endpoint=request["endpoint"], token=request["token"])
     repo_id = request["repo_id"]
     _say(step=f"Creating {repo_id}")
@@ -74,10 +80,6 @@ def _in_words(error: Exception, repo_id: str) -> UserError:
     answered = next((cause for cause in causes if isinstance(cause, HfHubHTTPError)), None)
     if answered is not None:
         return _refusal(answered, repo_id)
-    if any(isinstance(cause, OfflineModeIsEnabled) for cause in causes):
-        return UserError(
-            "a hub that may be asked", "HF_HUB_OFFLINE, which forbids it", "Start without it, and try again."
-        )
     if any(isinstance(cause, httpx2.TransportError) for cause in causes):
         return UserError("a network that leads to the hub", "no answer from it", f"Check it. {AGAIN}")
     return UserError("an upload that the hub takes", f"{type(error).__name__}: {str(error)[:300]}", AGAIN)

@@ -17,6 +17,8 @@ class Hub:
     address: str = ""
     refuse: dict[str, int] = field(default_factory=dict)
     """A part of a path, and the status that it is answered with."""
+    silent: str | None = None
+    """A part of a path that is never answered."""
     existing: dict[str, Any] | None = None
     """What is known of the repository when its name is taken."""
     created: dict[str, Any] = field(default_factory=dict)
@@ -26,6 +28,8 @@ class Hub:
     """By sha256, as they were sent."""
     committed: dict[str, bytes] = field(default_factory=dict)
     """By path in the repository, once there is a commit."""
+    over: threading.Event = field(default_factory=threading.Event)
+    """Lets the silent threads go."""
 
 
 @contextmanager
@@ -46,6 +50,9 @@ def hub_stand_in() -> Iterator[Hub]:
         def answer(self) -> None:
             content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             hub.paths.append(f"{self.command} {self.path}")
+            if hub.silent and hub.silent in self.path:
+                hub.over.wait()
+                return
             if token := self.headers.get("Authorization"):
                 hub.tokens.add(token)
             refused = next((code for part, code in hub.refuse.items() if part in self.path), None)
@@ -67,6 +74,7 @@ def hub_stand_in() -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.over.set()
         server.shutdown()
         server.server_close()
 

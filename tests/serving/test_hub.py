@@ -101,6 +101,7 @@ def test_the_token_is_nowhere_afterwards(folder, hub, tmp_path, monkeypatch, cap
         ("/commit/", 401, "a token that the hub knows"),
         ("/commit/", 429, "too many for the hub"),
         ("/commit/", 418, "its answer 418"),
+        ("/api/repos/create", 500, "its answer 500"),
         ("/api/validate-yaml", 400, "takes"),
     ],
 )
@@ -137,6 +138,14 @@ def test_no_network_is_said(folder, hub):
         port = free.getsockname()[1]
     with pytest.raises(UserError, match="a network that leads to the hub"):
         send(folder, hub, endpoint=f"http://127.0.0.1:{port}")
+
+
+def test_a_silent_hub_is_given_up_on(folder, hub, monkeypatch):
+    monkeypatch.setattr("core.serving.hub.PATIENCE_SECONDS", 0.5)
+    hub.silent = "/api/repos/create"
+    with pytest.raises(UserError, match="a network that leads to the hub"):
+        send(folder, hub)
+    assert hub.committed == {}
 
 
 def test_a_machine_that_is_to_stay_offline_is_said(folder, hub, monkeypatch):
