@@ -44,7 +44,7 @@ def _push(request: dict[str, Any]) -> str:
     api = HfApi(endpoint=request["endpoint"], token=request["token"])
     repo_id = request["repo_id"]
     _say(step=f"Creating {repo_id}")
-    address = _create(api, repo_id, request["private"])
+    _create(api, repo_id, request["private"])
     card = CommitOperationAdd("README.md", request["card"].encode())
     additions = [CommitOperationAdd(path, Path(file)) for path, file in request["files"].items()]
     total = sum(addition.upload_info.size for addition in additions)
@@ -55,19 +55,19 @@ def _push(request: dict[str, Any]) -> str:
         done += addition.upload_info.size
     _say(step=f"Publishing {count(len(additions) + 1, 'file')}")
     api.create_commit(repo_id, [card, *additions], commit_message="Upload a model fine-tuned with Textuner")
-    return address
+    return f"{api.endpoint}/{repo_id}"
 
 
-def _create(api: HfApi, repo_id: str, private: bool) -> str:
+def _create(api: HfApi, repo_id: str, private: bool) -> None:
     try:
-        return str(api.create_repo(repo_id, private=private))
+        api.create_repo(repo_id, private=private)
     except HfHubHTTPError as error:
         if error.response.status_code != 409:
             raise
         # A push that broke off left it empty.
         known = api.model_info(repo_id)
         if {file.rfilename for file in known.siblings or []} <= EMPTY and bool(known.private) == private:
-            return f"{api.endpoint}/{repo_id}"
+            return
         raise UserError(
             "a name that is free on the hub",
             f"a repository that is called {repo_id} already",
