@@ -13,15 +13,18 @@ def test_every_suggestion_can_be_used(texts):
         assert config.model == checkpoint.name
 
 
-def test_few_texts_are_seen_more_often_and_in_larger_steps():
-    many, few, rare = (
-        suggest("bundled", 20_000, 2),
-        suggest("bundled", 500, 2),
-        suggest("bundled", 10_000, 77),
-    )
-    assert few.epochs > many.epochs
-    assert few.learning_rate == rare.learning_rate > many.learning_rate
-    assert rare.epochs == many.epochs
+def test_few_texts_are_seen_more_often():
+    assert suggest("bundled", 500, 2).epochs > suggest("bundled", 20_000, 2).epochs == 3
+
+
+def test_few_texts_of_each_class_are_seen_more_often():
+    assert suggest("bundled", 3_000, 77).epochs > suggest("bundled", 3_000, 2).epochs
+
+
+def test_many_classes_and_very_few_texts_take_larger_steps():
+    usual = suggest("bundled", 3_000, 6).learning_rate
+    assert usual == suggest("bundled", 500, 6).learning_rate
+    assert suggest("bundled", 10_000, 77).learning_rate == suggest("bundled", 200, 2).learning_rate > usual
 
 
 def test_large_models_take_smaller_steps():
