@@ -43,7 +43,13 @@ PAGES = {
         "pages/4_Predict.py",
         title="Predict",
         icon=":material/label:",
-        help="Classify a text or a whole file, and take the model away.",
+        help="Classify a text or a whole file.",
+    ),
+    "Export": st.Page(
+        "pages/6_Export.py",
+        title="Export",
+        icon=":material/outbox:",
+        help="Take a model away: weights, ONNX, a web page, or all in one bundle.",
     ),
 }
 

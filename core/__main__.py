@@ -33,7 +33,8 @@ from core.learning import catalogue
 from core.learning.config import BOUNDS, CHOICES, TrainingConfig
 from core.learning.config import check as check_settings
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import bundle, cleaning, following, forecasts, processes, queue, store, studies
+from core.runs import bundle, cleaning, exports, following, forecasts, processes, queue, store, studies
+from core.runs.models import Model
 from core.runs.store import Run
 from core.serving import imported
 from core.words import count, size
@@ -206,11 +207,14 @@ def report(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a run's weights as a file."""
-    run = store.find_run(options.run)
-    bundle.export_run(run, options.format, options.out)
+    """Write a model as a file: weights, ONNX, a web page, or all in one bundle."""
+    exports.export_model(_model(options.model), options.format, options.out, _tell_step)
     print(f"written to {options.out}", file=sys.stderr)
     return 0
+
+
+def _tell_step(step: str) -> None:
+    print(step, file=sys.stderr)
 
 
 def push(options: argparse.Namespace) -> int:
@@ -221,10 +225,7 @@ def push(options: argparse.Namespace) -> int:
     run = store.find_run(options.run)
     folder, card = bundle.weights_of(run), bundle.card_of(run)
 
-    def say(step: str) -> None:
-        print(step, file=sys.stderr)
-
-    print(hub.push(folder, card, options.to, _token(), options.private, progress=say))
+    print(hub.push(folder, card, options.to, _token(), options.private, progress=_tell_step))
     return 0
 
 
@@ -507,12 +508,18 @@ def _row(run: Run) -> dict[str, Any]:
 
 def _model_folder(name: str) -> Path:
     """The model folder that a run's id, a run's folder, a Hugging Face folder or a bundle stands for."""
+    return _model(name).folder
+
+
+def _model(name: str) -> Model:
     path = Path(name)
     if path.is_dir():
-        return path / "model" if (path / "model").is_dir() else path
+        folder = path / "model" if (path / "model").is_dir() else path
+        return Model(path.name, path.resolve().name, folder, (), None)
     if path.is_file():
-        return _unpacked(path)
-    return bundle.weights_of(store.find_run(name))
+        return Model(path.name, path.stem, _unpacked(path), (), None)
+    run = store.find_run(name)
+    return Model(run.id, run.name, bundle.weights_of(run), (), run)
 
 
 def _unpacked(file: Path) -> Path:
@@ -572,8 +579,8 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     command = _command(commands, "export", export)
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("--format", choices=bundle.FORMATS, required=True)
+    command.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    command.add_argument("--format", choices=exports.FORMATS, required=True)
     command.add_argument("--out", type=Path, required=True, metavar="FILE")
 
     command = _command(commands, "push", push)

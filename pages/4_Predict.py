@@ -1,8 +1,9 @@
-"""Predict: label one text or a whole file with a trained model, and take the model away."""
+"""Predict: label one text or a whole file with a trained model, or with one from a file."""
 
 import hashlib
 import tempfile
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -19,26 +20,38 @@ from core.data.reading import read_table
 from core.data.tables import Table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
+from core.folders import bytes_on_disk
 from core.home import home
 from core.learning.calibration import Calibration, read_calibration, with_temperature
 from core.learning.memory import shortage_is_said
 from core.runs import labellings
 from core.runs.labellings import Labelling, LabellingState
 from core.runs.models import Model, usable_models
-from core.serving import neighbours
+from core.serving import imported, neighbours
 from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
 from core.serving.labelling import CSV, JSON_LINES, PARQUET, Plan, as_text, frames_of, parts_of, write_out
 from core.serving.loading import load_ahead
 from core.serving.neighbours import Neighbours, find_neighbours
-from core.words import STATUS, coloured_words, count, duration, escape_markdown, explain, percent, shorten
+from core.words import (
+    STATUS,
+    coloured_words,
+    count,
+    duration,
+    escape_markdown,
+    explain,
+    percent,
+    shorten,
+    size,
+)
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from core.serving.classifier import Classifier, Predictions
 
-TRAIN_PAGE, RUNS_PAGE = "pages/2_Train.py", "pages/3_Runs.py"
-ONE_TEXT, FILE, DOWNLOADS = "One text", "A file", "Downloads"
+TRAIN_PAGE, RUNS_PAGE, EXPORT_PAGE = "pages/2_Train.py", "pages/3_Runs.py", "pages/6_Export.py"
+ONE_TEXT, FILE = "One text", "A file"
+MOST_MB = imported.LARGEST_UPLOAD // 1_000_000
 FEW_BARS = 10
 PREVIEW_ROWS = 20
 LONGEST_TEXT = 20_000
@@ -48,18 +61,6 @@ NEIGHBOUR_CHARACTERS = 300
 FORM_NAMES = {CSV: "CSV", PARQUET: "Parquet", JSON_LINES: "JSON Lines"}
 NEW_COLUMNS = ("predicted_label", "confidence")
 
-SNIPPET = """import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-folder = "textuner-model"  # the unpacked zip
-tokenizer = AutoTokenizer.from_pretrained(folder)
-model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
-batch = tokenizer(["A text to label"], truncation=True, padding=True, return_tensors="pt")
-with torch.inference_mode():
-    probabilities = model(**batch).logits.softmax(dim=-1)[0]
-print(model.config.id2label[int(probabilities.argmax())], float(probabilities.max()))
-"""
-
 
 def main() -> None:
     st.set_page_config(page_title="Predict – Textuner", layout="wide")
@@ -68,12 +69,12 @@ def main() -> None:
     if not models:
         teach()
         return
-    st.write("Let a trained model label new texts, or take it away.")
+    st.write("Let a trained model label new texts.")
     model = choose_model(models)
     # While the page is painted and a person types.
     loading(str(model.folder), mark_of(model))
-    views = st.tabs([ONE_TEXT, FILE, DOWNLOADS], key="view", on_change="rerun")
-    for view, show in zip(views, (label_one, label_a_file, offer_downloads), strict=True):
+    views = st.tabs([ONE_TEXT, FILE], key="view", on_change="rerun")
+    for view, show in zip(views, (label_one, label_a_file), strict=True):
         if view.open:
             with view:
                 try:
@@ -84,11 +85,13 @@ def main() -> None:
 
 def teach() -> None:
     st.write(
-        "Here a trained model labels a text that you type, or every row of a file, and can be downloaded. "
+        "Here a trained model labels a text that you type, or every row of a file. "
         "No training has finished yet."
     )
-    if st.button("Train a model", type="primary", icon=":material/model_training:"):
-        st.switch_page(TRAIN_PAGE)
+    with st.container(horizontal=True):
+        if st.button("Train a model", type="primary", icon=":material/model_training:"):
+            st.switch_page(TRAIN_PAGE)
+        offer_model_file()
 
 
 def choose_model(models: list[Model]) -> Model:
@@ -106,9 +109,74 @@ def choose_model(models: list[Model]) -> Model:
         format_func=lambda id: by_id[id].title,
         key="run_choice",
         on_change=follow_choice,
-        help="The runs that ended with a model; the newest comes first.",
+        help="The runs that ended with a model, the newest first; then models from files.",
     )
-    return by_id[chosen]
+    model = by_id[chosen]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Take it away", icon=":material/outbox:", help="Download this model, in any form."):
+            st.switch_page(EXPORT_PAGE, query_params={"run": model.id})
+        offer_model_file()
+        if model.run is None:
+            offer_deletion(model)
+    return model
+
+
+def offer_model_file() -> None:
+    with st.popover("Use a model from a file", icon=":material/folder_zip:"):
+        st.write(
+            "A bundle of Textuner, or a zip of a Hugging Face folder with `config.json`, `tokenizer.json` "
+            f"and `model.safetensors`, of at most {MOST_MB} MB. Larger ones work on the command line: "
+            "`python -m core predict BUNDLE.zip …`."
+        )
+        st.caption(
+            "It is checked before it is used: no code and no pickle of it is read, and only known files are "
+            "taken."
+        )
+        uploaded = st.file_uploader(
+            "Model file (.zip)",
+            type=["zip"],
+            # Another one after each file: it would hold on to the last one.
+            key=f"model_file_{st.session_state.get('model_files', 0)}",
+            max_upload_size=MOST_MB,
+        )
+        if uploaded is not None:
+            take_model(uploaded)
+
+
+def take_model(uploaded: UploadedFile) -> None:
+    try:
+        with st.spinner("Checking the model"):
+            model = imported.keep(BytesIO(take_out(uploaded)), uploaded.name)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    st.query_params["run"] = model.id
+    st.session_state["model_files"] = st.session_state.get("model_files", 0) + 1
+    # The choice of before would win over the link.
+    st.session_state.pop("run_choice", None)
+    st.rerun()
+
+
+def offer_deletion(model: Model) -> None:
+    with st.popover("Delete it", icon=":material/delete:"):
+        other = imported.find(model.id)
+        st.text(shorten(other.name, 80))
+        if other.not_taken:
+            st.caption(f"{count(other.not_taken, 'file')} of its zip were not needed and not taken.")
+        freed = size(bytes_on_disk(other.place))
+        if st.button(f"Delete it and free {freed}", icon=":material/delete:", key=f"delete_{model.id}"):
+            delete_model(model)
+
+
+def delete_model(model: Model) -> None:
+    try:
+        imported.delete(model.id)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    st.query_params.pop("run", None)
+    st.session_state.pop("run_choice", None)
+    st.rerun()
 
 
 def follow_choice() -> None:
@@ -669,55 +737,6 @@ def made_table(parts: list[Path], form: str, safe: bool) -> bytes:
         out = Path(folder) / "out"
         # The mark at the beginning tells spreadsheets that this is UTF-8.
         write_out(parts, out, form, safe, mark=safe)
-        return out.read_bytes()
-
-
-# The model to take away
-
-
-def offer_downloads(model: Model) -> None:
-    left, right = st.columns(2, gap="large")
-    with left, st.container(border=True):
-        st.subheader("Hugging Face folder (.zip)")
-        st.write(
-            "Everything in the usual form: configuration with the labels, `model.safetensors`, tokenizer, "
-            "and a model card with scores, settings and an example."
-        )
-        st.download_button(
-            "Download the folder",
-            lambda: made_file(model, "huggingface"),
-            "textuner-model.zip",
-            "application/zip",
-            on_click="ignore",
-            icon=":material/folder_zip:",
-            type="primary",
-        )
-    with right, st.container(border=True):
-        st.subheader("State dict (.pth)")
-        st.write(
-            "The weights alone. Load them with `torch.load(file, weights_only=True)` and "
-            "`load_state_dict` into a model of the same configuration."
-        )
-        st.download_button(
-            "Download the weights",
-            lambda: made_file(model, "pth"),
-            "textuner-model.pth",
-            "application/octet-stream",
-            on_click="ignore",
-            icon=":material/download:",
-        )
-    st.subheader("How to use the folder")
-    st.code(SNIPPET, language="python")
-
-
-def made_file(model: Model, form: str) -> bytes:
-    """An export, made at the click and not kept."""
-    # Imported here, since its making loads torch.
-    from core.runs.bundle import export_run
-
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out"
-        export_run(model.run, form, out)
         return out.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""A run as a file to take away."""
+"""What goes with a run's weights when they are taken away."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,24 +9,6 @@ from core.learning import catalogue
 from core.learning.config import to_dict
 from core.runs import store, studies
 from core.runs.store import Run
-
-FORMATS = ("pth", "huggingface")
-
-
-def export_run(run: Run, form: str, out: Path) -> None:
-    """Write the run's best weights as a state dict (`pth`) or a zip of a Hugging Face folder.
-
-    Raises:
-        UserError: the run has no weights.
-    """
-    # Imported late: the pages and the CLI's listings import this package without torch.
-    from core.serving.export import export_huggingface, export_state_dict
-
-    folder = weights_of(run)
-    if form == "pth":
-        export_state_dict(folder, out)
-    else:
-        export_huggingface(folder, card_of(run), out)
 
 
 def card_of(run: Run, files: Sequence[str] = ()) -> str:

@@ -11,8 +11,7 @@ from safetensors.torch import load_file
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.folders import bytes_on_disk
-
-WEIGHTS = "model.safetensors"
+from core.serving.imported import CARD, MODEL_FILES, WEIGHTS
 
 
 def export_state_dict(folder: Path, out: Path) -> None:
@@ -42,9 +41,10 @@ def export_huggingface(folder: Path, card: str, out: Path) -> None:
         whole_file(out) as draft,
         zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive,
     ):
-        for file in sorted(folder.iterdir()):
-            archive.write(file, file.name)
-        archive.writestr("README.md", card)
+        for name in MODEL_FILES:
+            if (folder / name).is_file():
+                archive.write(folder / name, name)
+        archive.writestr(CARD, card.encode("utf-8", "replace"))
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:

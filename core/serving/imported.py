@@ -54,6 +54,7 @@ TAKEN = {
     REPORT: 100 * MB,
 }
 """The files that are taken, and the most bytes of each."""
+MODEL_FILES = tuple(name for name in TAKEN if name not in BESIDE)
 
 LARGEST_UPLOAD = 500 * MB
 """Bytes of a zip that comes through the browser, whose bytes the server holds for a moment."""

@@ -25,7 +25,8 @@ PATIENCE = 60 * SECOND
 TRAINING_PATIENCE = 360 * SECOND
 ROWS, NEW_ROWS = 240, 20
 PLAIN = Path(__file__).with_name("plain_transformers.py")
-PAGES = {"": "Data"} | {name: name for name in ("Data", "Check", "Train", "Runs", "Compare", "Predict")}
+TITLES = ("Data", "Check", "Train", "Runs", "Compare", "Predict", "Export")
+PAGES = {"": "Data"} | {name: name for name in TITLES}
 
 expect.set_options(timeout=PATIENCE)
 
@@ -58,7 +59,7 @@ def test_every_page_opens_by_its_link_on_a_fresh_server(app, page, path):
     expect(page).to_have_title(re.compile(title))
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     # The router's menu: the page is not the lone script that a fresh server finds in pages/.
-    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(5)
+    expect(page.get_by_test_id("stSidebarNavLink")).to_have_count(len(TITLES))
     wait_until_still(page)
     expect(page.get_by_test_id("stException")).to_have_count(0)
     assert problems == []
@@ -204,7 +205,8 @@ def label_file(page: Page, rows: list[dict[str, str]], folder: Path) -> list[dic
 
 def download_model(page: Page, folder: Path) -> tuple[Path, Path]:
     """The unpacked Hugging Face folder, and the file of weights."""
-    page.get_by_role("tab", name="Downloads").click()
+    page.get_by_role("button", name="Take it away").click()
+    expect(page.get_by_role("heading", name="Export")).to_be_visible()
     archive = download(page, "Download the folder", folder / "model.zip")
     weights = download(page, "Download the weights", folder / "model.pth")
     with zipfile.ZipFile(archive) as content:

@@ -35,7 +35,9 @@ from core.words import STATUS, duration
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
 
 PROJECT = Path(__file__).resolve().parents[2]
-DATA, TRAIN, RUNS, PREDICT = (f"pages/{name}.py" for name in ("1_Data", "2_Train", "3_Runs", "4_Predict"))
+DATA, TRAIN, RUNS, PREDICT, EXPORT = (
+    f"pages/{name}.py" for name in ("1_Data", "2_Train", "3_Runs", "4_Predict", "6_Export")
+)
 HOSTILE_IDS = ("../../etc/passwd", "x" * 10_000, "ünïcödé ✓", "", "A" * 22, "%2e%2e%2f", "<script>")
 ATTACKS = (
     "<script>alert(1)</script>",
@@ -147,6 +149,7 @@ EMPTY = [
     (TRAIN, "needs a data set", "Go to Data"),
     (RUNS, "There is none yet", "Train a model"),
     (PREDICT, "No training has finished yet", "Train a model"),
+    (EXPORT, "No training has finished yet", "Train a model"),
 ]
 
 
@@ -158,7 +161,7 @@ def test_an_empty_page_teaches_and_has_one_next_step(file, teaches, next_step):
     assert [button.label for button in app.button if button.proto.type == "primary"] == [next_step]
 
 
-@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT])
+@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT, EXPORT])
 def test_a_page_opens_with_a_data_set_and_runs_in_every_state(file, held):
     data = make_dataset()
     for status in STATUSES:
@@ -178,6 +181,7 @@ def test_a_page_opens_with_a_data_set_and_runs_in_every_state(file, held):
         (RUNS, "run"),
         (PREDICT, "run"),
         (PREDICT, "file"),
+        (EXPORT, "run"),
     ],
 )
 @pytest.mark.parametrize("id", HOSTILE_IDS, ids=lambda id: repr(id)[:12])
@@ -198,7 +202,7 @@ def test_train_and_runs_say_what_state_a_run_is_in(status, held):
         assert f"[{STATUS[status].icon} {STATUS[status].words}]" in words(app)
 
 
-@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT])
+@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT, EXPORT])
 def test_user_text_is_never_markdown(file, held):
     data = make_dataset(ATTACKS[0] + ATTACKS[3], ATTACKS, per_class=12)
     run = make_run("finished", data, held, labels=ATTACKS, log="\n".join(ATTACKS))
@@ -210,7 +214,7 @@ def test_user_text_is_never_markdown(file, held):
         assert attack not in shown
 
 
-@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT])
+@pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT, EXPORT])
 def test_a_page_opens_without_torch_and_transformers(file, textuner_home):
     check = (
         "import sys; from streamlit.testing.v1 import AppTest; "
@@ -234,7 +238,7 @@ def test_the_router_leads_a_link_to_its_page(link, title):
     assert app.title[0].value.startswith(title)
 
 
-@pytest.mark.parametrize("file", ["streamlit_app.py", DATA, TRAIN, RUNS, PREDICT])
+@pytest.mark.parametrize("file", ["streamlit_app.py", DATA, TRAIN, RUNS, PREDICT, EXPORT])
 def test_no_text_stands_alone_in_a_page_as_streamlit_would_show_it(file):
     _, *statements = ast.parse((PROJECT / file).read_text(encoding="utf-8")).body
     alone = [

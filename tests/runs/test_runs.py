@@ -14,8 +14,9 @@ from filelock import FileLock
 from core.errors import UserError
 from core.home import home
 from core.learning.config import TrainingConfig
-from core.runs import bundle, queue, store, worker
+from core.runs import exports, queue, store, worker
 from core.runs.events import EventLog, read_events
+from core.runs.models import usable_models
 from tests.processes import kill, processes_of, trainer_of, wait_for, worker_process
 
 FAST = TrainingConfig(epochs=2, batch_size=2, learning_rate=1e-3, max_length=16, precision="fp32")
@@ -154,9 +155,10 @@ def test_a_submitted_run_is_trained_judged_and_can_be_taken_away(tiny, dataset, 
     assert np.stack(store.predictions_of(run)["probabilities"]).sum(axis=1) == pytest.approx([1] * 4)
     assert (store.model_folder(run) / "calibration.json").is_file()
     assert "finished" not in store.log_of(run) or "Traceback" not in store.log_of(run)
-    bundle.export_run(run, "huggingface", tmp_path / "model.zip")
-    bundle.export_run(run, "pth", tmp_path / "model.pth")
-    assert (tmp_path / "model.zip").stat().st_size > 10_000
+    (model,) = usable_models()
+    for form in (exports.HUGGINGFACE, exports.PTH):
+        exports.export_model(model, form, tmp_path / form)
+    assert (tmp_path / exports.HUGGINGFACE).stat().st_size > 10_000
     wait_for(lambda: not processes_of(home()), seconds=20)
 
 
