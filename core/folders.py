@@ -6,6 +6,7 @@ import secrets
 import shutil
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import UserError
@@ -69,11 +70,17 @@ def clear(grave: Path) -> int:
     return size
 
 
-def sweep(root: Path, *patterns: str, age: float = LEFT_OVER_SECONDS) -> int:
+def sweep(
+    root: Path,
+    *patterns: str,
+    age: float = LEFT_OVER_SECONDS,
+    spare: Callable[[Path], bool] = lambda path: False,
+) -> int:
     """Delete what crashes left in a folder: drafts, graves, and what else matches the patterns.
 
     Args:
         age: seconds since its last change from which a left-over is nobody's any more.
+        spare: whether to keep this one all the same.
 
     Returns:
         Bytes freed. What may not be deleted is logged, and stays.
@@ -81,7 +88,7 @@ def sweep(root: Path, *patterns: str, age: float = LEFT_OVER_SECONDS) -> int:
     freed = 0
     for pattern in (f"{DRAFT}*", f"{GRAVE}*", *patterns):
         for path in root.glob(pattern):
-            if time.time() - _changed(path) > age:
+            if time.time() - _changed(path) > age and not spare(path):
                 try:
                     freed += clear(path)
                 except UserError as error:

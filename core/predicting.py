@@ -9,7 +9,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -72,9 +72,9 @@ def predict(options: argparse.Namespace, model: Path, choice: Choice, limits: Li
 
     plan = Plan(options.input, str(model), tuple(options.text), options.label, options.classes, choice)
     classifier = Classifier.load(model)
+    if options.lines:
+        return _answer_lines(options, plan, classifier, limits)
     with _asked_to_stop() as asked:
-        if options.lines:
-            return _answer_lines(options, plan, classifier, asked, limits)
         if options.out == STANDARD:
             return _answer_out_loud(options, plan, classifier, asked, limits)
         return _answer_into_file(options, plan, classifier, asked, limits)
@@ -246,31 +246,42 @@ def _answer_out_loud(
         changed = 0
         for number, table in enumerate(stream.batches()):
             if asked:
-                return STOPPED
+                break
             frame, truth, answers = labelling.label_table(classifier, table, plan, columns)
             tally.add(frame, truth, answers, table.rejected)
             changed += _say(options, frame[_kept(options, columns) or list(frame)], number == 0)
             bar.update(len(frame))
     _tell({**tally.facts(), "unit": stream.dialect.unit}, changed)
-    return 0
+    return _ended(tally.rows, stopped=tally.rows < stream.rows)
+
+
+def _ended(rows: int, stopped: bool) -> int:
+    if stopped:
+        print(f"stopped after {count(rows, 'row')}", file=sys.stderr)
+    return STOPPED if stopped else 0
 
 
 def _say(options: argparse.Namespace, frame: Any, header: bool) -> int:  # noqa: ANN401 - a frame of pandas, which is imported late
     from core.serving.labelling import as_text
 
     content, changed = as_text(frame, options.format, not options.raw, header)
-    sys.stdout.buffer.write(content)
-    # Whoever reads it line by line has the answers now.
-    sys.stdout.buffer.flush()
+    _send(sys.stdout.buffer, content)
     return changed
+
+
+def _send(out: BinaryIO, content: bytes) -> None:
+    """All of it, at once: whoever reads it line by line has the answers now."""
+    rest = memoryview(content)
+    # Where Python is told not to buffer, a write that a signal interrupts is cut short.
+    while rest:
+        rest = rest[out.write(rest) :]
+    out.flush()
 
 
 # Lines
 
 
-def _answer_lines(
-    options: argparse.Namespace, plan: Plan, classifier: Classifier, asked: list[int], limits: Limits
-) -> int:
+def _answer_lines(options: argparse.Namespace, plan: Plan, classifier: Classifier, limits: Limits) -> int:
     """Every line is answered when it comes, together with those that came meanwhile."""
     from dataclasses import replace
 
@@ -280,7 +291,9 @@ def _answer_lines(
     columns = labelling.new_columns(plan.text, classifier.names, plan.classes, classifier.calibration)
     tally = labelling.Tally(columns, classifier.names, scored=False)
     changed = 0
-    with ExitStack() as stack:
+    stopped = True
+    # Ctrl-C counts at once: it mostly comes while no line does.
+    with suppress(KeyboardInterrupt), ExitStack() as stack:
         source = sys.stdin.buffer if plan.source == STANDARD else stack.enter_context(_open(plan.source))
         out = sys.stdout.buffer
         if options.out != STANDARD:
@@ -291,12 +304,10 @@ def _answer_lines(
             tally.add(frame, None, None, [])
             content, more = labelling.as_text(frame, options.format, not options.raw, number == 0)
             changed += more
-            out.write(content)
-            out.flush()
-            if asked:
-                return STOPPED
+            _send(out, content)
+        stopped = False
     _tell({**tally.facts(), "unit": "line"}, changed)
-    return 0
+    return _ended(tally.rows, stopped)
 
 
 def _open(source: str) -> BinaryIO:

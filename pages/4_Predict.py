@@ -16,7 +16,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import charts, locks
 from core.data.labels import guess_mapping
-from core.data.reading import read_table
+from core.data.streaming import Beginning, read_beginning
 from core.data.tables import Table
 from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
@@ -29,7 +29,7 @@ from core.runs.labellings import Labelling, LabellingState
 from core.runs.models import Model, usable_models
 from core.serving import imported, neighbours
 from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
-from core.serving.labelling import CSV, JSON_LINES, PARQUET, Plan, as_text, frames_of, parts_of, write_out
+from core.serving.labelling import CSV, JSON_LINES, PARQUET, Plan, frames_of, parts_of
 from core.serving.loading import load_ahead
 from core.serving.neighbours import Neighbours, find_neighbours
 from core.words import (
@@ -54,6 +54,8 @@ ONE_TEXT, FILE = "One text", "A file"
 MOST_MB = imported.LARGEST_UPLOAD // 1_000_000
 FEW_BARS = 10
 PREVIEW_ROWS = 20
+LARGE_DOWNLOAD = 100_000_000
+"""Bytes from which a download is a burden for the server."""
 LONGEST_TEXT = 20_000
 LEAVING_OUT, GRADIENTS = "Leaving words out", "Integrated gradients"
 WORD_ROWS = 8
@@ -464,21 +466,27 @@ def label_a_file(model: Model) -> None:
         if uploaded is not None:
             take_file(uploaded.name, take_out(uploaded))
         return
+    found = linked_labelling(model)
+    if found is not None:
+        show_name(found.name, is_live=labellings.state(found).live)
+        show_labelling(found)
+        return
     try:
         upload = find_upload(st.query_params["file"])
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.text(shorten(upload.name, 60))
-            offer_other_file(upload.id)
-        table = read(upload.id)
+        show_name(upload.name)
     except UserError:
-        offer_other_file("")
+        offer_other_file()
         raise
-    show_table(table)
-    found = linked_labelling(model, upload)
-    if found is not None:
-        show_labelling(found)
-    elif columns := choose_text(model, table, upload):
-        offer_labelling(model, upload, table, columns)
+    start = beginning(upload.id)
+    show_beginning(start)
+    if columns := choose_text(model, start.table, upload):
+        offer_labelling(model, upload, start, columns)
+
+
+def show_name(name: str, is_live: bool = False) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.text(shorten(name, 60))
+        offer_other_file(is_live)
 
 
 def take_out(uploaded: UploadedFile) -> bytes:
@@ -489,39 +497,62 @@ def take_out(uploaded: UploadedFile) -> bytes:
     return uploaded.getvalue()
 
 
-def offer_other_file(upload_id: str) -> None:
-    if st.button("Choose another file", icon=":material/upload_file:", key=f"other_{upload_id}"):
-        delete_upload(upload_id)
+def offer_other_file(is_live: bool = False) -> None:
+    if st.button(
+        "Choose another file",
+        icon=":material/upload_file:",
+        key="other_file",
+        disabled=is_live,
+        help="Stop the work on this one first, or open this page once more." if is_live else None,
+    ):
+        with suppress(UserError):
+            found = labellings.find(st.query_params.get("labelling", ""))
+            if is_of_this_file(found):
+                labellings.delete(found)
+        delete_upload(st.query_params["file"])
+        st.query_params.pop("labelling", None)
         del st.query_params["file"]
-        if "labelling" in st.query_params:
-            with suppress(UserError):
-                labellings.delete(labellings.find(st.query_params["labelling"]))
-            del st.query_params["labelling"]
         st.rerun()
 
 
-@st.cache_resource(max_entries=2, scope="session", show_spinner="Reading the file")
-def read(upload_id: str) -> Table:
-    return read_table(find_upload(upload_id).path)
+def is_of_this_file(found: Labelling) -> bool:
+    return PurePath(found.plan.source).parent.name == st.query_params["file"]
 
 
-def show_table(table: Table) -> None:
-    st.caption(f"{count(len(table.frame), 'row')}, {count(len(table.frame.columns), 'column')}")
-    if table.rejected:
-        st.warning(
-            f"{count(len(table.rejected), 'row')} could not be read and will be missing from the result.",
-            icon=":material/warning:",
+@st.cache_resource(max_entries=4, scope="session", show_spinner="Reading the file")
+def beginning(upload_id: str) -> Beginning:
+    return read_beginning(find_upload(upload_id).path)
+
+
+def show_beginning(start: Beginning) -> None:
+    columns = count(len(start.columns), "column")
+    if start.rows is None:
+        st.caption(f"{columns}. The file is large: its rows are counted when they are labelled.")
+    else:
+        st.caption(f"{count(start.rows, 'row')}, {columns}")
+        rejected = start.table.rejected
+        show_rejected([vars(row) for row in rejected], len(rejected), start.table.dialect.unit)
+
+
+def show_rejected(rows: list[dict[str, Any]], number: int, unit: str) -> None:
+    if not number:
+        return
+    st.warning(
+        f"{count(number, 'row')} could not be read and {'is' if number == 1 else 'are'} left out.",
+        icon=":material/warning:",
+    )
+    with st.expander("Which ones, and why"):
+        if number > len(rows):
+            st.caption(f"The first {len(rows):,}.")
+        st.dataframe(
+            {
+                unit.capitalize(): [row["line"] for row in rows],
+                "Why": [row["reason"] for row in rows],
+                "As in the file": [row["raw"] for row in rows],
+            },
+            hide_index=True,
+            alt=f"Rows that could not be read, with {unit} and reason",
         )
-        with st.expander("Which ones, and why"):
-            st.dataframe(
-                {
-                    "Line": [row.line for row in table.rejected],
-                    "Why": [row.reason for row in table.rejected],
-                    "As in the file": [row.raw for row in table.rejected],
-                },
-                hide_index=True,
-                alt="Rows that could not be read, with line and reason",
-            )
 
 
 def choose_text(model: Model, table: Table, upload: Upload) -> list[str]:
@@ -529,6 +560,7 @@ def choose_text(model: Model, table: Table, upload: Upload) -> list[str]:
         "Text",
         list(table.frame.columns),
         default=likely_text(model, table),
+        format_func=shorten,
         key=f"columns_{upload.id}",
         help="The column that holds the texts. Several are joined with a space.",
     )
@@ -554,16 +586,22 @@ def show_labelling(found: Labelling) -> None:
     st.caption(escape_markdown("Text: " + ", ".join(shorten(name, 40) for name in found.plan.text)))
     if state.live:
         follow_labelling(found)
-    elif state.status == "finished":
+        return
+    if state.status == "finished":
         show_result(found, state)
     else:
-        offer_resumption(found, state)
-    if not state.live and st.button("Label it anew", icon=":material/restart_alt:"):
-        labellings.delete(found)
-        forget_labelling()
+        say_end(state)
+    with st.container(horizontal=True):
+        if state.resumable:
+            offer_resumption(found)
+        hopeless = state.status == "failed" and not state.resumable
+        kind = "primary" if hopeless else "secondary"
+        if st.button("Label it anew", icon=":material/restart_alt:", type=kind):
+            labellings.delete(found)
+            forget_labelling()
 
 
-def linked_labelling(model: Model, upload: Upload) -> Labelling | None:
+def linked_labelling(model: Model) -> Labelling | None:
     """The labelling of the link, if it is of this file and this model."""
     if "labelling" not in st.query_params:
         return None
@@ -572,8 +610,13 @@ def linked_labelling(model: Model, upload: Upload) -> Labelling | None:
     except UserError as error:
         st.warning(explain(error), icon=":material/link_off:")
         return None
-    same = found.plan.source == str(upload.path) and found.plan.model == str(model.folder)
-    return found if same else None
+    if is_of_this_file(found) and found.plan.model == str(model.folder):
+        return found
+    st.info(
+        "The labelling of this link is of another file or by another model. Choose that model to see it.",
+        icon=":material/info:",
+    )
+    return None
 
 
 def forget_labelling() -> None:
@@ -581,19 +624,20 @@ def forget_labelling() -> None:
     st.rerun()
 
 
-def offer_labelling(model: Model, upload: Upload, table: Table, columns: list[str]) -> None:
-    others = [name for name in table.frame.columns if name not in columns]
-    guess = guess_mapping(table)
+def offer_labelling(model: Model, upload: Upload, start: Beginning, columns: list[str]) -> None:
+    others = [name for name in start.columns if name not in columns]
+    guess = guess_mapping(start.table)
     label = st.selectbox(
         "True label",
         others,
         index=others.index(guess.label) if guess and guess.label in others else None,
+        format_func=shorten,
         placeholder="none",
         key=f"label_{upload.id}",
         help="If the file says what is right, the answers are scored. It changes no answer.",
     )
     classes = st.checkbox("A column with the probability of every class", key=f"classes_{upload.id}")
-    rows = count(len(table.frame), "row")
+    rows = "the file" if start.rows is None else count(start.rows, "row")
     if not st.button(f"Label {rows}", type="primary", icon=":material/label:"):
         return
     plan = Plan(str(upload.path), str(model.folder), tuple(columns), label, classes)
@@ -630,7 +674,7 @@ def progress_words(state: LabellingState) -> str:
     return f"{words}, {state.rate:,.0f} per second, about {duration(state.seconds_left)} left"
 
 
-def offer_resumption(found: Labelling, state: LabellingState) -> None:
+def say_end(state: LabellingState) -> None:
     done = f"{state.done:,} of {count(state.rows, 'row')} are labelled and kept. "
     words = {
         "stopped": "It was stopped. ",
@@ -638,18 +682,22 @@ def offer_resumption(found: Labelling, state: LabellingState) -> None:
         "failed": f"{escape_markdown(state.reason)} {escape_markdown(state.remedy)} ",
     }[state.status]
     show = st.error if state.status == "failed" else st.warning
-    show(words + (done if state.rows else ""), icon=STATUS[state.status].icon)
-    if st.button("Resume", type="primary", icon=":material/play_circle:"):
-        try:
-            labellings.resume(found)
-        except UserError as error:
-            st.error(explain(error), icon=":material/error:")
-            return
-        st.rerun()
+    show(words + (done if state.rows and state.resumable else ""), icon=STATUS[state.status].icon)
+
+
+def offer_resumption(found: Labelling) -> None:
+    if not st.button("Resume", type="primary", icon=":material/play_circle:"):
+        return
+    try:
+        labellings.resume(found)
+    except UserError as error:
+        st.error(explain(error), icon=":material/error:")
+        return
+    st.rerun()
 
 
 def show_result(found: Labelling, state: LabellingState) -> None:
-    result, parts = state.result, parts_of(found.parts)
+    result = state.result
     new = result["columns"]
     st.success(f"{count(result['rows'], 'row')} labelled.", icon=":material/check_circle:")
     if (new["label"], new["confidence"]) != NEW_COLUMNS:
@@ -664,9 +712,10 @@ def show_result(found: Labelling, state: LabellingState) -> None:
     if result["unsure"]:
         words = f"{count(result['unsure'], 'row')} marked as `unsure`: better left to people."
         st.info(words, icon=":material/info:")
+    show_rejected(result["rejected_rows"], result["rejected"], result["unit"])
     show_scores(found, result)
-    offer_file(found, parts)
-    shown = pd.concat(list(frames_of(parts[:1]))).head(PREVIEW_ROWS)
+    offer_file(found)
+    shown = next(frames_of(parts_of(found.parts))).head(PREVIEW_ROWS)
     first = [name for name in (new["label"], new["confidence"], new["unsure"], *new["classes"]) if name]
     shares = [new["confidence"], *new["classes"]]
     column = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
@@ -699,7 +748,7 @@ def show_scores(found: Labelling, result: dict[str, Any]) -> None:
     )
 
 
-def offer_file(found: Labelling, parts: list[Path]) -> None:
+def offer_file(found: Labelling) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         form = st.segmented_control(
             "Format", list(FORM_NAMES), default=CSV, format_func=FORM_NAMES.get, key="form", required=True
@@ -711,33 +760,28 @@ def offer_file(found: Labelling, parts: list[Path]) -> None:
             help="A cell that a spreadsheet would run as a formula (it begins with = + - @, tab or return) "
             "gets a quotation mark in front.",
         )
+        with st.spinner("Writing the file"):
+            made = labellings.output(found, form, safe)
         if safe:
-            changed = count_changes(found.id, len(parts))
-            st.caption(f"{count(changed, 'cell')} changed" if changed else "no cell had to be changed")
+            st.caption(
+                f"{count(made.changed, 'cell')} changed" if made.changed else "no cell had to be changed"
+            )
+    bytes_to_send = made.path.stat().st_size
     st.download_button(
-        f"Download {FORM_NAMES[form]}",
-        lambda: made_table(parts, form, safe),
+        f"Download {FORM_NAMES[form]} ({size(bytes_to_send)})",
+        # Read at the click: until then the server holds nothing of it.
+        lambda: labellings.output(found, form, safe).path.read_bytes(),
         f"{PurePath(found.name).stem[:80]}-labelled.{form}",
         "application/octet-stream",
         on_click="ignore",
         icon=":material/download:",
         type="primary",
     )
-
-
-@st.cache_data(max_entries=4, show_spinner="Looking for formulas")
-def count_changes(id: str, parts: int) -> int:
-    frames = enumerate(frames_of(parts_of(labellings.find(id).parts)))
-    return sum(as_text(frame, CSV, True, number == 0)[1] for number, frame in frames)
-
-
-def made_table(parts: list[Path], form: str, safe: bool) -> bytes:
-    """The file, made at the click; until then the server holds nothing of it."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "out"
-        # The mark at the beginning tells spreadsheets that this is UTF-8.
-        write_out(parts, out, form, safe, mark=safe)
-        return out.read_bytes()
+    if bytes_to_send > LARGE_DOWNLOAD:
+        st.caption(
+            "The server holds all of it in memory from the click until you leave this page. "
+            "`python -m core predict` writes a file of any size."
+        )
 
 
 if "routed" not in st.session_state:

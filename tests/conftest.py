@@ -31,6 +31,20 @@ def tiny_models(tmp_path_factory) -> Path:
     return folder.parent
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tiny_models, tmp_path_factory) -> Path:
+    """A model folder of the tiny model, trained a little on the ten texts. Not to be changed by a test."""
+    from core.learning.config import TrainingConfig
+    from core.learning.train import train_classifier
+
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    config = TrainingConfig(model="local/tiny", epochs=2, batch_size=4, max_length=16, precision="fp32")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TEXTUNER_MODELS", str(tiny_models))
+        train_classifier(tiny_splits(), config, folder, lambda _: None, lambda: False)
+    return folder
+
+
 @pytest.fixture
 def tiny(tiny_models, monkeypatch) -> str:
     """The name in the catalogue of a two-layer BERT with random weights."""

@@ -16,7 +16,7 @@ import pytest
 from core.learning.config import TrainingConfig
 from core.runs import store
 from tests.serving.hub_stand_in import hub_stand_in
-from tests.tiny import TEXTS, tiny_splits, write_tiny_model
+from tests.tiny import TEXTS
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -347,21 +347,6 @@ def test_runs_in_line_have_a_place(detached, files, tiny):
     assert "nothing to stop" in words
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    """A model folder of the tiny model, trained on the ten texts."""
-    from core.learning.config import TrainingConfig
-    from core.learning.train import train_classifier
-
-    root = tmp_path_factory.mktemp("model")
-    write_tiny_model(root / "models" / "tiny")
-    config = TrainingConfig(model="local/tiny", epochs=2, batch_size=4, max_length=16, precision="fp32")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEXTUNER_MODELS", str(root / "models"))
-        train_classifier(tiny_splits(), config, root / "model", lambda _: None, lambda: False)
-    return root / "model"
-
-
 def predict(*arguments, given=b"", expect=0):
     """Run `predict` with bytes as standard input; returns its output and errors."""
     done = subprocess.run(
@@ -376,24 +361,24 @@ def predict(*arguments, given=b"", expect=0):
     return done.stdout.decode(), done.stderr.decode()
 
 
-def test_predict_reads_and_writes_streams(model, files):
+def test_predict_reads_and_writes_streams(tiny_model, files):
     content = (files / "test.csv").read_bytes()
-    out, err = predict(model, "-", "--text", "message", "--label", "class", "--classes", given=content)
+    out, err = predict(tiny_model, "-", "--text", "message", "--label", "class", "--classes", given=content)
     rows = list(csv.DictReader(out.splitlines()))
     assert list(rows[0])[3:] == ["predicted_label", "confidence", "probability_bad", "probability_good"]
     assert rows[0]["note"] == "'=0"
     assert re.search(r"accuracy \d\.\d{4} \(.*\) on 12 texts", err)
     assert "made safe" in err
     kept = ["--columns", "note", "--raw", "--format", "jsonl"]
-    out, _ = predict(model, "-", "--text", "message", *kept, given=content)
+    out, _ = predict(tiny_model, "-", "--text", "message", *kept, given=content)
     assert [list(json.loads(line)) for line in out.splitlines()] == [
         ["note", "predicted_label", "confidence"]
     ] * 12
     assert json.loads(out.splitlines()[0])["note"] == "=0"
 
 
-def test_predict_answers_line_by_line(model):
-    command = [sys.executable, "-m", "core", "predict", str(model), "-", "--lines", "--format", "jsonl"]
+def test_predict_answers_line_by_line(tiny_model):
+    command = [sys.executable, "-m", "core", "predict", str(tiny_model), "-", "--lines", "--format", "jsonl"]
     with subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         for text in (b"a fine day\n", b"\xff bad work\n", b"\n"):
             process.stdin.write(text)
@@ -406,10 +391,34 @@ def test_predict_answers_line_by_line(model):
         assert process.wait(60) == 0
 
 
-def test_predict_goes_on_where_it_was_stopped(model, tmp_path):
+@pytest.mark.parametrize("way", ["table", "lines"])
+def test_ctrl_c_with_standard_output_tells_what_was_done(tiny_model, tmp_path, way):
+    source = tmp_path / "in.csv"
+    source.write_text("text,n\n" + "a fine day,1\n,2\n" * 60_000)
+    options = [source, "--text", "text"] if way == "table" else ["-", "--lines"]
+    command = [sys.executable, "-m", "core", "predict", tiny_model, *options, "--format", "jsonl"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    env = os.environ | {"PYTHONUNBUFFERED": "1"}  # With it, a signal cuts what is being written short.
+    with subprocess.Popen(list(map(str, command)), cwd=PROJECT, env=env, **pipes) as process:
+        process.stdin.write(b"a fine day\n\n")
+        process.stdin.flush()
+        answers = [process.stdout.readline() for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        # Standard input stays open: nobody has to end it first.
+        rest = process.stdout.read()
+        words = process.stderr.read().decode()
+        assert process.wait(60) == 130, words
+    rows = (b"".join(answers) + rest).splitlines()
+    assert all(json.loads(row) for row in rows)
+    assert f"stopped after {len(rows):,} rows" in words
+    assert f"{len(rows) // 2:,} row" in words
+    assert len(rows) < 120_000
+
+
+def test_predict_goes_on_where_it_was_stopped(tiny_model, tmp_path):
     source, out = tmp_path / "in.csv", tmp_path / "out.parquet"
     source.write_text("text,n\n" + "".join(f"a fine day {'good ' * (i % 9)},{i}\n" for i in range(30_000)))
-    command = [sys.executable, "-m", "core", "predict", str(model), str(source), "--text", "text"]
+    command = [sys.executable, "-m", "core", "predict", str(tiny_model), str(source), "--text", "text"]
     with subprocess.Popen([*command, "--out", str(out)], cwd=PROJECT, stderr=subprocess.PIPE) as process:
         parts = tmp_path / "out.parquet.parts"
         while not list(parts.glob("*.parquet")):
@@ -420,9 +429,9 @@ def test_predict_goes_on_where_it_was_stopped(model, tmp_path):
     assert process.returncode == 130, words
     assert "--resume" in words
     assert not out.exists()
-    _, err = predict(model, source, "--text", "text", "--out", out, expect=1)
+    _, err = predict(tiny_model, source, "--text", "text", "--out", out, expect=1)
     assert "--resume" in err
-    _, err = predict(model, source, "--text", "text", "--out", out, "--resume")
+    _, err = predict(tiny_model, source, "--text", "text", "--out", out, "--resume")
     assert "30000 rows" in err
     assert not parts.exists()
     import pandas as pd
@@ -439,5 +448,5 @@ def test_predict_goes_on_where_it_was_stopped(model, tmp_path):
         (["--text", "x", "--resume"], "standard output"),
     ],
 )
-def test_predict_refuses_what_does_not_go_together(model, options, words):
-    assert words in predict(model, "-", *options, expect=1)[1]
+def test_predict_refuses_what_does_not_go_together(tiny_model, options, words):
+    assert words in predict(tiny_model, "-", *options, expect=1)[1]

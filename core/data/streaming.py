@@ -13,7 +13,7 @@ import csv
 import io
 import mmap
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -57,6 +57,52 @@ class TableStream:
     """Tables of at most so many rows, in the order of the file; each has the rejected rows found with it."""
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What the first rows of a file tell about it."""
+
+    columns: list[str]
+    rows: int | None
+    """In all, without the rejected ones; None where that takes reading a large file to its end."""
+    table: Table
+    """The first rows; with all rejected ones where `rows` is known, else with those among the first."""
+
+
+def read_beginning(
+    source: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    choice: Choice = GUESS,
+    first_rows: int = BATCH_ROWS,
+    whole_bytes: int = WHOLE_BYTES,
+) -> Beginning:
+    """Look at the first rows of a file of any kind that `read_table` reads, and keep no others.
+
+    Should a large file turn out later to need another way of reading, `open_table` says other columns.
+
+    Raises:
+        UserError: see `read_table`.
+    """
+    if _is_larger(source, whole_bytes):
+        try:
+            stream = _streamed(source, limits, choice, first_rows)
+            if (first := next(stream.batches(), None)) is not None and len(first.frame):
+                return Beginning(stream.columns, None, first)
+        except (_Irregular, UnicodeDecodeError):
+            pass
+    stream = _sliced(read_table(source, limits, choice), first_rows)
+    first = next(stream.batches())
+    # A copy: a part of the whole table would keep all of it in memory.
+    own = replace(first, frame=first.frame.copy(), lines=first.lines.copy())
+    return Beginning(stream.columns, stream.rows, own)
+
+
+def _is_larger(source: Path, limit: int) -> bool:
+    try:
+        return source.stat().st_size > limit
+    except OSError:
+        return False  # Reading says it.
+
+
 def open_table(
     source: Path,
     limits: Limits = DEFAULT_LIMITS,
@@ -73,13 +119,9 @@ def open_table(
     Raises:
         UserError: see `read_table`.
     """
-    try:
-        is_large = source.stat().st_size > whole_bytes
-    except OSError:
-        is_large = False  # Reading says it.
-    if is_large:
+    if _is_larger(source, whole_bytes):
         try:
-            return _streamed(source, limits, choice, batch_rows)
+            return _counted(_streamed(source, limits, choice, batch_rows))
         except (_Irregular, UnicodeDecodeError):
             pass
     return _sliced(read_table(source, limits, choice), batch_rows)
@@ -96,6 +138,7 @@ def _sliced(table: Table, batch_rows: int) -> TableStream:
 
 
 def _streamed(source: Path, limits: Limits, choice: Choice, batch_rows: int) -> TableStream:
+    """The stream as its beginning promises it: nothing is proved, and no row counted."""
     with source.open("rb") as file:
         start = file.read(SAMPLE_BYTES)
     if start.startswith(parquet.MAGIC):
@@ -122,12 +165,12 @@ def _holds(source: Path, sign: bytes) -> bool:
     return False
 
 
-def _counted(columns: list[str], dialect: Dialect, batches: Callable[[], Iterator[Table]]) -> TableStream:
+def _counted(stream: TableStream) -> TableStream:
     """The stream, once read to its end: that proves it."""
-    rows = sum(len(batch.frame) for batch in batches())
+    rows = sum(len(batch.frame) for batch in stream.batches())
     if not rows:
         raise _Irregular  # Reading it as a whole says what is wrong.
-    return TableStream(columns, dialect, rows, True, batches)
+    return replace(stream, rows=rows)
 
 
 # Parquet
@@ -142,7 +185,7 @@ def _of_parquet(source: Path, limits: Limits, batch_rows: int) -> TableStream:
     first = next(batches(), None)
     if first is None:
         raise _Irregular
-    return _counted(list(first.frame.columns), first.dialect, batches)
+    return TableStream(list(first.frame.columns), first.dialect, 0, True, batches)
 
 
 # JSON Lines
@@ -172,7 +215,7 @@ def _of_json_lines(source: Path, encoding: str, limits: Limits, batch_rows: int)
         if batch.rows or batch.rejected:
             yield batch.taken()
 
-    return _counted(names, dialect, batches)
+    return TableStream(names, dialect, 0, True, batches)
 
 
 def _json_records(
@@ -213,7 +256,7 @@ def _of_delimited(
         if batch.rows or batch.rejected:
             yield batch.taken()
 
-    return _counted(names, dialect, batches)
+    return TableStream(names, dialect, 0, True, batches)
 
 
 @dataclass

@@ -78,12 +78,6 @@ def delete_upload(id: str) -> None:
         shutil.rmtree(_root() / id, ignore_errors=True)
 
 
-def result_path(upload: Upload, *made_with: str) -> Path:
-    """Where to keep what was made of an upload, and whether it was made: the same words, the same file."""
-    name = hashlib.sha256("\0".join(made_with).encode("utf-8", "surrogatepass")).hexdigest()
-    return upload.path.with_name(f"{name}.parquet")
-
-
 def keep_note(upload: Upload, topic: str, facts: object) -> None:
     """Remember something about an upload, as JSON beside it, across reloads.
 

@@ -20,7 +20,7 @@ from core.home import home
 from core.learning.memory import OutOfMemory, means_out_of_memory
 from core.runs import labellings
 from core.runs.labellings import Labelling
-from core.serving.labelling import Progress, Stopped, label_into
+from core.serving.labelling import CSV, Progress, Stopped, label_into
 
 log = logging.getLogger("textuner")
 
@@ -71,7 +71,10 @@ def _work(found: Labelling) -> dict:
         use_one_core() if locks.is_held(home() / "device.lock") else use_all_cores()
         return found.stop_file.exists() or not found.folder.exists()
 
-    return label_into(found.parts, found.plan, classifier, Limits(), _reporter(found), should_stop)
+    result = label_into(found.parts, found.plan, classifier, Limits(), _reporter(found), should_stop)
+    # The form that most people take, ready when they come.
+    labellings.output(found, CSV, safe=True)
+    return result
 
 
 def _reporter(found: Labelling) -> Callable[[Progress], None]:
@@ -93,7 +96,9 @@ def _fail(found: Labelling, error: Exception) -> int:
     else:
         reason = f"It broke off: {type(error).__name__}: {str(error)[:300]}"
         remedy = "Resume it; log.txt in its folder has the details."
-    labellings.end(found, {"status": "failed", "reason": reason, "remedy": remedy})
+    # Another go meets the same file and the same model: it helps only where the machine was at fault.
+    resumable = not isinstance(error, UserError) or isinstance(error, NoSpace | OutOfMemory)
+    labellings.end(found, {"status": "failed", "reason": reason, "remedy": remedy, "resumable": resumable})
     return 1
 
 

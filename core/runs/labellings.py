@@ -4,6 +4,7 @@
                          parts/         see `core.serving.labelling`
                          progress.json  how far it is
                          result.json    how it ended: what is to be said of it, or why it failed
+                         out/           the labelled file, in every form that somebody asked for
                          lock           held by the process for as long as it lives
                          stop           somebody asked it to stop
                          log.txt        what it printed
@@ -92,6 +93,8 @@ class LabellingState:
     """Rows per second of this go; 0 while that is not known."""
     reason: str = ""
     remedy: str = ""
+    resumable: bool = False
+    """Whether it may come further when it goes on."""
     result: dict[str, Any] | None = None
     """Once it is finished: see `labelling.label_into`."""
 
@@ -113,9 +116,9 @@ def start(name: str, plan: Plan) -> Labelling:
         UserError: the file or the model is gone.
         NoSpace: the disk is full; nothing of it is left.
     """
-    plan.now()
+    plan.check()
     root = home() / "labellings"
-    folders.sweep(root, "*", age=KEPT_SECONDS)
+    folders.sweep(root, "*", age=KEPT_SECONDS, spare=_may_be_at_work)
     folder = root / secrets.token_urlsafe(16)
     content = json.dumps({"name": name[-NAME_CHARACTERS:], "plan": plan.facts()})
     try:
@@ -129,6 +132,13 @@ def start(name: str, plan: Plan) -> Labelling:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return found
+
+
+def _may_be_at_work(folder: Path) -> bool:
+    try:
+        return locks.is_held(folder / "lock")
+    except OSError:
+        return True
 
 
 def find(id: str) -> Labelling:
@@ -160,7 +170,7 @@ def resume(found: Labelling) -> None:
     """
     if state(found).live:
         return
-    found.plan.now()
+    found.plan.check()
     with full_is_said("this labelling", SMALL_FILES, found.folder):
         found.stop_file.unlink(missing_ok=True)
         (found.folder / "result.json").unlink(missing_ok=True)
@@ -177,6 +187,37 @@ def delete(found: Labelling) -> None:
     """Ask it to stop, and remove it; one that is gone already is fine."""
     stop(found)
     shutil.rmtree(found.folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Output:
+    """The labelled file in one form."""
+
+    path: Path
+    changed: int
+    """Cells and names that were changed for spreadsheets."""
+
+
+def output(found: Labelling, form: str, safe: bool) -> Output:
+    """The labelled file in this form; written at the first demand, a part at a time.
+
+    Args:
+        form: see `labelling.write_out`.
+        safe: for CSV: safe for spreadsheets, and marked as UTF-8 for them.
+
+    Raises:
+        NoSpace: the disk is full.
+    """
+    path = found.folder / "out" / f"{'safe' if safe else 'plain'}.{form}"
+    note = path.with_name(f"{path.name}.json")
+    kept = _read(note).get("changed")
+    if type(kept) is int and path.is_file():
+        return Output(path, kept)
+    path.parent.mkdir(exist_ok=True)
+    changed = labelling.write_out(labelling.parts_of(found.parts), path, form, safe, mark=safe)
+    with full_is_said("the labelled file", SMALL_FILES, found.folder), whole_file(note) as draft:
+        draft.write_text(json.dumps({"changed": changed}), encoding="utf-8")
+    return Output(path, changed)
 
 
 def _launch(found: Labelling) -> None:
@@ -211,10 +252,10 @@ def state(found: Labelling) -> LabellingState:
         return _finished(found, ended)
     if ended.get("status") == "failed":
         words = str(ended.get("reason")), str(ended.get("remedy"))
-        return LabellingState("failed", **now, reason=words[0], remedy=words[1])
-    if asked:
-        return LabellingState("stopped", **now)
-    return LabellingState("interrupted", **now, reason="Its process ended without a word.")
+        resumable = ended.get("resumable") is not False
+        return LabellingState("failed", **now, reason=words[0], remedy=words[1], resumable=resumable)
+    status = "stopped" if asked else "interrupted"
+    return LabellingState(status, **now, resumable=True)
 
 
 def _finished(found: Labelling, ended: dict[str, Any]) -> LabellingState:
@@ -224,7 +265,7 @@ def _finished(found: Labelling, ended: dict[str, Any]) -> LabellingState:
     except _DAMAGED:
         sound = False
     if not sound or not labelling.parts_of(found.parts):
-        return LabellingState("failed", reason="Its result is damaged.", remedy="Resume it.")
+        return LabellingState("failed", reason="Its result is damaged.", remedy="Resume it.", resumable=True)
     return LabellingState("finished", result["rows"], result["rows"], result=result)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,11 +41,12 @@ MOST_SCORED = 20_000_000
 
 PLAN = "plan.json"
 SHOWN_REJECTED = 100
+WEIGHTS, READERS = "model.safetensors", ("config.json", "tokenizer.json")
+"""What a model answers with: its weights, and how it reads texts and names its classes."""
+
 DIGITS = 6
 UNKNOWN, MISSING = -1, -2
 """Instead of the number of a true label: the model does not know it; there is none."""
-
-_END_BYTES = 1024**2
 
 
 class Stopped(Exception):
@@ -82,27 +83,42 @@ class Plan:
         known = {**facts, "text": tuple(map(str, facts["text"])), "marks": tuple(map(str, facts["marks"]))}
         return Plan(**{**known, "choice": Choice(**facts["choice"])})
 
+    def check(self) -> None:
+        """Look whether the file and the model are there.
+
+        Raises:
+            UserError: one of them is gone.
+        """
+        with _absence_is_said("the file", "Choose the file again."):
+            Path(self.source).stat()
+        with _absence_is_said("the model", "Choose another model."):
+            (Path(self.model) / WEIGHTS).stat()
+
     def now(self) -> Plan:
-        """The plan with the marks of the file and the model as they are now.
+        """The plan with the marks of the file and the model as they are now: every byte counts.
 
         Raises:
             UserError: one of them is gone.
         """
         model = Path(self.model)
-        weights = _mark(model / "model.safetensors", "the model", "Choose another model.")
-        source = _mark(Path(self.source), "the file", "Choose the file again.")
-        return replace(self, marks=(source, weights, str(read_calibration(model))))
+        with _absence_is_said("the file", "Choose the file again."):
+            source = _sha256(Path(self.source))
+        with _absence_is_said("the model", "Choose another model."):
+            files = [_sha256(model / name) for name in (WEIGHTS, *READERS) if (model / name).exists()]
+        return replace(self, marks=(source, *files, str(read_calibration(model))))
 
 
-def _mark(path: Path, what: str, remedy: str) -> str:
-    """What tells a file from another one: its size and its end, wherever it lies."""
+@contextmanager
+def _absence_is_said(what: str, remedy: str) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _END_BYTES))
-            return f"{size}-{hashlib.sha256(file.read()).hexdigest()}"
+        yield
     except OSError as error:
         raise UserError(f"{what} of this labelling", "that it has been deleted", remedy) from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from core.data.reading import read_table
-from core.data.streaming import open_table
+from core.data.streaming import open_table, read_beginning
 from core.data.tables import Limits
 from core.errors import UserError
 
@@ -120,3 +120,25 @@ def test_messy_files_of_other_projects():
         else:
             streamed += check(path, batch_rows=50).is_streamed
     assert streamed > 10
+
+
+@pytest.mark.parametrize("name", [*TABLES, *UNSURE])
+def test_the_beginning_is_that_of_the_whole(name, tmp_path):
+    content = TABLES[name].encode() if name in TABLES else UNSURE[name]
+    (tmp_path / name).write_bytes(content)
+    whole = read_table(tmp_path / name)
+    for whole_bytes in (0, 10**9):
+        start = read_beginning(tmp_path / name, first_rows=4, whole_bytes=whole_bytes)
+        assert start.columns == list(whole.frame.columns)
+        assert start.rows in (None, len(whole.frame))
+        if name in TABLES:
+            pd.testing.assert_frame_equal(start.table.frame, whole.frame.head(4))
+    assert start.rows == len(whole.frame)
+
+
+def test_the_beginning_of_a_large_file_leaves_the_rest_unread(tmp_path, monkeypatch):
+    path = tmp_path / "large.csv"
+    path.write_text("text,label\n" + "a film,good\n" * 400_000)
+    monkeypatch.setattr("core.data.streaming.read_table", None)
+    start = read_beginning(path)
+    assert (start.columns, start.rows, len(start.table.frame)) == (["text", "label"], None, 2048)

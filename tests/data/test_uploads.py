@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from core.data.uploads import KEPT_SECONDS, delete_upload, find_upload, keep_upload, result_path
+from core.data.uploads import KEPT_SECONDS, delete_upload, find_upload, keep_upload
 from core.errors import UserError
 
 
@@ -48,11 +48,3 @@ def test_uploads_older_than_a_day_are_removed_when_the_next_one_comes():
     assert find_upload(young.id)
     with pytest.raises(UserError):
         find_upload(old.id)
-
-
-def test_a_result_lies_beside_its_upload_under_a_name_of_its_own():
-    kept = keep_upload("a.csv", b"x")
-    first, second = result_path(kept, "run", "../../text"), result_path(kept, "run", "other")
-    assert first.parent == second.parent == kept.path.parent
-    assert first != second
-    assert result_path(kept, "run", "../../text") == first

@@ -5,7 +5,7 @@ import pandas as pd
 from core.runs import labellings
 from core.serving.labelling import parts_of
 from tests.processes import wait_for, with_words
-from tests.runs.test_labellings import ended, model, plan, rows_of, status  # noqa: F401 - fixtures
+from tests.runs.test_labellings import ended, plan, rows_of, status  # noqa: F401 - fixtures
 
 KILLS = 3
 

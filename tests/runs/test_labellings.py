@@ -1,38 +1,34 @@
 """A labelling is a process of its own: it outlives whoever asked for it, and says how it ended."""
 
 import json
+import os
 import shutil
+import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from core import locks
+from core.data.uploads import KEPT_SECONDS
+from core.disk import NoSpace
 from core.errors import UserError
-from core.runs import labellings
-from core.serving.labelling import Plan, parts_of
+from core.runs import engines, labeller, labellings
+from core.serving.labelling import Plan, part_of, parts_of
 from tests.processes import wait_for
-from tests.tiny import tiny_splits, write_tiny_model
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    from core.learning.config import TrainingConfig
-    from core.learning.train import train_classifier
-
-    root = tmp_path_factory.mktemp("model")
-    write_tiny_model(root / "models" / "tiny")
-    config = TrainingConfig(model="local/tiny", epochs=2, batch_size=4, max_length=16, precision="fp32")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TEXTUNER_MODELS", str(root / "models"))
-        train_classifier(tiny_splits(), config, root / "model", lambda _: None, lambda: False)
-    return root / "model"
+def nobody(folder):
+    return SimpleNamespace(wait=lambda: 0)
 
 
 @pytest.fixture
-def plan(tmp_path, model):
+def plan(tmp_path, tiny_model):
     source = tmp_path / "file.csv"
     source.write_text("n,text\n" + "".join(f"{i},a fine day {'work ' * (i % 7)}\n" for i in range(40_000)))
-    return Plan(str(source), str(model), ("text",), classes=True)
+    return Plan(str(source), str(tiny_model), ("text",), classes=True)
 
 
 def status(found):
@@ -53,7 +49,7 @@ def test_it_stops_and_goes_on_to_the_same_end(plan):
     wait_for(lambda: parts_of(found.parts), every=0.01)
     labellings.stop(found)
     state = ended(found)
-    assert (state.status, state.rows) == ("stopped", 40_000)
+    assert (state.status, state.rows, state.resumable) == ("stopped", 40_000, True)
     assert 0 < state.done < 40_000
     labellings.resume(labellings.find(found.id))
     state = ended(found)
@@ -66,17 +62,62 @@ def test_it_stops_and_goes_on_to_the_same_end(plan):
         labellings.find(found.id)
 
 
-def test_a_file_or_a_model_that_is_gone_is_said(plan, tmp_path, model):
-    copy = shutil.copytree(model, tmp_path / "copy")
+def test_a_file_or_a_model_that_is_gone_is_said(plan, tmp_path, tiny_model):
+    copy = shutil.copytree(tiny_model, tmp_path / "copy")
     found = labellings.start("file.csv", Plan(plan.source, str(copy), ("no column",)))
     state = ended(found)
     assert (state.status, "'no column'" in state.reason) == ("failed", True)
+    assert not state.resumable
     shutil.rmtree(copy)
     with pytest.raises(UserError, match="the model"):
         labellings.resume(found)
     (tmp_path / "file.csv").unlink()
     with pytest.raises(UserError, match="the file"):
         labellings.start("file.csv", plan)
+
+
+@pytest.mark.parametrize(
+    ("error", "resumable"),
+    [
+        (UserError("a column", "none", "Choose one."), False),
+        (NoSpace("the labelled file", 1, Path("/"), cause=OSError()), True),
+        (MemoryError(), True),
+        (ValueError("no idea"), True),
+    ],
+)
+def test_only_what_another_go_may_mend_can_be_resumed(error, resumable, plan, monkeypatch):
+    monkeypatch.setattr(engines, "start_labelling", nobody)
+    found = labellings.start("file.csv", plan)
+    labeller._fail(found, error)
+    assert (status(found), labellings.state(found).resumable) == ("failed", resumable)
+
+
+def test_those_of_yesterday_are_removed_unless_they_are_at_work(plan, monkeypatch):
+    monkeypatch.setattr(engines, "start_labelling", nobody)
+    old, at_work = labellings.start("old.csv", plan), labellings.start("at work.csv", plan)
+    long_ago = time.time() - KEPT_SECONDS - 60
+    with locks.hold(at_work.lock):
+        for found in (old, at_work):
+            os.utime(found.folder, (long_ago, long_ago))
+        young = labellings.start("young.csv", plan)
+    assert [found.folder.exists() for found in (old, at_work, young)] == [False, True, True]
+
+
+def test_every_form_is_written_once(plan, monkeypatch):
+    monkeypatch.setattr(engines, "start_labelling", nobody)
+    found = labellings.start("file.csv", plan)
+    found.parts.mkdir()
+    pd.DataFrame({"text": ["=1", "x"]}).to_parquet(part_of(found.parts, 0))
+    first = labellings.output(found, "csv", safe=True)
+    assert (first.changed, first.path.read_bytes()) == (1, "\ufefftext\r\n'=1\r\nx\r\n".encode())
+    written = first.path.stat().st_mtime_ns
+    assert labellings.output(found, "csv", safe=True) == first
+    assert first.path.stat().st_mtime_ns == written
+    plain = labellings.output(found, "csv", safe=False)
+    assert (plain.changed, plain.path.read_bytes()) == (0, b"text\r\n=1\r\nx\r\n")
+    first.path.with_name("safe.csv.json").write_text("{ torn")
+    assert labellings.output(found, "csv", safe=True) == first
+    assert first.path.stat().st_mtime_ns > written
 
 
 @pytest.mark.parametrize("id", ["../../etc", "", "a" * 22, "x" * 500])

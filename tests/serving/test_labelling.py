@@ -1,6 +1,7 @@
 """A file labelled part by part: nothing done twice, nothing lost, the same whatever interrupted it."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pandas as pd
@@ -109,6 +110,18 @@ def test_another_file_model_or_wish_is_not_mixed_in(tmp_path, plan, classifier):
         label(tmp_path, plan, classifier)
 
 
+def test_every_byte_of_file_and_model_counts(tmp_path, trained):
+    model, source = shutil.copytree(trained, tmp_path / "model"), tmp_path / "large.csv"
+    source.write_bytes(b"text\n" + b"a fine day\n" * 200_000)
+    marks = {Plan(str(source), str(model), ("text",)).now().marks}
+    for file in (source, *(model / name for name in ("model.safetensors", "config.json", "tokenizer.json"))):
+        content = bytearray(file.read_bytes())
+        content[20] ^= 1
+        file.write_bytes(content)
+        marks.add(Plan(str(source), str(model), ("text",)).now().marks)
+    assert len(marks) == 5
+
+
 def test_a_column_that_is_not_there_is_said(tmp_path, plan, classifier):
     with pytest.raises(UserError, match="'nothing'"):
         label(tmp_path, replace(plan, text=("nothing",)), classifier)
@@ -151,3 +164,25 @@ def test_the_parts_become_one_file(tmp_path, plan, classifier, form):
     assert frame["predicted_label"].tolist()[2] == ""
     assert write_out(parts, out, form, safe=False, columns=["=id", "confidence"]) == 0
     assert "=1+1" in out.read_bytes().decode("utf-8", "replace").replace("'", "?")
+
+
+HALVES = {
+    "file.jsonl": b'{"te\\ud800xt": "a fine day", "label": "x"}\n' * 4
+    + b'{"te\\ud800xt": "half \\ud83d", "label": ""}\n',
+    "file.csv": b"te\xffxt,label\n" + b"a fine day,x\n" * 4 + b"br\xed\xa0\x80oken \xff,y\n",
+}
+
+
+@pytest.mark.parametrize("form", labelling.FORMATS)
+@pytest.mark.parametrize("name", HALVES)
+def test_halves_of_characters_reach_no_file(tmp_path, plan, classifier, name, form):
+    (tmp_path / name).write_bytes(HALVES[name])
+    column = labelling.open_table(tmp_path / name, Limits(), plan.choice).columns[0]
+    wish = replace(plan, source=str(tmp_path / name), text=(column,), label=None)
+    found = label(tmp_path, wish, classifier)
+    assert found["rows"] + found["rejected"] == 5
+    write_out(parts_of(tmp_path / "parts"), tmp_path / "out", form)
+    if form == "parquet":
+        assert len(pd.read_parquet(tmp_path / "out")) == found["rows"]
+    else:
+        assert column in (tmp_path / "out").read_text("utf-8")

@@ -17,7 +17,6 @@ from core.serving.card import model_card
 from core.serving.classifier import Classifier
 from core.serving.export import export_huggingface, export_state_dict
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
-from core.serving.tables import predict_table
 from tests.tiny import TEXTS
 
 CONFIG = TrainingConfig(epochs=10, batch_size=4, learning_rate=5e-3, max_length=16, precision="fp32")
@@ -107,19 +106,6 @@ def test_any_number_of_texts_in_their_order(folder, monkeypatch):
     alone = [classifier.predict([text]).labels[0] for text in ALL_TEXTS]
     assert together.labels == alone
     assert classifier.predict([]).labels == []
-
-
-def test_table_comes_back_as_it_was_with_two_columns(folder):
-    content = 'id,text,note,confidence\n007,a fine day,"a, b",old\n2,  ,NA,\n3,we hate it,=1+1,"x\ny"\n'
-    table = read_table(content.encode())
-    labelled = predict_table(Classifier.load(folder), table, ["text"])
-    assert list(labelled.columns) == ["id", "text", "note", "confidence", "predicted_label", "confidence_2"]
-    assert labelled["id"].tolist() == ["007", "2", "3"]
-    assert labelled["note"].tolist() == ["a, b", "NA", "=1+1"]
-    assert labelled["confidence"].tolist() == ["old", "", "x\ny"]
-    assert labelled["predicted_label"].tolist()[1] == ""
-    assert labelled["confidence_2"].isna().tolist() == [False, True, False]
-    assert set(labelled["predicted_label"]) <= {"good", "bad", ""}
 
 
 def test_formulas_are_made_text_and_numbers_stay():
