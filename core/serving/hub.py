@@ -23,7 +23,10 @@ PATIENCE_SECONDS = 60.0
 
 _PART = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _REPO_ID = re.compile(f"{_PART}/{_PART}")
-_TOKEN = re.compile(r"[!-~]{8,200}")
+LONGEST_TOKEN = 200
+"""Signs."""
+
+_TOKEN = re.compile(rf"[!-~]{{8,{LONGEST_TOKEN}}}")
 """Printable ASCII without blanks: nothing that could begin another line of a request."""
 
 _NOT_PASSED_ON = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")

@@ -17,6 +17,8 @@ class Hub:
     address: str = ""
     refuse: dict[str, int] = field(default_factory=dict)
     """A part of a path, and the status that it is answered with."""
+    says: str = "no"
+    """With a refusal."""
     silent: str | None = None
     """A part of a path that is never answered."""
     existing: dict[str, Any] | None = None
@@ -57,7 +59,7 @@ def hub_stand_in() -> Iterator[Hub]:
                 hub.tokens.add(token)
             refused = next((code for part, code in hub.refuse.items() if part in self.path), None)
             status, found = (
-                (refused, {"error": f"no {token}"}) if refused else _answer(hub, self.path, content)
+                (refused, {"error": f"{hub.says} {token}"}) if refused else _answer(hub, self.path, content)
             )
             sent = json.dumps(found).encode()
             self.send_response(status)
