@@ -73,7 +73,8 @@ def predict_swiftly(
 
     def before(rows: np.ndarray) -> None:
         nonlocal done
-        report(done / tokens)
+        # A part that did not fit is tried again in smaller ones.
+        report(min(1.0, done / tokens))
         done += int(dataset.lengths[rows].sum())
 
     batch = SCORING_BATCH if network.device == "cpu" else GPU_BATCH
@@ -110,6 +111,7 @@ def mean_states(
 
 def _mend(exact: Network, dataset: EncodedDataset, logits: torch.Tensor) -> None:
     """Replace the logits of the texts whose label rounding may have changed."""
+    _mend_overflow(exact, dataset, logits)
     two = logits.topk(2, dim=1)
     gaps = (two.values[:, 0] - two.values[:, 1]).numpy()
     order = np.argsort(gaps, kind="stable")
@@ -122,6 +124,13 @@ def _mend(exact: Network, dataset: EncodedDataset, logits: torch.Tensor) -> None
     rest = rest[gaps[rest] < SAFETY * largest]
     if len(rest):
         logits[torch.from_numpy(rest)] = _logits(exact, dataset, rest, SCORING_BATCH)
+
+
+def _mend_overflow(exact: Network, dataset: EncodedDataset, logits: torch.Tensor) -> None:
+    """Replace what is no number: float16 ends at 65,504."""
+    broken = np.flatnonzero(~logits.isfinite().all(dim=1).numpy())
+    if len(broken):
+        logits[torch.from_numpy(broken)] = _logits(exact, dataset, broken, SCORING_BATCH)
 
 
 def _logits(

@@ -1,6 +1,7 @@
 """A model folder's tokenizer, without transformers: importing that takes longer than tokenising."""
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ _COMPANIONS = ("special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt
 
 _UNLIMITED = 100_000
 """Tokens; some tokenizers say 1e30 for "no limit"."""
+
+
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+"""No character: half of a surrogate pair, as a cut JSON escape or an odd file name leaves it."""
 
 
 class TextTokenizer:
@@ -29,12 +34,16 @@ class TextTokenizer:
 
     def encode(self, texts: Sequence[str]) -> tuple[list[list[int]], int]:
         """Token ids of each text, and how many texts lost their end."""
-        encodings = self._tokenizer.encode_batch_fast(list(texts))
+        try:
+            encodings = self._tokenizer.encode_batch_fast(list(texts))
+        except TypeError:
+            # Looked for only now: hardly any text has one, and a search takes time.
+            encodings = self._tokenizer.encode_batch_fast([_whole(text) for text in texts])
         return [encoding.ids for encoding in encodings], sum(bool(e.overflowing) for e in encodings)
 
     def spans(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """One text's token ids, and from where to where each stands, in characters; special ones nowhere."""
-        encoding = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(_whole(text))
         special = encoding.special_tokens_mask
         return encoding.ids, [
             (0, 0) if is_special else span for span, is_special in zip(encoding.offsets, special, strict=True)
@@ -42,7 +51,7 @@ class TextTokenizer:
 
     def blank(self, text: str) -> list[int]:
         """The token ids of a text with padding in the place of every word; special ones stay."""
-        encoding = self._tokenizer.encode(text)
+        encoding = self._tokenizer.encode(_whole(text))
         pairs = zip(encoding.ids, encoding.special_tokens_mask, strict=True)
         return [number if is_special else self.padding_id for number, is_special in pairs]
 
@@ -65,6 +74,11 @@ class TextTokenizer:
         if number is None:
             number = _json(self._folder / "config.json").get("pad_token_id")
         return number or 0
+
+
+def _whole(text: str) -> str:
+    """The text with a replacement character for each half of a pair; it stays as long as it was."""
+    return _HALF_PAIR.sub("\ufffd", text)
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -79,11 +79,20 @@ def leave_one_out(classifier: Classifier, text: str, label: str) -> Attribution:
     """
     spans, each, read = split_words(text, classifier.tokenizer.spans(text)[1])
     kept = text[:read]
-    variants = [kept[:start] + kept[end:] for start, end in spans]
+    variants = [leave_out(kept, span) for span in spans]
     probabilities = classifier.predict([kept, *variants]).probabilities
     number = classifier.names.index(label)
     odds = log_odds(probabilities, number)
     return Attribution(label, spans, odds[0] - odds[1:], probabilities[1:, number], each, read)
+
+
+def leave_out(text: str, span: Span) -> str:
+    """The text as if what stands there had not been written: without a space too many."""
+    before, after = text[: span[0]], text[span[1] :]
+    if not after.strip():
+        return before.rstrip()
+    # To many tokenizers two spaces are a token more, and a space at the beginning makes another word.
+    return before + (after.lstrip() if not before or before[-1].isspace() else after)
 
 
 def log_odds(probabilities: np.ndarray, number: int) -> np.ndarray:
@@ -141,7 +150,8 @@ def integrated_gradients(folder: Path, text: str, label: str) -> Attribution:
     ids, places = tokenizer.spans(text)
     spans, each, read = split_words(text, places)
     model = _plain_model(folder)
-    number = model.config.label2id[label]
+    # As the classifier has it: the other table, label2id, may be missing or say something else.
+    number = [model.config.id2label[i] for i in range(model.config.num_labels)].index(label)
     given = torch.tensor([ids])
     padding = torch.tensor([tokenizer.blank(text)])
     for steps in (STEPS, MOST_STEPS):

@@ -13,6 +13,8 @@ import argparse
 import csv
 import itertools
 import json
+import os
+import re
 import sys
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from tokenizers import Tokenizer
 HERE = Path(__file__).resolve().parent
 MODELS = {"fp32": HERE / "onnx" / "model.onnx", "int8": HERE / "onnx" / "model_quantized.onnx"}
 BATCH = 32
+HALF_PAIR = re.compile("[\ud800-\udfff]")
 SLICE = 2048  # Texts read and sorted by length together: memory does not grow with the file.
 
 
@@ -50,7 +53,7 @@ class Classifier:
     def probabilities(self, texts):
         """float64 [texts, classes], in the order of the texts; longer texts are cut as in training."""
         # Half of a surrogate pair, as odd file names have it, is no text.
-        texts = [text.encode("utf-8", "replace").decode() for text in texts]
+        texts = [HALF_PAIR.sub("\ufffd", text) for text in texts]
         tokens = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
         order = sorted(range(len(tokens)), key=lambda number: -len(tokens[number]))
         logits = np.empty((len(texts), len(self.names)))
@@ -98,18 +101,28 @@ def label_table(classifier, file, column, delimiter, as_json):
         if column not in header:
             raise SystemExit(f"No column {column!r} in {file}; there are: {', '.join(header)}")
         place = header.index(column)
-        added = ["predicted_label", "confidence"] + ["unsure"] * (classifier.threshold is not None)
+        added = [free_name(name, header) for name in answer_names(classifier)]
         out = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
         if not as_json:
-            out.writerow(header + added)
+            out.writerow(header + added[:-1])
         for part in slices(whole_rows(rows, len(header))):
             for row, answer in zip(part, classifier.answers([row[place] for row in part])):
                 if as_json:
-                    sys.stdout.write(
-                        json.dumps({**dict(zip(header, row)), **answer}, ensure_ascii=False) + "\n"
-                    )
+                    labelled = {**dict(zip(header, row)), **dict(zip(added, answer.values()))}
+                    sys.stdout.write(json.dumps(labelled, ensure_ascii=False) + "\n")
                 else:
-                    out.writerow(row + list(answer.values())[: len(added)])
+                    out.writerow(row + list(answer.values())[: len(added) - 1])
+
+
+def answer_names(classifier):
+    """What a table's answers are called: a column `label` of the table may hold the true one."""
+    unsure = ["unsure"] * (classifier.threshold is not None)
+    return ["predicted_label", "confidence", *unsure, "probabilities"]
+
+
+def free_name(name, taken):
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return name if name not in taken else next(other for other in numbered if other not in taken)
 
 
 def whole_rows(rows, width):
@@ -139,13 +152,25 @@ def main():
     for stream in (sys.stdin, sys.stdout):
         stream.reconfigure(encoding="utf-8", errors="replace")
     csv.field_size_limit(2**31 - 1)
+    if len(chosen.delimiter) != 1:
+        parser.error("--delimiter takes one character")
+    if chosen.text is not None and len(chosen.texts) != 1:
+        parser.error("--text COLUMN goes with exactly one CSV file")
     classifier = Classifier(chosen.int8)
-    if chosen.text is not None:
-        if len(chosen.texts) != 1:
-            parser.error("--text COLUMN goes with exactly one CSV file")
-        label_table(classifier, chosen.texts[0], chosen.text, chosen.delimiter, chosen.json)
-    else:
-        label_texts(classifier, chosen.texts or (line.rstrip("\r\n") for line in sys.stdin), chosen.json)
+    try:
+        if chosen.text is not None:
+            label_table(classifier, chosen.texts[0], chosen.text, chosen.delimiter, chosen.json)
+        else:
+            lines = (line.rstrip("\r\n") for line in sys.stdin)
+            label_texts(classifier, chosen.texts or lines, chosen.json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has enough, as `head` does; at its end Python would write again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except UnicodeDecodeError as error:
+        raise SystemExit(f"{chosen.texts[0]} is not in UTF-8 ({error}). Save it in that encoding.") from None
+    except (OSError, csv.Error) as error:
+        raise SystemExit(f"{chosen.texts[0] if chosen.texts else 'standard input'}: {error}") from None
 
 
 if __name__ == "__main__":

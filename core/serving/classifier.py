@@ -14,6 +14,7 @@ from core.learning.batching import EncodedDataset, encode
 from core.learning.calibration import Calibration, read_calibration, with_temperature
 from core.learning.catalogue import FILES
 from core.learning.hardware import choose_hardware, use_all_cores
+from core.learning.memory import shortage_is_said
 from core.learning.networks import Network, load_finetuned
 from core.learning.tokenizer import TextTokenizer
 
@@ -62,7 +63,7 @@ class Classifier:
             calibrated: whether probabilities are made honest by what the folder knows of it; labels stay.
 
         Raises:
-            UserError: when the folder lacks a file, or one is damaged.
+            UserError: when the folder lacks a file, one is damaged, or memory runs out.
         """
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
@@ -75,8 +76,9 @@ class Classifier:
         calibration = read_calibration(folder) if calibrated else None
         try:
             # Its max length is what the trainer stored: how many tokens of a text the model was trained on.
-            return cls(load_finetuned(folder, choose_hardware()), TextTokenizer(folder), calibration)
-        except (UserError, MemoryError):
+            with shortage_is_said("loading the model"):
+                return cls(load_finetuned(folder, choose_hardware()), TextTokenizer(folder), calibration)
+        except UserError:
             raise
         except Exception as error:  # noqa: BLE001 - on a damaged file each library raises its own, some no narrower
             raise UserError(

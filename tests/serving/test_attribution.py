@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from core.learning.hardware import Hardware
 from core.learning.networks import load_finetuned
 from core.learning.tokenizer import TextTokenizer
 from core.serving import attribution
-from core.serving.attribution import integrated_gradients, leave_one_out, log_odds, split_words
+from core.serving.attribution import integrated_gradients, leave_one_out, leave_out, log_odds, split_words
 from core.serving.classifier import Classifier
 
 TEXT = "they like good work"
@@ -127,3 +128,32 @@ def test_no_code_of_the_folder_runs(trained, tmp_path):
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Model: pass\n")
     integrated_gradients(folder, TEXT, "good")
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "word", "expected"),
+    [
+        ("a good day", "good", "a day"),
+        ("a good day", "a", "good day"),
+        ("a good day", "day", "a good"),
+        ("good", "good", ""),
+        ("a\n good\n day", "good", "a\n day"),
+        ("好天気です", "天気", "好です"),
+        ("(good), day", "good", "(), day"),
+    ],
+)
+def test_no_space_is_left_of_a_word_that_is_left_out(text, word, expected):
+    start = text.index(word)
+    assert leave_out(text, (start, start + len(word))) == expected
+
+
+@pytest.mark.parametrize("label2id", [None, {"good": 0, "bad": 1}, {}])
+def test_gradients_are_of_the_class_that_the_classifier_means(trained, tmp_path, label2id):
+    folder = tmp_path / "model"
+    shutil.copytree(trained, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("label2id")
+    extra = {} if label2id is None else {"label2id": label2id}
+    (folder / "config.json").write_text(json.dumps(config | extra))
+    found, right = (integrated_gradients(place, TEXT, "good") for place in (folder, trained))
+    assert found.weights == pytest.approx(right.weights)

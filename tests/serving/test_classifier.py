@@ -1,9 +1,11 @@
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
+from core.errors import UserError
 from core.learning.answers import predict_probabilities, predict_swiftly
 from core.learning.batching import EncodedDataset, encode
 from core.learning.calibration import Calibration, with_temperature, write_calibration
@@ -120,3 +122,64 @@ def test_answers_are_calibrated_unless_told_otherwise(trained, tmp_path):
     again = raw.calibrated_by(honest.calibration)
     assert np.array_equal(again.predict(MANY[:9]).probabilities, answers.probabilities)
     assert raw.calibration == Calibration()
+
+
+class Overflowing(Rounding):
+    """A network whose short format has no number for every tenth text."""
+
+    def exact(self) -> "Overflowing":
+        return Overflowing("fp32", self.asked)
+
+    def logits(self, batch) -> torch.Tensor:
+        found = super().logits(batch)
+        if self.precision != "fp32":
+            found[batch.ids[:, 0] % 20 == 0] = torch.nan
+            found[batch.ids[:, 0] % 20 == 10] = torch.inf
+        return found
+
+
+def test_what_overflows_is_computed_in_float32():
+    ones = np.ones(1000, dtype=np.int64)
+    dataset = EncodedDataset(np.arange(1000), ones, np.arange(1000), ones, 8, 0, 0)
+    answers = predict_swiftly(Overflowing("fp16", []), dataset)
+    exact = predict_probabilities(Overflowing("fp32", []), dataset)
+    assert np.array_equal(answers.argmax(axis=1), exact.argmax(axis=1))
+    assert np.abs(answers - exact).max() < 0.02
+
+
+def test_progress_ends_at_one_though_a_part_is_tried_again():
+    class Tight(Rounding):
+        def logits(self, batch) -> torch.Tensor:
+            if len(batch.ids) > 16:
+                raise MemoryError
+            return super().logits(batch)
+
+    ones = np.ones(100, dtype=np.int64)
+    told: list[float] = []
+    predict_swiftly(
+        Tight("fp32", []), EncodedDataset(np.arange(100), ones, np.arange(100), ones, 8, 0, 0), told.append
+    )
+    assert max(told) <= 1
+
+
+def test_half_a_pair_is_a_replacement_character(short):
+    texts = ["good \ud800 day", "good day"]
+    answers = short.predict(texts).probabilities
+    assert np.array_equal(answers, short.predict(["good \ufffd day", "good day"]).probabilities)
+    assert len(short.tokenizer.spans(texts[0])[0]) == len(short.tokenizer.blank(texts[0])) == 5
+
+
+def test_a_lack_of_memory_is_no_damage(trained, monkeypatch):
+    def load(*_):
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(module, "load_finetuned", load)
+    with pytest.raises(UserError, match="enough memory for loading the model"):
+        Classifier.load(trained)
+
+
+def test_threads_that_answer_at_once_do_not_mix(short):
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(short.predict, [MANY[:50], MANY[50:90]] * 4))
+    for texts, answers in zip([MANY[:50], MANY[50:90]] * 4, found, strict=True):
+        assert np.allclose(answers.probabilities, short.predict(texts).probabilities, atol=1e-3)

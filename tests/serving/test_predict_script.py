@@ -122,3 +122,36 @@ def test_without_calibration_and_with_the_small_model_alone(bundle, tmp_path):
     assert abs(sum(answer["probabilities"].values()) - 1) < 1e-5
     (tmp_path / "other" / FILE_NAMES["int8"]).unlink()
     assert b"No model" in run(tmp_path / "other", "a fine day").stderr
+
+
+def test_a_table_that_has_such_columns_keeps_them(bundle, tmp_path):
+    file = tmp_path / "in.csv"
+    file.write_text("label,confidence,words\nmine,high,a fine day\n")
+    (row,) = answers(run(bundle, str(file), "--text", "words", "--json"))
+    assert (row["label"], row["confidence"], row["words"]) == ("mine", "high", "a fine day")
+    assert (row["predicted_label"], list(row["probabilities"])) == ("good", ["bad", "good"])
+    assert row["confidence_2"] == max(row["probabilities"].values())
+    done = run(bundle, str(file), "--text", "words")
+    header = done.stdout.decode().splitlines()[0]
+    assert header == "label,confidence,words,predicted_label,confidence_2,unsure"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"words\n\xff\xfe\xe9\n", b"is not in UTF-8"), (None, b"No such file")],
+)
+def test_a_file_that_cannot_be_read_is_said_in_one_line(bundle, tmp_path, content, words):
+    if content:
+        (tmp_path / "in.csv").write_bytes(content)
+    done = run(bundle, str(tmp_path / "in.csv"), "--text", "words")
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"one character" in run(bundle, "x.csv", "--text", "words", "--delimiter", "tab").stderr
+
+
+def test_whoever_reads_may_stop_reading(bundle):
+    command = f"yes 'a fine day' | head -n 20000 | {sys.executable} predict.py --json | head -n 1"
+    done = subprocess.run(["bash", "-c", command], cwd=bundle, capture_output=True, check=False)
+    assert json.loads(done.stdout)["label"] == "good"
+    assert done.stderr == b""
