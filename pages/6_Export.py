@@ -272,6 +272,7 @@ def offer_push(model: Model) -> None:
         token = right.text_input(
             "Access token",
             type="password",
+            autocomplete="off",
             max_chars=hub.LONGEST_TOKEN,
             key=f"token_{turn}",
             help="One with the right to write, from huggingface.co/settings/tokens. It is used for this "
@@ -283,6 +284,8 @@ def offer_push(model: Model) -> None:
         st.caption(what_is_sent(model))
         wanted = st.form_submit_button("Push to the hub", icon=":material/cloud_upload:")
     if wanted:
+        # A push takes minutes; while it lasts the session does not hold the token either.
+        del st.session_state[f"token_{turn}"]
         push(model, repo_id.strip(), token, private)
     tell_outcome(model)
 

@@ -1,9 +1,10 @@
 """Pushing to the hub from the Export page, against a stand-in; and where the token is afterwards."""
 
+import gc
 from contextlib import ExitStack
 
 import pytest
-from streamlit.runtime.scriptrunner import StopException
+from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
 from core.errors import UserError
@@ -64,6 +65,32 @@ def test_a_model_goes_to_the_hub_and_the_token_is_forgotten(model, hub, textuner
     kept = b"".join(path.read_bytes() for path in textuner_home.rglob("*") if path.is_file())
     assert TOKEN.encode() not in kept
     assert TOKEN not in everything_in(app) + caplog.text + str(app.query_params)
+
+
+def holds(thing: object, seen: set[int]) -> bool:
+    """Whether the token can be reached from an object of a page's state, however deep it lies."""
+    if isinstance(thing, str):
+        return TOKEN in thing
+    inside = isinstance(thing, dict | list | tuple | set) or "streamlit" in type(thing).__module__
+    if id(thing) in seen or not inside:
+        return False
+    seen.add(id(thing))
+    return any(holds(part, seen) for part in gc.get_referents(thing))
+
+
+def test_the_session_forgets_the_token_before_anything_is_sent(model, monkeypatch):
+    found = []
+
+    def sent(folder, card, repo_id, token, *others, **more):
+        state = get_script_run_ctx().session_state
+        found.extend([token == TOKEN, holds(state, set()), holds([state, {"kept": (token,)}], set())])
+        return "https://hub.example/owner/name"
+
+    monkeypatch.setattr(hub_module, "push", sent)
+    app = push(model)
+    assert found == [True, False, True]
+    (field,) = [one for one in app.text_input if one.label == "Access token"]
+    assert field.proto.autocomplete == "off"
 
 
 def test_a_public_one_is_asked_for(model, hub):
