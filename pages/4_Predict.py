@@ -1,7 +1,6 @@
 """Predict: label one text or a whole file with a trained model, or with one from a file."""
 
 import hashlib
-import tempfile
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path, PurePath
@@ -23,7 +22,7 @@ from core.errors import UserError
 from core.folders import bytes_on_disk
 from core.home import home
 from core.learning.calibration import Calibration, read_calibration, with_temperature
-from core.learning.memory import shortage_is_said
+from core.learning.memory import give_back_freed_memory, shortage_is_said
 from core.runs import labellings
 from core.runs.labellings import Labelling, LabellingState
 from core.runs.models import Model, usable_models
@@ -248,6 +247,8 @@ def label_one(model: Model) -> None:
     show_answer(answer, calibration, calibrated)
     explain_label(model, classifier, text, answer)
     show_neighbours(model, classifier, text)
+    # To explain a long text takes hundreds of megabytes for a moment.
+    give_back_freed_memory()
 
 
 def choose_calibrated(calibration: Calibration) -> bool:

@@ -5,6 +5,7 @@ Imports no torch: whoever sees a training from outside tells of its memory too.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import gc
 import sys
@@ -175,6 +176,16 @@ def peak_bytes(device: str) -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def give_back_freed_memory() -> None:
+    """Give the system what is freed: glibc keeps it for the thread that freed it, and a server has many.
+
+    For a process that lives on, after work that took much memory. Takes 10 to 20 ms. Elsewhere than in glibc
+    nothing happens.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _free_memory() -> None:

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -241,3 +243,22 @@ def test_where_nobody_counts_nothing_is_known(tmp_path):
 
 def test_this_system_is_read_as_it_is():
     assert (memory_kills() is not None) == Path("/proc/vmstat").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux tells a process's size there")
+def test_freed_memory_goes_back_to_the_system():
+    check = (
+        "from pathlib import Path\n"
+        "from core.learning.memory import give_back_freed_memory\n"
+        "def pages(): return int(Path('/proc/self/statm').read_text().split()[1])\n"
+        "pieces = [bytearray(60_000) for _ in range(2000)]\n"
+        "full, last = pages(), pieces[-1]\n"
+        "del pieces\n"
+        "kept = pages()\n"
+        "give_back_freed_memory()\n"
+        "print(kept > 0.9 * full, pages() < 0.5 * full)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["True", "True"]

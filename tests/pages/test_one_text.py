@@ -58,6 +58,13 @@ def test_words_are_coloured_with_numbers_beside(run):
     assert strongest["Weight"] > 0
 
 
+def test_what_an_answer_took_is_given_back(run, monkeypatch):
+    given_back = []
+    monkeypatch.setattr("core.learning.memory.give_back_freed_memory", lambda: given_back.append(True))
+    ask(run, "they like good work")
+    assert given_back
+
+
 def test_another_class_turns_the_weights_round(run):
     app = ask(run, "they like good work")
     before = app.dataframe[0].value.set_index("Word")["Weight"]
