@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.words import count, percent, shorten
+from core.words import count, isolated, percent, shorten
 
 MEANINGS = ("training", "validation", "test", "baseline", "wrong", "ink")
 SPLIT_MEANING = {"train": "training", "validation": "validation", "test": "test"}
@@ -257,8 +257,8 @@ def describe_balance(class_counts: dict[str, dict[str, int]]) -> str:
     if totals[large] == totals[small]:
         return f"{classes}. All have {totals[large]:,}."
     return (
-        f"{classes}. Largest: {shorten(large, 40)} with {totals[large]:,}. "
-        f"Smallest: {shorten(small, 40)} with {totals[small]:,}."
+        f"{classes}. Largest: {isolated(shorten(large, 40))} with {totals[large]:,}. "
+        f"Smallest: {isolated(shorten(small, 40))} with {totals[small]:,}."
     )
 
 
@@ -310,17 +310,24 @@ def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) ->
     names = axis_names(labels)
     small = len(labels) <= CELLS_WITH_NUMBERS
     side = 44 if small else max(11, min(30, 1000 // len(labels)))
-    axis = {"labelLimit": 120, "labelFontSize": 12 if side >= 16 else 9, "labelOverlap": False}
+    axis = {"labelLimit": 120, "labelFontSize": 12 if side >= 16 else 9}
     base = alt.Chart(cells).encode(
         x=alt.X(
             "predicted:N",
             title="Predicted label",
             sort=names,
             scale=alt.Scale(domain=names),
-            axis=alt.Axis(labelAngle=-45 if small else -90, **axis),
+            # Rows are as high as their names need; columns may be narrower, on a phone.
+            axis=alt.Axis(
+                labelAngle=-45 if small else -90, labelOverlap=False if small else "greedy", **axis
+            ),
         ),
         y=alt.Y(
-            "true:N", title="True label", sort=names, scale=alt.Scale(domain=names), axis=alt.Axis(**axis)
+            "true:N",
+            title="True label",
+            sort=names,
+            scale=alt.Scale(domain=names),
+            axis=alt.Axis(labelOverlap=False, **axis),
         ),
         tooltip=[
             alt.Tooltip("true:N", title="True label"),
@@ -374,7 +381,7 @@ def describe_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], m
     if mistakes.empty:
         return words
     named = "; ".join(
-        f"{shorten(row.true, 40)} taken for {shorten(row.predicted, 40)} ({row.texts:,})"
+        f"{isolated(shorten(row.true, 40))} taken for {isolated(shorten(row.predicted, 40))} ({row.texts:,})"
         for row in mistakes.itertuples()
     )
     return f"{words} Most frequent mistakes: {named}."
@@ -615,7 +622,8 @@ def probability_bars(table: pd.DataFrame) -> alt.LayerChart:
 def describe_probabilities(table: pd.DataFrame, most: int = 3) -> str:
     """The most likely classes in words."""
     named = "; ".join(
-        f"{shorten(row.label, 40)} {percent(row.probability)}" for row in table.head(most).itertuples()
+        f"{isolated(shorten(row.label, 40))} {percent(row.probability)}"
+        for row in table.head(most).itertuples()
     )
     return f"Probability by class: {named}."
 

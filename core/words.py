@@ -1,6 +1,7 @@
 """Numbers, times, states and other people's text, made ready to be read on a page."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -138,6 +139,12 @@ def escape_markdown(text: str) -> str:
 def shorten(text: str, limit: int = 80) -> str:
     """At most `limit` characters, the last one an ellipsis where something was cut."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def isolated(text: str) -> str:
+    """Text that does not turn the words around it, should it be written from right to left."""
+    turns = any(unicodedata.bidirectional(character) in ("R", "AL") for character in text)
+    return f"\u2068{text}\u2069" if turns else text
 
 
 def explain(error: UserError) -> str:

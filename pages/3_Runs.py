@@ -15,7 +15,7 @@ from core.learning.calibration import Abstention, at_threshold, set_threshold
 from core.runs import cleaning, forecasts, store, studies
 from core.runs.comparing import FEWEST, MOST
 from core.runs.facts import facts_of, model_title, reasons_left_out, settings_of
-from core.runs.judged import AFTER, BEFORE, BINS, Answers, advice_of, answers_of, calibration_of
+from core.runs.judged import AFTER, BEFORE, BINS, Answers, answers_of, calibration_of, collapse_of
 from core.runs.report_file import report_of_run
 from core.runs.store import Run, RunState
 from core.serving.report_page import score_rows
@@ -30,6 +30,7 @@ from core.words import (
     duration,
     escape_markdown,
     explain,
+    isolated,
     percent,
     run_link,
     shorten,
@@ -284,7 +285,7 @@ def show_report(run: Run, report: dict[str, Any] | None) -> None:
         say_missing(run, "report.json", "No scores yet: they are made when a training ends.")
         return
     scores = report[split]
-    show_collapse(report, scores)
+    show_collapse(report, split)
     show_scores(scores, studies.baseline_of(run.dataset_id, split))
     if "confusion" not in scores:
         st.caption("The scores by class are damaged, or another version left them out.")
@@ -321,15 +322,16 @@ def choose_split(report: dict[str, Any] | None) -> str | None:
     return name
 
 
-def show_collapse(report: dict[str, Any], scores: dict[str, Any]) -> None:
+def show_collapse(report: dict[str, Any], split: str) -> None:
     """What to try when the model gives all texts the same label."""
-    found = report.get("collapsed")
+    found = collapse_of(report, split)
     if not found:
         return
-    label, share = escape_markdown(shorten(found["label"])), percent(found["share"])
-    tries = "\n".join(f"- {advice}" for advice in advice_of(scores))
+    label, share, advice = escape_markdown(isolated(shorten(found[0]))), percent(found[1]), found[2]
+    tries = "\n".join(f"- {words}" for words in advice)
     st.error(
-        f"The model gives {share} of the texts the same label, **{label}**: it has learned nothing else."
+        f"The model gives {share} of the {split} texts the same label, **{label}**: it has learned nothing "
+        "but that."
         f"\n\n**What to try:**\n{tries}",
         icon=":material/report:",
     )
@@ -443,7 +445,15 @@ def take_cell(labels: list[str]) -> None:
     cells = st.session_state["confusion"].selection.get("cell", [])
     names = dict(zip(charts.axis_names(labels), labels, strict=True))
     for key, field in (("cell_true", "true"), ("cell_taken", "predicted")):
-        st.session_state[key] = names.get(cells[0][field], EVERY) if cells else EVERY
+        st.session_state[key] = names.get(cells[0][field], every(labels)) if cells else every(labels)
+
+
+def every(labels: list[str]) -> str:
+    """What stands for all labels, and is none of them."""
+    words = EVERY
+    while words in labels:
+        words += " labels"
+    return words
 
 
 def show_cell(run: Run, split: str, labels: list[str]) -> None:
@@ -454,9 +464,12 @@ def show_cell(run: Run, split: str, labels: list[str]) -> None:
         say_missing(run, "predictions.parquet", "No answers yet: they are made when a training ends.")
         return
     left, right = st.columns(2)
-    true = left.selectbox("True label of the cell", [EVERY, *labels], key="cell_true")
-    taken = right.selectbox("Answer of the cell", [EVERY, *labels], key="cell_taken")
-    rows = answers.cell(*(None if label == EVERY else label for label in (true, taken)))
+    options = [every(labels), *labels]
+    for key in ("cell_true", "cell_taken"):
+        keep_choice(key, options)
+    true = left.selectbox("True label of the cell", options, key="cell_true")
+    taken = right.selectbox("Answer of the cell", options, key="cell_taken")
+    rows = answers.cell(*(None if label == options[0] else label for label in (true, taken)))
     st.caption(f"{count(len(rows), 'text')}, the surest answer first.{cut_words(rows)}")
     show_texts(rows, "Texts of the cell of the confusion matrix, the surest answer first")
 

@@ -103,7 +103,8 @@ def say_missing(ids: list[str]) -> None:
 def show_comparison(runs: list[Run]) -> None:
     titles = [f"run {run.number}" for run in runs]
     try:
-        found = compare_runs(runs)
+        with st.spinner("Comparing the runs"):
+            found = compare_runs(runs)
     except UserError as error:
         st.error(explain(error), icon=":material/error:")
         show_curves(runs, titles)
@@ -155,6 +156,8 @@ def show_verdicts(found: Comparison) -> None:
 
 
 def as_list(sentences: list[str]) -> str:
+    if len(sentences) == 1:
+        return escape_markdown(sentences[0])
     return "\n".join(f"- {escape_markdown(sentence)}" for sentence in sentences)
 
 
@@ -168,6 +171,7 @@ def show_scores(found: Comparison) -> None:
         format_func=lambda name: SCORES[name].words,
         key="score",
         label_visibility="collapsed",
+        wrap=True,
     )
     score = SCORES[name]
     rows = pd.DataFrame(
@@ -261,6 +265,7 @@ def show_changed(found: Comparison) -> None:
         format_func=lambda words: f"{words} ({len(sides[words]):,})",
         key=f"side_{first}_{second}",
         label_visibility="collapsed",
+        wrap=True,
     )
     show_side(sides[side], found.titles[first], found.titles[second])
 
@@ -288,7 +293,7 @@ def show_side(rows: pd.DataFrame, first: str, second: str) -> None:
         hide_index=True,
         alt="Texts that only one of the two runs has right, the surest mistake first",
         column_config={
-            "text": st.column_config.TextColumn("Text", width="large"),
+            "text": st.column_config.TextColumn("Text", width="medium"),
             "label": "True label",
             "first": f"Answer of {first}",
             "second": f"Answer of {second}",

@@ -163,6 +163,8 @@ def test_words_say_what_the_charts_show():
     assert scores.endswith("To beat, by accuracy: the most common class 40.0%; a linear classifier 55.0%.")
     assert "3 of 4 texts" in charts.describe_confusion(["a", "b"], [[2, 1], [0, 1]])
     assert "a taken for b (1)" in charts.describe_confusion(["a", "b"], [[2, 1], [0, 1]])
+    # A right-to-left label would turn the words and numbers around it.
+    assert "\u2068ש\u2069 taken for b (1)" in charts.describe_confusion(["ש", "b"], [[2, 1], [0, 1]])
     assert charts.describe_balance({"train": {"a": 2, "b": 2}}).endswith("All have 2.")
     assert "b 70.0%" in charts.describe_probabilities(charts.probability_table(["a", "b"], [0.3, 0.7]))
     lengths = pd.DataFrame({"words_from": [0, 5], "words_to": [4, 9], "texts": [0, 1]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
@@ -99,12 +100,20 @@ def compare_runs(runs: list[Run]) -> Comparison:
     """Compare 2 to 8 runs on the test texts that all of them have.
 
     Rows are the same when text and label are; of rows that come several times, the first goes with the
-    first, and so on.
+    first, and so on. What it returns is kept, and not to be changed.
 
     Raises:
         UserError: too few or many runs, one twice, one without answers to test texts, or no text in common.
     """
     _check(runs)
+    marks = (store.marks_of(run, "predictions.parquet", "dataset/dataset.json") for run in runs)
+    return _compare(tuple(runs), *marks)
+
+
+# With many texts and classes it takes seconds, and a page asks again at every click.
+@lru_cache(maxsize=2)
+def _compare(chosen: tuple[Run, ...], *marks: object) -> Comparison:
+    runs = list(chosen)
     tables = [_answers(run) for run in runs]
     table = _matched(tables)
     if table.empty:

@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.learning.calibration import at_threshold
 from core.runs import store, studies
 from core.runs.facts import data_of, model_title, reasons_left_out, settings_of
-from core.runs.judged import Answers, advice_of, answers_of, calibration_of
+from core.runs.judged import Answers, answers_of, calibration_of, collapse_of
 from core.runs.store import Run
 from core.serving.report_page import Content, report_html
 from core.words import STATUS, duration
@@ -64,7 +64,7 @@ def content_of(run: Run, texts: bool) -> Content:
         split=split,
         scores=report[split] if split else {},
         baseline=studies.baseline_of(run.dataset_id, split) if split else None,
-        collapsed=_collapsed(report, split),
+        collapsed=collapse_of(report, split) if split else None,
         temperature=calibration.temperature,
         threshold=calibration.threshold,
         reliability=known.reliability() if known else None,
@@ -94,11 +94,6 @@ def _about(run: Run) -> dict[str, str]:
     if state.seconds is not None:
         facts["Took"] = duration(state.seconds)
     return facts
-
-
-def _collapsed(report: dict[str, Any], split: str | None) -> tuple[str, float, tuple[str, ...]] | None:
-    found = report.get("collapsed")
-    return (found["label"], found["share"], advice_of(report[split])) if found and split else None
 
 
 def _kept(answers: Answers | None, threshold: float | None) -> tuple[float, float | None] | None:

@@ -384,12 +384,22 @@ def predictions_of(run: Run) -> pd.DataFrame | None:
     except (OSError, ValueError, KeyError, pa.ArrowException):
         log.warning("the predictions of run %s cannot be read", run.id)
         return None
-    texts = [name for name in _PREDICTIONS if name != "confidence"]
-    sound = all(map(pd.api.types.is_string_dtype, (table[name] for name in texts)))
-    if not sound or not pd.api.types.is_numeric_dtype(table["confidence"]):
+    if not _are_answers(table):
+        log.warning("the predictions of run %s are none", run.id)
         return None
     probabilities = _probabilities(run, len(table))
     return table if probabilities is None else table.assign(probabilities=list(probabilities))
+
+
+def _are_answers(table: pd.DataFrame) -> bool:
+    """Whether every cell holds what it should: words, and confidences between 0 and 1."""
+    import pandas as pd
+
+    texts = [name for name in _PREDICTIONS if name != "confidence"]
+    words = all(map(pd.api.types.is_string_dtype, (table[name] for name in texts)))
+    if not words or not pd.api.types.is_numeric_dtype(table["confidence"]) or table.isna().any(axis=None):
+        return False
+    return bool(table["confidence"].between(0, 1.001).all())
 
 
 def _probabilities(run: Run, texts: int) -> np.ndarray | None:
@@ -623,6 +633,18 @@ def _ends(run: Run) -> tuple[list[Event], list[Event]]:
         return _read_ends(path, *_marks(found))
     except OSError:
         return [], []
+
+
+def marks_of(run: Run, *names: str) -> tuple[tuple[int, int, int] | None, ...]:
+    """Of each of these files of the run: what changes with its content; None where it cannot be looked at."""
+    return tuple(map(_marks_or_none, (run.folder / name for name in names)))
+
+
+def _marks_or_none(path: Path) -> tuple[int, int, int] | None:
+    try:
+        return _marks(path.stat())
+    except OSError:
+        return None
 
 
 def _marks(found: os.stat_result) -> tuple[int, int, int]:

@@ -45,8 +45,8 @@ _CONFIG = {
     "legend": {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 12},
     "view": {"stroke": None},
 }
-_WIDTH = 620
-"""Pixels of a chart's drawing area."""
+_WIDTH = 460
+"""Pixels of a chart's drawing area: its words can still be read on a phone, where it shrinks."""
 
 
 @dataclass(frozen=True)

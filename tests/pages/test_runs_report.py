@@ -4,16 +4,19 @@ import json
 from contextlib import ExitStack
 
 import numpy as np
+import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.learning.calibration import at_threshold, read_calibration, write_calibration
 from core.runs import engines, store
 from core.runs.judged import AFTER, BEFORE, answers_of
+from core.runs.report_file import report_of_run
 from core.runs.studies import BASELINES
 from core.words import percent
-from tests.pages.seeding import LABELS, TEMPERATURE, make_dataset, make_run
+from tests.pages.seeding import LABELS, TEMPERATURE, make_dataset, make_predictions, make_run, make_scores
 from tests.pages.studies import make_study
-from tests.pages.test_pages import ATTACKS, RUNS, button, clean, labels, open_page, words
+from tests.pages.test_pages import ATTACKS, PROJECT, RUNS, button, clean, labels, open_page, words
 
 
 @pytest.fixture(autouse=True)
@@ -82,8 +85,24 @@ def test_a_collapsed_run_is_said_with_what_to_try(held):
     run = make_run("finished", make_dataset(), held, form="collapsed")
     app = open_page(RUNS, run=run.id)
     clean(app)
-    assert "100.0% of the texts the same label, **complaint**" in app.error[0].value
+    assert "100.0% of the test texts the same label, **complaint**" in app.error[0].value
     assert "lower learning rate" in app.error[0].value
+
+
+@pytest.mark.parametrize("missing", ["collapsed", "confusion"])
+def test_what_to_try_is_said_of_the_texts_that_are_shown(missing, held):
+    run = make_run("finished", make_dataset(), held, form="collapsed")
+    report = json.loads((run.folder / "report.json").read_text())
+    sound = make_scores(make_predictions(LABELS, 30).query("split == 'validation'"), LABELS)
+    del (report if missing == "collapsed" else report["test"])[missing]
+    (run.folder / "report.json").write_text(json.dumps(report | {"validation": sound}))
+    app = open_page(RUNS, run=run.id)
+    clean(app)
+    assert "100.0% of the test texts the same label" in app.error[0].value
+    assert "lower learning rate" in app.error[0].value
+    app.segmented_control(key="judged").set_value("validation").run()
+    clean(app)
+    assert not app.error
 
 
 def test_an_older_report_shows_what_it_has_and_says_what_is_missing(held):
@@ -108,6 +127,38 @@ def test_the_texts_of_a_cell_are_chosen_by_two_boxes(run):
     shown = texts(app)
     assert len(shown) == scores["confusion"][LABELS.index("praise")][LABELS.index("question")] > 0
     assert set(shown["label"]) == {"praise"} and set(shown["predicted"]) == {"question"}
+
+
+def test_a_label_may_be_called_all(held):
+    names = ("All", "praise")
+    run = make_run("finished", make_dataset(labels=names), held, labels=names)
+    app = open_page(RUNS, run=run.id)
+    app.selectbox(key="cell_true").set_value("All").run()
+    clean(app)
+    assert set(texts(app)["label"]) == {"All"}
+
+
+def test_another_run_begins_with_all_of_its_texts(run, held):
+    other = make_run("finished", make_dataset(labels=("x", "y")), held, labels=("x", "y"))
+    app = AppTest.from_file(str(PROJECT / RUNS), default_timeout=60)
+    app.query_params["run"] = other.id
+    app.session_state["cell_true"] = app.session_state["cell_taken"] = "praise"
+    app.run()
+    clean(app)
+    assert len(texts(app)) == 60
+
+
+def test_answers_are_read_again_only_when_they_are_others(run, monkeypatch):
+    read, original = [], store.predictions_of
+    monkeypatch.setattr(store, "predictions_of", lambda run: read.append(run) or original(run))
+    app = view(run, "Confidence")
+    app.run()
+    assert len(read) == 1
+    write_calibration(store.model_folder(run), read_calibration(store.model_folder(run)).__class__(2.0))
+    app.run()
+    clean(app)
+    assert len(read) == 2
+    assert "Temperature 2.00" in words(app)
 
 
 def test_mistakes_have_the_true_labels_probability(run):
@@ -213,6 +264,17 @@ def test_user_text_is_never_markdown(name, held):
 def test_labels_that_the_data_set_does_not_know_are_no_fault(name, held):
     run = make_run("finished", make_dataset(labels=("a", "b", "c")), held)
     view(run, name)
+
+
+@pytest.mark.parametrize("name", ["Report", "Mistakes"])
+@pytest.mark.parametrize("column", ["text", "label", "predicted", "confidence"])
+def test_answers_with_gaps_are_said_to_be_damaged(column, name, run):
+    file = run.folder / "predictions.parquet"
+    table = pd.read_parquet(file)
+    table.loc[::7, column] = None
+    table.to_parquet(file, index=False)
+    assert "predictions.parquet of this run is missing, damaged" in words(view(run, name)).replace("\\", "")
+    assert "Where it goes wrong" not in report_of_run(run)
 
 
 @pytest.mark.parametrize("name", ["Report", "Confidence"])

@@ -118,3 +118,17 @@ def test_all_but_the_texts_is_plain_json(make):
     assert json.loads(json.dumps(facts, allow_nan=False)) == facts
     assert facts["differences"][0]["verdict"]
     assert facts["runs"][0]["intervals"]["macro_f1"]
+
+
+def test_the_same_runs_are_compared_once_until_their_answers_change(make, monkeypatch):
+    from core.runs import comparing
+
+    asked, original = [], comparing.compare
+    monkeypatch.setattr(comparing, "compare", lambda *given: asked.append(1) or original(*given))
+    runs = [make(rows(10, [1])), make(rows(10, [3]))]
+    assert compare_runs(runs) is compare_runs(runs)
+    assert len(asked) == 1
+    file = runs[1].folder / "predictions.parquet"
+    pd.read_parquet(file).head(6).to_parquet(file, index=False)
+    assert compare_runs(runs).matched == 5
+    assert len(asked) == 2

@@ -1,5 +1,6 @@
 """The report as one HTML file: what is in it, and that nothing that people wrote does anything in it."""
 
+import json
 import tomllib
 from contextlib import ExitStack
 from html.parser import HTMLParser
@@ -24,10 +25,11 @@ ATTACKS = (
     "</svg></style><iframe src='http://127.0.0.1:9/'>",
     "{{7*7}}{% raw %}",
     '" onmouseover="document.title=1" x="',
+    "my_<img src=x onerror=document.title=1>_label",
 )
 ALLOWED = set(
     """html head meta title link style body main h1 h2 h3 p b ul li div span table thead tbody tr th td bdi
-    figure figcaption svg g path line text rect defs clippath""".split()  # noqa: SIM905
+    wbr figure figcaption svg g path line text rect defs clippath""".split()  # noqa: SIM905
 )
 
 
@@ -113,7 +115,20 @@ def test_an_older_or_unfinished_run_has_what_is_there(held):
 
 def test_a_collapsed_run_is_said(held):
     page = report_of_run(finished(held, form="collapsed"))
-    assert "100.0% of the texts the same label" in page and "lower learning rate" in page
+    assert "100.0% of the test texts the same label" in page and "lower learning rate" in page
+
+
+def test_a_collapse_that_nobody_wrote_down_is_counted(held):
+    run = finished(held, form="collapsed")
+    report = json.loads((run.folder / "report.json").read_text())
+    del report["collapsed"]
+    (run.folder / "report.json").write_text(json.dumps(report))
+    assert "100.0% of the test texts the same label" in report_of_run(run)
+
+
+def test_long_labels_break_at_their_underscores_and_nowhere_else_than_text(held):
+    page = report_of_run(finished(held, labels=("card_arrival", "card_payment")))
+    assert "<bdi>card_<wbr>arrival</bdi>" in page
 
 
 def test_a_run_that_cannot_be_read_is_refused(held):
