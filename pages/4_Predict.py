@@ -52,9 +52,9 @@ TRAIN_PAGE, RUNS_PAGE, EXPORT_PAGE = "pages/2_Train.py", "pages/3_Runs.py", "pag
 ONE_TEXT, FILE = "One text", "A file"
 MOST_MB = imported.LARGEST_UPLOAD // 1_000_000
 FEW_BARS = 10
-PREVIEW_ROWS = 20
+PREVIEW_ROWS, SHOWN_CHARACTERS = 20, 500
+# Bytes; a string under the name would be shown on the page.
 LARGE_DOWNLOAD = 100_000_000
-"""Bytes from which a download is a burden for the server."""
 LONGEST_TEXT = 20_000
 LEAVING_OUT, GRADIENTS = "Leaving words out", "Integrated gradients"
 WORD_ROWS = 8
@@ -716,12 +716,20 @@ def show_result(found: Labelling, state: LabellingState) -> None:
     show_rejected(result["rejected_rows"], result["rejected"], result["unit"])
     show_scores(found, result)
     offer_file(found)
+    show_first_rows(found, new)
+
+
+def show_first_rows(found: Labelling, new: dict[str, Any]) -> None:
+    """What one looks for comes first: the answer, and the text that it is about."""
     shown = next(frames_of(parts_of(found.parts))).head(PREVIEW_ROWS)
-    first = [name for name in (new["label"], new["confidence"], new["unsure"], *new["classes"]) if name]
+    shown = shown.map(lambda cell: shorten(cell, SHOWN_CHARACTERS) if isinstance(cell, str) else cell)
     shares = [new["confidence"], *new["classes"]]
-    column = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+    shown[shares] *= 100
+    first = [name for name in (new["label"], new["confidence"], new["unsure"], *found.plan.text) if name]
+    others = [name for name in shown.columns if name not in (*first, *new["classes"])]
+    column = st.column_config.ProgressColumn(format="%.1f%%", min_value=0, max_value=100)
     st.dataframe(
-        shown[[*first, *(name for name in shown.columns if name not in first)]],
+        shown[[*first, *new["classes"], *others]],
         hide_index=True,
         alt="The first rows with their labels",
         column_config=dict.fromkeys(shares, column),
@@ -744,8 +752,8 @@ def show_scores(found: Labelling, result: dict[str, Any]) -> None:
             st.metric(words, f"{scores[name]:.3f}", border=True)
     low, high = scores["intervals"]["accuracy"]
     st.caption(
-        f"On {count(scores['texts'], 'row')} with a true label. Accuracy lies between {percent(low)} and "
-        f"{percent(high)} with 95 % confidence."
+        f"On {count(scores['texts'], 'row')} with a true label. Accuracy lies between {low:.3f} and "
+        f"{high:.3f} with 95 % confidence."
     )
 
 

@@ -37,9 +37,10 @@ from core.learning import catalogue  # noqa: E402
 from core.learning.calibration import Calibration, write_calibration  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
 from core.learning.suggestions import suggest  # noqa: E402
-from core.runs import forecasts, queue, store, studies  # noqa: E402
+from core.runs import forecasts, labellings, queue, store, studies  # noqa: E402
 from core.runs.store import Run  # noqa: E402
-from tests.pages.seeding import make_dataset, make_run  # noqa: E402
+from core.serving.labelling import Plan  # noqa: E402
+from tests.pages.seeding import make_dataset, make_labelling, make_run  # noqa: E402
 from tests.pages.studies import make_study  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
@@ -86,6 +87,7 @@ DIRTY_TABLE = "\n".join(
         "lonely",
     ]
 ).encode()
+HOSTILE_TABLE = ",".join([*HOSTILE, "n" * 90]).encode() + b"\n" + b"a <b>text</b>,:red[x],=1+1,4\n" * 3
 LETTERS = b"id,text,confidence\n1,Where is my book?,=1+1\n2,Thank you so much!,high\n3,,x\n"
 TEXTS = {
     "long": "The library was open, but the desk was closed and nobody could say when it would open again. "
@@ -235,8 +237,6 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     )
     write_calibration(real.folder / "model", Calibration(1.5, 0.99))
     yield "predict-unsure", f"/Predict?run={real.id}", "text: Open? Thank you > Label it"
-    table = keep_upload("letters.csv", LETTERS)
-    yield "predict-file", f"/Predict?run={real.id}&file={table.id}", "A file > Label 3 rows"
     yield "predict-downloads", f"/Predict?run={real.id}", "Downloads"
     messages = make_dataset("Messages")
     for status in ("failed", "interrupted", "stopped", "damaged", "running", "queued"):
@@ -246,6 +246,7 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     many = make_run("finished", make_dataset("77 intents", MANY, 3), held, labels=MANY)
     yield "runs-many", f"/Runs?run={many.id}", None
     give_weights(many, MANY)
+    yield from seed_files(real, many, held)
     yield "predict-many", f"/Predict?run={many.id}", "text: When do you open? > Label it"
     yield from seed_judged(held)
     hostile = make_dataset("**Bold** <b>name</b> :red[x]", HOSTILE)
@@ -260,6 +261,29 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     yield "data-full", "/", None
     yield "runs-clean-up", "/Runs", "Clean up"
     yield "data-clean-up", "/", "Clean up"
+
+
+def seed_files(real: Run, many: Run, held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
+    """A file in, a file out: chosen, at work, ended badly, and done with few and many classes."""
+    yield "file-empty", f"/Predict?run={real.id}", "A file"
+    letters, sample = keep_upload("letters.csv", LETTERS), keep_upload("sample.csv", read_sample())
+    yield "file-chosen", f"/Predict?run={real.id}&file={sample.id}", "A file"
+    for status in ("running", "stopping", "stopped", "interrupted", "failed"):
+        found = make_labelling(status, real, sample, held)
+        address = f"/Predict?run={real.id}&file={sample.id}&labelling={found.id}"
+        yield f"file-{status}", address, "A file"
+    for name, run, upload, text, wishes in (
+        ("done", real, letters, "text", {}),
+        ("scored", real, sample, "text", {"label": "label"}),
+        ("many", many, sample, "text", {"classes": True}),
+        ("hostile", real, keep_upload("![x](http://a.example) <b>.csv", HOSTILE_TABLE), HOSTILE[1], {}),
+    ):
+        found = labellings.start(
+            upload.name, Plan(str(upload.path), str(run.folder / "model"), (text,), **wishes)
+        )
+        while labellings.state(found).live:
+            time.sleep(0.5)
+        yield f"file-{name}", f"/Predict?run={run.id}&file={upload.id}&labelling={found.id}", "A file"
 
 
 def seed_checks(sample: Dataset, held: ExitStack) -> Iterator[tuple[str, str, str | None]]:

@@ -70,6 +70,17 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("page", sorted((PROJECT / "pages").glob("*.py")), ids=lambda page: page.stem)
+def test_no_string_stands_alone_in_a_page(page):
+    """Streamlit would show it; the page's own docstring is the one that it spares."""
+    statements = ast.parse(page.read_text(encoding="utf-8")).body[1:]
+    assert [
+        node.lineno
+        for node in statements
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    ] == []
+
+
 def test_an_onnx_file_is_read_only_where_it_was_written():
     """One of an imported bundle is somebody else's: the app answers from safetensors alone."""
     readers = {

@@ -415,6 +415,22 @@ def test_ctrl_c_with_standard_output_tells_what_was_done(tiny_model, tmp_path, w
     assert len(rows) < 120_000
 
 
+def test_memory_does_not_grow_with_the_file(tiny_model, tmp_path):
+    peaks = []
+    for rows in (20_000, 160_000):
+        source = tmp_path / f"{rows}.csv"
+        source.write_text("text,note\n" + "".join(f"a fine day,{i:06} {'n' * 230}\n" for i in range(rows)))
+        command = [sys.executable, "-m", "core", "predict", tiny_model, source, "--text", "text"]
+        command += ["--out", source.with_suffix(".out")]
+        process = subprocess.Popen(list(map(str, command)), cwd=PROJECT, stderr=subprocess.DEVNULL)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        peaks.append(used.ru_maxrss / 1000)
+    # The larger file has 35 MB more, and more than twice that as a table.
+    assert peaks[1] - peaks[0] < 35, f"peaks in MB: {peaks}"
+
+
 def test_predict_goes_on_where_it_was_stopped(tiny_model, tmp_path):
     source, out = tmp_path / "in.csv", tmp_path / "out.parquet"
     source.write_text("text,n\n" + "".join(f"a fine day {'good ' * (i % 9)},{i}\n" for i in range(30_000)))

@@ -4,6 +4,8 @@ import json
 import math
 import random
 from contextlib import ExitStack
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -12,12 +14,15 @@ from filelock import FileLock
 from core.data.datasets import Dataset, save_dataset
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
+from core.data.uploads import Upload
 from core.learning.calibration import Calibration, write_calibration
 from core.learning.config import TrainingConfig
 from core.learning.judging import judge
-from core.runs import store
+from core.runs import labellings, store
 from core.runs.events import EventLog
+from core.runs.labellings import Labelling
 from core.runs.store import Run
+from core.serving.labelling import Plan
 
 LABELS = ("complaint", "praise", "question")
 STATUSES = ("queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged")
@@ -86,6 +91,25 @@ ENDINGS = {
         {"type": "interrupted", "reason": "The process was ended (SIGKILL).", "remedy": store.RESUME}
     ],
 }
+
+
+def make_labelling(status: str, run: Run, upload: Upload, held: ExitStack, **wishes: object) -> Labelling:
+    """A labelling in this state: running, stopping, stopped, interrupted or failed; nothing works on it."""
+    plan = Plan(str(upload.path), str(run.folder / "model"), ("text",), **wishes)
+    with patch("core.runs.engines.start_labelling", lambda folder: SimpleNamespace(wait=lambda: 0)):
+        found = labellings.start(upload.name, plan)
+    labellings.say(found, 18_432, 60_000, 912.0)
+    if status in ("running", "stopping"):
+        held.enter_context(FileLock(found.lock))
+    if status in ("stopping", "stopped"):
+        labellings.stop(found)
+    if status == "failed":
+        why = {
+            "reason": "Expected a file with the column 'text'; found the columns 'id'.",
+            "remedy": "Choose it.",
+        }
+        labellings.end(found, {"status": "failed", "resumable": False, **why})
+    return found
 
 
 def training_events(steps: int) -> list[dict]:

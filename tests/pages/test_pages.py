@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -23,7 +24,8 @@ from streamlit.testing.v1 import AppTest
 from core import charts
 from core.data.datasets import list_datasets
 from core.data.sample import read_sample
-from core.data.uploads import keep_upload
+from core.data.streaming import read_beginning
+from core.data.uploads import delete_upload, keep_upload
 from core.errors import UserError
 from core.home import home
 from core.learning.calibration import Calibration
@@ -806,10 +808,12 @@ def test_nothing_is_said_about_no_text(text, held, classifier):
     assert not app.subheader
 
 
-def label_file(run, content: str) -> AppTest:
+def label_file(run, content: str, text: Sequence[str] = ()) -> AppTest:
     app = open_page(PREDICT, run=run.id, file=upload(content))
     app.session_state["view"] = "A file"
     app.run()
+    if text:
+        app.multiselect[0].set_value(list(text)).run()
     with pytest.MonkeyPatch.context() as patch:
         # The same work, here: a process of its own would not have the stand-in for the model.
         patch.setattr(labeller, "NICE", 0)
@@ -836,7 +840,7 @@ def test_a_file_keeps_its_order_and_columns_and_gets_two_more(held, classifier, 
     assert labeled["confidence"].tolist()[::2] == [0.8, 0.8]
 
 
-@pytest.mark.parametrize("ending", ["stopped", "interrupted", "failed", "running"])
+@pytest.mark.parametrize("ending", ["stopped", "interrupted", "failed", "hopeless", "running"])
 def test_a_labelling_that_has_not_ended_well_is_said_and_goes_on(ending, held, monkeypatch):
     run = make_run("finished", make_dataset(), held)
     monkeypatch.setattr(engines, "start_labelling", lambda folder: SimpleNamespace(wait=lambda: 0))
@@ -850,12 +854,20 @@ def test_a_labelling_that_has_not_ended_well_is_said_and_goes_on(ending, held, m
         labellings.say(found, 1200, 5000, 20.0)
     if ending == "stopped":
         labellings.stop(found)
-    if ending == "failed":
-        labellings.end(found, {"status": "failed", "reason": "![x](http://e) <b>", "remedy": "Again."})
+    if ending in ("failed", "hopeless"):
+        why = {"reason": "![x](http://e) <b>", "remedy": "Again."}
+        labellings.end(found, {"status": "failed", "resumable": ending == "failed", **why})
     app.run()
     clean(app)
     if ending == "running":
         assert button(app, "Stop")
+        assert button(app, "Choose another file").disabled
+        return
+    if ending == "hopeless":
+        assert "Resume" not in labels(app)
+        button(app, "Label it anew").click().run()
+        assert button_like(app, "Label 1 row")
+        assert not found.folder.exists()
         return
     assert "1,200 of 5,000 rows are labelled and kept" in words(app)
     button(app, "Resume").click().run()
@@ -872,6 +884,58 @@ def test_a_taken_column_name_is_said_and_another_is_used(held, classifier):
     app = label_file(run, "text,confidence\na praise,high\n")
     assert "`confidence_2`" in app.info[0].value
     assert list(app.dataframe[0].value)[:2] == ["predicted_label", "confidence_2"]
+
+
+def test_hostile_columns_are_offered_and_shown_as_they_are(held, classifier):
+    run = make_run("finished", make_dataset(), held)
+    names = ["![x](http://e.example)<b>", "n" * 5_000, "twice", "twice", ":red[x] $a$"]
+    content = ",".join(names) + "\n" + "some words of a praise,1,2,3,4\n" * 3
+    app = open_page(PREDICT, run=run.id, file=upload(content))
+    app.session_state["view"] = "A file"
+    clean(app.run())
+    options = app.multiselect[0].options
+    assert options[:1] + options[2:] == [names[0], "twice", "twice_2", names[4]]
+    assert max(map(len, options)) <= 80
+    app.multiselect[0].set_value([names[0], names[1]]).run()
+    clean(app)
+    app = label_file(run, content, text=[names[0], names[1]])
+    assert "3 rows labelled" in words(app)
+    assert "http://e.example" not in words(app)
+    assert max(map(len, words(app).split())) < 100
+    shown = list(app.dataframe[0].value)[2:4]
+    assert shown[0] == names[0]
+    assert set(shown[1]) == {"n"}
+    assert len(shown[1]) < 500
+
+
+def test_a_large_file_is_labelled_without_its_rows_being_known(held, classifier, monkeypatch):
+    monkeypatch.setattr(read_beginning, "__defaults__", (*read_beginning.__defaults__[:-1], 0))
+    run = make_run("finished", make_dataset(), held)
+    app = label_file(run, "text,n\n" + "a praise,1\n" * 5 + "lonely\n" + "a question,2\n" * 3)
+    assert "8 rows labelled" in words(app)
+    assert "1 row could not be read" in words(app)
+
+
+def test_another_file_ends_the_labelling_of_this_one_alone(held, classifier):
+    run = make_run("finished", make_dataset(), held)
+    app = label_file(run, "text,n\na praise,1\n")
+    (other,) = (home() / "labellings").iterdir()
+    linked = open_page(PREDICT, run=run.id, file=upload("text,n\nx,1\n"), labelling=other.name)
+    linked.session_state["view"] = "A file"
+    clean(linked.run())
+    assert "of another file" in words(linked)
+    button(linked, "Choose another file").click().run()
+    assert other.is_dir()
+    button(app, "Choose another file").click().run()
+    assert not other.exists()
+
+
+def test_a_result_outlives_its_upload(held, classifier):
+    run = make_run("finished", make_dataset(), held)
+    app = label_file(run, "text,n\na praise,1\n")
+    delete_upload(app.query_params["file"][0])
+    clean(app.run())
+    assert "1 row labelled" in words(app)
 
 
 def test_cells_made_safe_for_spreadsheets_are_counted(held, classifier):
