@@ -25,6 +25,8 @@ FILE_NAMES = {
     WEB: ("classifier.html", "text/html"),
     BUNDLE: ("textuner-bundle.zip", "application/zip"),
 }
+# Of the columns of what was made, so that the accuracy's change fits on its button.
+WIDTHS = (5, 6, 5)
 TITLES = {ONNX: "ONNX float32", ONNX_INT8: "ONNX int8", WEB: "Web page"}
 
 IN_TRANSFORMERS = """import torch
@@ -155,9 +157,10 @@ def offer_made(model: Model) -> None:
         offer_making(model)
         return
     show_bundle(model, made)
-    for column, form in zip(st.columns(3, gap="medium"), MADE, strict=True):
+    for column, form in zip(st.columns(WIDTHS, gap="small"), MADE, strict=True):
         with column.container(border=True, height="stretch"):
             show_made(model, made, form)
+    tell_lacking(made)
     if st.button("Make them again", type="tertiary", icon=":material/refresh:"):
         make(model)
 
@@ -207,17 +210,24 @@ def show_bundle(model: Model, made: Made) -> None:
         )
         if made.lacking:
             missing = ", ".join(TITLES[form] for form in MADE if form in made.lacking)
-            st.caption(f":orange-badge[:material/warning: without {missing}]")
+            st.caption(f":orange-badge[:material/warning: without: {missing}]")
         offer(model, made, BUNDLE, "Download the bundle", main_one=True)
 
 
 def show_made(model: Model, made: Made, form: str) -> None:
     st.markdown(f"**{TITLES[form]}**")
     if form in made.lacking:
-        st.warning(explain(UserError(*made.lacking[form])), icon=":material/warning:")
+        st.caption(":orange-badge[:material/warning: not made] The reason stands below.")
         return
     st.caption(f"{size(made.file(form).stat().st_size)}. {facts_of(made, form)}")
     offer(model, made, form, button_of(made, form))
+
+
+def tell_lacking(made: Made) -> None:
+    """Each reason once: what one form lacks, those that are made of it lack, too."""
+    for reason in dict.fromkeys(made.lacking.values()):
+        forms = ", ".join(TITLES[form] for form in MADE if made.lacking.get(form) == reason)
+        st.warning(f"**{forms}.** {explain(UserError(*reason))}", icon=":material/warning:")
 
 
 def button_of(made: Made, form: str) -> str:

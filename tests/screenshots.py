@@ -7,6 +7,7 @@ with the embedded model) is among the runs, so that the Predict page can answer.
 
 import argparse
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -37,10 +38,12 @@ from core.learning import catalogue  # noqa: E402
 from core.learning.calibration import Calibration, write_calibration  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
 from core.learning.suggestions import suggest  # noqa: E402
-from core.runs import forecasts, labellings, queue, store, studies  # noqa: E402
+from core.runs import exports, forecasts, labellings, queue, store, studies  # noqa: E402
+from core.runs.models import usable_models  # noqa: E402
 from core.runs.store import Run  # noqa: E402
+from core.serving import imported  # noqa: E402
 from core.serving.labelling import Plan  # noqa: E402
-from tests.pages.seeding import make_dataset, make_labelling, make_run  # noqa: E402
+from tests.pages.seeding import make_dataset, make_exports, make_labelling, make_run  # noqa: E402
 from tests.pages.studies import make_study  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
@@ -97,7 +100,7 @@ TEXTS = {
 }
 """Texts that are hard to show."""
 
-PAGES = {name.lower(): f"/{name}" for name in ("Check", "Train", "Runs", "Compare", "Predict")} | {
+PAGES = {name.lower(): f"/{name}" for name in ("Check", "Train", "Runs", "Compare", "Predict", "Export")} | {
     "data": "/"
 }
 
@@ -237,7 +240,7 @@ def seed(held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     )
     write_calibration(real.folder / "model", Calibration(1.5, 0.99))
     yield "predict-unsure", f"/Predict?run={real.id}", "text: Open? Thank you > Label it"
-    yield "predict-downloads", f"/Predict?run={real.id}", "Downloads"
+    yield from seed_exports(real)
     messages = make_dataset("Messages")
     for status in ("failed", "interrupted", "stopped", "damaged", "running", "queued"):
         run = make_run(status, messages, held)
@@ -284,6 +287,26 @@ def seed_files(real: Run, many: Run, held: ExitStack) -> Iterator[tuple[str, str
         while labellings.state(found).live:
             time.sleep(0.5)
         yield f"file-{name}", f"/Predict?run={run.id}&file={upload.id}&labelling={found.id}", "A file"
+
+
+def seed_exports(real: Run) -> Iterator[tuple[str, str, str | None]]:
+    """The Export page: nothing made, made, with a form that could not be; and a model from a file."""
+    (model,) = (one for one in usable_models() if one.id == real.id)
+    yield "export-new", f"/Export?run={real.id}", None
+    yield "export-card", f"/Export?run={real.id}", "summary: The model card > summary: How to use"
+    make_exports(model)
+    yield "export-made", f"/Export?run={real.id}", None
+    for lacking in ((exports.WEB,), exports.MADE):
+        shutil.rmtree(model.place / exports.FOLDER)
+        make_exports(model, lacking)
+        yield f"export-lacking-{len(lacking)}", f"/Export?run={real.id}", None
+    file = model.place / "model.zip"
+    exports.export_model(model, exports.HUGGINGFACE, file)
+    other = imported.keep(file, "A model with [a](http://b.example) name from *elsewhere*.zip")
+    yield "export-imported", f"/Export?run={other.id}", None
+    yield "predict-imported", f"/Predict?run={other.id}", "Delete it"
+    yield "predict-model-file", f"/Predict?run={real.id}", "Use a model from a file"
+    imported.delete(other.id)
 
 
 def seed_checks(sample: Dataset, held: ExitStack) -> Iterator[tuple[str, str, str | None]]:

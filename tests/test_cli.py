@@ -110,6 +110,11 @@ def test_train_predict_evaluate_export_and_list(trained, files):
         json.loads(core("evaluate", model, *arguments)[0]) for model in (trained["run"], files / "model.zip")
     ]
     assert scores[0] == scores[1]
+    core("export", trained["run"], "--format", "bundle", "--out", files / "bundle.zip")
+    assert json.loads(core("evaluate", files / "bundle.zip", *arguments)[0]) == scores[0]
+    core("export", files / "bundle.zip", "--format", "onnx-int8", "--out", files / "small.onnx")
+    assert (files / "small.onnx").stat().st_size > 10_000
+    assert not list(files.glob("exports"))
     (files / "evil.zip").write_bytes((files / "model.zip").read_bytes()[:-30])
     assert "a whole zip file" in core("evaluate", files / "evil.zip", *arguments, expect=1)[1]
     assert not (Path(os.environ["TEXTUNER_HOME"]) / "models").exists()

@@ -15,12 +15,13 @@ from core.data.datasets import Dataset, save_dataset
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
 from core.data.uploads import Upload
-from core.learning.calibration import Calibration, write_calibration
+from core.learning.calibration import Calibration, read_calibration, write_calibration
 from core.learning.config import TrainingConfig
 from core.learning.judging import judge
-from core.runs import labellings, store
+from core.runs import exports, labellings, store
 from core.runs.events import EventLog
 from core.runs.labellings import Labelling
+from core.runs.models import Model
 from core.runs.store import Run
 from core.serving.labelling import Plan
 
@@ -231,3 +232,34 @@ def older(scores: dict) -> dict:
     """The scores as versions wrote them before intervals and calibration were known."""
     kept = ("texts", "accuracy", "macro_f1", "loss", "majority_accuracy", "per_class", "confusion")
     return {name: scores[name] for name in kept}
+
+
+def make_exports(model: Model, lacking: tuple[str, ...] = ()) -> None:
+    """What the Export page keeps of a model (its files are none), without the forms that are lacking."""
+    folder = model.place / exports.FOLDER / exports.mark_of(model)
+    folder.mkdir(parents=True)
+    for number, form in enumerate(exports.MADE, 1):
+        (folder / exports.FILES[form]).write_bytes(bytes(1_000_000 * number))
+    parities = {
+        exports.ONNX: {"texts": 515, "labels_equal": 515, "largest_difference": 3.1e-6},
+        exports.ONNX_INT8: {
+            "texts": 1836,
+            "labels_equal": 1820,
+            "largest_difference": 0.0731,
+            "accuracy_torch": 0.8896,
+            "accuracy_onnx": 0.8861,
+        },
+    }
+    reason = [
+        "ort.wasm.bundle.min.mjs from https://cdn.jsdelivr.net/npm/onnxruntime-web@1.30.0/dist/",
+        "no answer (<urlopen error [Errno -3] Temporary failure in name resolution>)",
+        "Try again with a network, or set TEXTUNER_ONNXRUNTIME_WEB to the dist folder of the npm package "
+        "onnxruntime-web 1.30.0. Everything else can still be exported.",
+    ]
+    note = {
+        "parities": {form: facts for form, facts in parities.items() if form not in lacking},
+        "lacking": dict.fromkeys(lacking, reason),
+        "measured": 1821,
+        "calibration": str(read_calibration(model.folder)),
+    }
+    (folder / exports.NOTE).write_text(json.dumps(note))

@@ -93,7 +93,7 @@ def test_what_is_lacking_is_said_and_the_rest_offered(model, quick, monkeypatch)
     clean(app)
     assert "no network" in app.warning[0].value
     assert ATTACK not in words(app)
-    assert "without Web page" in words(app)
+    assert "without: Web page" in words(app)
     assert "Download the web page" not in downloads(app)
     assert "Download the bundle" in downloads(app)
     assert "Make them again" in labels(app)
