@@ -4,6 +4,7 @@ import shutil
 from contextlib import ExitStack
 
 import pytest
+from safetensors.torch import load_file, save_file
 from streamlit.testing.v1 import AppTest
 
 from core.learning.calibration import Calibration, write_calibration
@@ -143,6 +144,26 @@ def test_a_damaged_model_is_said_and_tried_again(run, trained):  # noqa: F811
     clean(app)
     assert not app.error
     assert app.subheader[0].value == "good"
+
+
+def test_a_model_that_was_trained_anew_answers_with_its_new_weights(run):
+    assert ask(run, "good day").subheader[0].value == "good"
+    file = run.folder / "model" / "model.safetensors"
+    weights = {name: value.clone() for name, value in load_file(file).items()}
+    for name in ("classifier.weight", "classifier.bias"):
+        weights[name] = -weights[name]
+    save_file(weights, file, metadata={"format": "pt"})
+    assert ask(run, "good day").subheader[0].value == "bad"
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_training_keeps_its_cores(run, monkeypatch, training):
+    chosen = []
+    for name in ("use_one_core", "use_all_cores"):
+        monkeypatch.setattr(f"core.learning.hardware.{name}", lambda name=name: chosen.append(name))
+    monkeypatch.setattr("core.locks.is_held", lambda path: training and path.name == "device.lock")
+    ask(run, "good day")
+    assert chosen[-1] == ("use_one_core" if training else "use_all_cores")
 
 
 def test_what_goes_wrong_ahead_is_told_to_whoever_asks(tmp_path):

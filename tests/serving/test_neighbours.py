@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -61,6 +63,14 @@ def test_they_are_kept_until_weights_or_texts_are_others(find, trained, tmp_path
     train = LabeledTexts(["a day", "bad work"], [1, 0], LABEL2ID)
     fewer = save_dataset("fewer", Splits(train, splits.validation, splits.test, how="by hand"), [], {})
     assert find(trained, fewer.folder)[1] == [2]
+    assert find()[1] == [6]
+    assert find(trained, save_others(splits))[1] == [6]
+
+
+def save_others(splits):
+    """As many training texts as before, but other ones."""
+    train = replace(splits.train, texts=[f"{text} day" for text in splits.train.texts])
+    return save_dataset("others", replace(splits, train=train), [], {}).folder
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x80\x04."])
