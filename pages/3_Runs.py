@@ -465,8 +465,6 @@ def show_cell(run: Run, split: str, labels: list[str]) -> None:
         return
     left, right = st.columns(2)
     options = [every(labels), *labels]
-    for key in ("cell_true", "cell_taken"):
-        keep_choice(key, options)
     true = left.selectbox("True label of the cell", options, key="cell_true")
     taken = right.selectbox("Answer of the cell", options, key="cell_taken")
     rows = answers.cell(*(None if label == options[0] else label for label in (true, taken)))
