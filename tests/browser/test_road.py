@@ -176,7 +176,7 @@ def label_text(page: Page, text: str) -> tuple[str, float]:
     page.get_by_role("button", name="Label it").click()
     sentence = page.get_by_text("with a probability of")
     expect(sentence).to_be_visible(timeout=2 * PATIENCE)
-    label = page.get_by_role("heading", level=3).inner_text().strip()
+    label = page.get_by_role("heading", level=3).first.inner_text().strip()
     percent = re.search(r"([\d.]+)%", sentence.inner_text())
     return label, float(percent.group(1))
 
