@@ -133,7 +133,9 @@ def welcome() -> None:
             "2. **Check**: labels that are probably wrong, and what simple classifiers reach.\n"
             "3. **Train**: a pre-trained language model learns your labels.\n"
             "4. **Runs**: scores on texts it has not seen, and its mistakes.\n"
-            "5. **Predict**: label one text or a whole file; download the model."
+            "5. **Compare**: whether one training is really better than another.\n"
+            "6. **Predict**: label one text or a whole file, and see why.\n"
+            "7. **Export**: take the model away, or a page that answers by itself."
         )
         st.caption("Your texts stay on the machine that runs Textuner.")
     with table:

@@ -38,6 +38,7 @@ from core.words import (
 )
 
 TRAIN_PAGE, PREDICT_PAGE, CHECK_PAGE = "pages/2_Train.py", "pages/4_Predict.py", "pages/5_Check.py"
+EXPORT_PAGE = "pages/6_Export.py"
 COMPARE_PAGE = "pages/7_Compare.py"
 REPORT, SURENESS, MISTAKES, CURVES, ABOUT = "Report", "Confidence", "Mistakes", "Curves", "Settings"
 SHOWN_TEXTS = 1000
@@ -238,6 +239,7 @@ def show_heading(run: Run, state: RunState) -> None:
             and st.button("Try it", type="primary", icon=":material/label:")
         ):
             st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+        offer_export(run, state)
         if run.readable and not state.live and is_saved(run):
             offer_more(run)
         with st.popover("Share", icon=":material/link:", help="A link to this run"):
@@ -245,6 +247,13 @@ def show_heading(run: Run, state: RunState) -> None:
             st.code(run_link(st.context.url, run.id), language=None, wrap_lines=True)
         if not state.live and st.button("Delete", icon=":material/delete:"):
             ask_to_delete(run)
+
+
+def offer_export(run: Run, state: RunState) -> None:
+    if state.live or not store.model_folder(run):
+        return
+    if st.button("Take it away", icon=":material/outbox:", help="Download this model, in any form."):
+        st.switch_page(EXPORT_PAGE, query_params={"run": run.id})
 
 
 def is_saved(run: Run) -> bool:

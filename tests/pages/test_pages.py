@@ -730,6 +730,13 @@ def test_a_finished_run_with_settings_of_another_version_keeps_its_report_and_we
         queue.submit_again(store.find_run(run.id))
 
 
+@pytest.mark.parametrize(("status", "offered"), [("finished", True), ("failed", False), ("running", False)])
+def test_a_run_with_weights_leads_to_its_export(status, offered, held):
+    app = open_page(RUNS, run=make_run(status, make_dataset(), held).id)
+    clean(app)
+    assert ("Take it away" in labels(app)) == offered
+
+
 @pytest.mark.parametrize("status", ["queued", "interrupted"])
 def test_an_unfinished_run_with_settings_of_another_version_is_not_trained_by_this_one(status, held):
     run = make_run(status, make_dataset(), held)
