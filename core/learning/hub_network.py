@@ -9,10 +9,12 @@ import torch
 from transformers import AutoConfig, AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
+from core.errors import UserError
 from core.learning.batching import Batch
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
 from core.learning.optimizer import ModelAdamW
+from core.words import count
 
 # It reports each load of an encoder as if the new classification head were a fault.
 transformers_logging.set_verbosity_error()
@@ -25,6 +27,9 @@ class HubNetwork:
     Args:
         folder: config.json and model.safetensors, of a bare encoder or of a classifier.
         label2id: classes of a new head; None takes head and classes from the folder.
+
+    Raises:
+        UserError: head and classes are to be the folder's, and it lacks weights: they would be random.
     """
 
     part_tokens: int | None = None
@@ -37,9 +42,11 @@ class HubNetwork:
             config.id2label = {number: label for label, number in label2id.items()}
             # Several labels per text is another problem type; one label per text is the only one here.
             config.problem_type = "single_label_classification"
-        model = AutoModelForSequenceClassification.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=torch.float32, **safe
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **safe
         )
+        if label2id is None and found["missing_keys"]:
+            raise _incomplete(sorted(found["missing_keys"]))
         self.names = [config.id2label[i] for i in range(config.num_labels)]
         self.device = hardware.device
         self._hardware = hardware
@@ -138,3 +145,11 @@ class HubNetwork:
     def _autocast(self) -> torch.autocast:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[self._hardware.precision]
         return torch.autocast(self.device, dtype=dtype, enabled=dtype is not None)
+
+
+def _incomplete(missing: list[str]) -> UserError:
+    return UserError(
+        "a classifier with all its weights",
+        f"{count(len(missing), 'weight')} missing, such as {missing[0]}",
+        "Choose another model, or replace the folder by a whole one.",
+    )

@@ -6,9 +6,11 @@ import shutil
 
 import pytest
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from transformers import BartConfig, BartModel
 
+from core.errors import UserError
 from core.learning import catalogue, hub_network, networks, snapshots
 from core.learning.bert_network import BertNetwork
 from core.learning.families import read_architecture
@@ -52,6 +54,14 @@ def test_a_folder_of_either_kind_is_read_by_both(folder):
     theirs, ours = of_hub._model.state_dict(), written_out._weights()
     assert ours.keys() == theirs.keys()
     assert all((theirs[name] == value).all() for name, value in ours.items())
+
+
+def test_a_classifier_without_its_head_answers_nothing(folder):
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        kept = {name: weights.get_tensor(name) for name in weights.keys() if "classifier" not in name}  # noqa: SIM118
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="classifier"):
+        load_finetuned(folder, CPU)
 
 
 def test_on_a_gpu_the_model_is_that_of_transformers(tiny, monkeypatch):
