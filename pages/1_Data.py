@@ -33,7 +33,15 @@ from core.data.reading import find_parts, read_table
 from core.data.sample import read_sample
 from core.data.splits import SplitPlan, Splits
 from core.data.tables import GUESS, Choice, Dialect, RejectedRow, Table
-from core.data.uploads import Upload, delete_upload, find_upload, keep_fixes, keep_upload, kept_fixes
+from core.data.uploads import (
+    MOST_TABLE_MB,
+    Upload,
+    delete_upload,
+    find_upload,
+    keep_fixes,
+    keep_upload,
+    kept_fixes,
+)
 from core.errors import UserError
 from core.learning.catalogue import folder_on_disk
 from core.learning.config import TrainingConfig
@@ -145,7 +153,7 @@ def welcome() -> None:
 
 
 def take_file(label: str, param: str, help: str) -> None:
-    uploaded = st.file_uploader(label, help=help, key=f"uploader_{param}")
+    uploaded = st.file_uploader(label, help=help, key=f"uploader_{param}", max_upload_size=MOST_TABLE_MB)
     if uploaded is not None:
         keep_and_open(param, uploaded.name, take_out(uploaded))
 

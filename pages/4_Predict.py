@@ -17,7 +17,7 @@ from core import charts, locks
 from core.data.labels import guess_mapping
 from core.data.streaming import Beginning, read_beginning
 from core.data.tables import Table
-from core.data.uploads import Upload, delete_upload, find_upload, keep_upload
+from core.data.uploads import MOST_TABLE_MB, Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
 from core.folders import bytes_on_disk
 from core.home import home
@@ -463,6 +463,7 @@ def label_a_file(model: Model) -> None:
             "Table with a text column",
             help="CSV, TSV, JSON, Excel (.xlsx) or Parquet, also as .gz or .zip.",
             key="file_uploader",
+            max_upload_size=MOST_TABLE_MB,
         )
         if uploaded is not None:
             take_file(uploaded.name, take_out(uploaded))

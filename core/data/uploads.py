@@ -20,6 +20,7 @@ from core.home import home
 logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 24 * 3600
+MOST_TABLE_MB = 50
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 

@@ -81,7 +81,8 @@ def _in_words(error: Exception, repo_id: str) -> UserError:
     if answered is not None:
         return _refusal(answered, repo_id)
     if any(isinstance(cause, httpx2.TransportError) for cause in causes):
-        return UserError("a network that leads to the hub", "no answer from it", f"Check it. {AGAIN}")
+        remedy = f"Check the network of the machine that runs Textuner. {AGAIN}"
+        return UserError("a network that leads to the hub", "no answer from it", remedy)
     return UserError("an upload that the hub takes", f"{type(error).__name__}: {str(error)[:300]}", AGAIN)
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -728,6 +729,17 @@ def test_a_finished_run_with_settings_of_another_version_keeps_its_report_and_we
     assert open_page(PREDICT, run=run.id).selectbox[0].value == run.id
     with pytest.raises(UserError, match="quantum"):
         queue.submit_again(store.find_run(run.id))
+
+
+def test_the_server_takes_what_a_page_lets_a_person_upload(held):
+    run = make_run("finished", make_dataset(), held)
+    limits = [
+        box.proto.max_upload_size_mb
+        for app in (open_page(DATA), open_page(PREDICT, run=run.id))
+        for box in app.file_uploader
+    ]
+    server = tomllib.loads(Path(".streamlit/config.toml").read_text())["server"]["maxUploadSize"]
+    assert sorted(set(limits)) == [50, server]
 
 
 @pytest.mark.parametrize(("status", "offered"), [("finished", True), ("failed", False), ("running", False)])
