@@ -103,10 +103,15 @@ def choose_model(models: list[Model]) -> Model:
             "The run of this link has no model to use, or is not kept here. Choose another one.",
             icon=":material/link_off:",
         )
+    arrived = st.session_state.pop("model_arrived", None)
+    if arrived in by_id:
+        # Only a value of the session moves the choice that the browser holds.
+        st.session_state["run_choice"] = arrived
+        st.toast("The model is checked and chosen.", icon=":material/check_circle:")
     chosen = st.selectbox(
         "Model",
         list(by_id),
-        index=list(by_id).index(linked) if linked in by_id else 0,
+        index=list(by_id).index(linked) if linked in by_id and arrived is None else 0,
         format_func=lambda id: by_id[id].title,
         key="run_choice",
         on_change=follow_choice,
@@ -153,8 +158,7 @@ def take_model(uploaded: UploadedFile) -> None:
         return
     st.query_params["run"] = model.id
     st.session_state["model_files"] = st.session_state.get("model_files", 0) + 1
-    # The choice of before would win over the link.
-    st.session_state.pop("run_choice", None)
+    st.session_state["model_arrived"] = model.id
     st.rerun()
 
 

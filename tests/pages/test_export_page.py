@@ -141,6 +141,7 @@ def test_a_model_from_a_file_answers_is_exported_and_deleted(model, quick, zippe
     )
     app = open_page(PREDICT, run=model.id)
     app.file_uploader(key="model_file_0").set_value((f"../{ATTACK}.zip", zipped, "application/zip")).run()
+    assert [toast.value for toast in app.toast] == ["The model is checked and chosen."]
     clean(app)
     (found,) = imported.list_imported()
     assert app.selectbox(key="run_choice").value == found.id
