@@ -124,6 +124,7 @@ def _asked_to_stop() -> Iterator[list[int]]:
 def _answer_into_file(
     options: argparse.Namespace, plan: Plan, classifier: Classifier, asked: list[int], limits: Limits
 ) -> int:
+    from core.runs.models import training_texts
     from core.serving import labelling
 
     out = Path(options.out)
@@ -138,7 +139,13 @@ def _answer_into_file(
     with tqdm(unit=" rows", file=sys.stderr) as bar:
         try:
             found = labelling.label_into(
-                parts, plan, classifier, limits, lambda now: _show(bar, now), lambda: bool(asked)
+                parts,
+                plan,
+                classifier,
+                limits,
+                lambda now: _show(bar, now),
+                lambda: bool(asked),
+                training_texts(Path(plan.model)) if plan.label else (),
             )
         except labelling.Stopped:
             bar.close()
@@ -212,6 +219,12 @@ def _tell(found: dict[str, Any], changed: int) -> None:
         print(f"{count(changed, 'cell')} made safe for spreadsheets", file=sys.stderr)
     if found.get("unknown"):
         print(f"{count(found['unknown'], 'row')} with a label that the model does not know", file=sys.stderr)
+    if found.get("trained_on"):
+        print(
+            f"warning: the model was trained on the text of {count(found['trained_on'], 'row')}: "
+            "the scores are too good",
+            file=sys.stderr,
+        )
     if found["scores"]:
         parts = [
             f"{name.replace('_f1', ' F1')} {found['scores'][name]:.4f} ({low:.4f} to {high:.4f})"

@@ -60,6 +60,11 @@ LEAVING_OUT, GRADIENTS = "Leaving words out", "Integrated gradients"
 WORD_ROWS = 8
 NEIGHBOUR_CHARACTERS = 300
 FORM_NAMES = {CSV: "CSV", PARQUET: "Parquet", JSON_LINES: "JSON Lines"}
+SHOWN_SCORES = (
+    ("accuracy", "Accuracy", percent),
+    ("macro_f1", "Macro F1", percent),
+    ("mcc", "MCC", "{:.3f}".format),
+)
 NEW_COLUMNS = ("predicted_label", "confidence")
 
 
@@ -752,13 +757,19 @@ def show_scores(found: Labelling, result: dict[str, Any]) -> None:
     if not scores:
         st.warning("No row has a true label that the model knows.", icon=":material/warning:")
         return
+    if result["trained_on"]:
+        st.warning(
+            f"The model was trained on the text of {count(result['trained_on'], 'row')} of this file: "
+            "these scores are too good. Only texts that it has never seen show how good it is.",
+            icon=":material/warning:",
+        )
     with st.container(horizontal=True):
-        for name, words in (("accuracy", "Accuracy"), ("macro_f1", "Macro F1"), ("mcc", "MCC")):
-            st.metric(words, f"{scores[name]:.3f}", border=True)
-    low, high = scores["intervals"]["accuracy"]
+        for name, words, form in SHOWN_SCORES:
+            st.metric(words, form(scores[name]), border=True)
+    low, high = map(percent, scores["intervals"]["accuracy"])
     st.caption(
-        f"On {count(scores['texts'], 'row')} with a true label. Accuracy lies between {low:.3f} and "
-        f"{high:.3f} with 95 % confidence."
+        f"On {count(scores['texts'], 'row')} with a true label. Accuracy lies between {low} and "
+        f"{high} with 95 % confidence."
     )
 
 

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "folders": set(),
     "locks": set(),
     "__main__": {"predicting", "runs", "serving", "learning", "data"},
-    "predicting": {"serving", "data"},
+    "predicting": {"runs", "serving", "learning", "data"},
     "__init__": set(),
 }
 

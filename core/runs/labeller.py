@@ -20,6 +20,7 @@ from core.home import home
 from core.learning.memory import OutOfMemory, means_out_of_memory
 from core.runs import labellings
 from core.runs.labellings import Labelling
+from core.runs.models import training_texts
 from core.serving.labelling import CSV, Progress, Stopped, label_into
 
 log = logging.getLogger("textuner")
@@ -71,7 +72,10 @@ def _work(found: Labelling) -> dict:
         use_one_core() if locks.is_held(home() / "device.lock") else use_all_cores()
         return found.stop_file.exists() or not found.folder.exists()
 
-    result = label_into(found.parts, found.plan, classifier, Limits(), _reporter(found), should_stop)
+    familiar = training_texts(Path(found.plan.model)) if found.plan.label else frozenset()
+    result = label_into(
+        found.parts, found.plan, classifier, Limits(), _reporter(found), should_stop, familiar
+    )
     # The form that most people take, ready when they come.
     labellings.output(found, CSV, safe=True)
     return result

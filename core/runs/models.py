@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.data.datasets import load_splits
 from core.errors import UserError
 from core.runs import store
 from core.runs.store import Run
@@ -69,3 +70,11 @@ def _title(run: Run) -> str:
     ending = "" if status in ENDED_WELL else f", {STATUS[status].words}: best weights before that"
     name = f"{run.name} – run {run.number}" if run.readable else f"(cannot be read) {run.id}"
     return f"{name}{accuracy}{ending}"
+
+
+def training_texts(folder: Path) -> frozenset[str]:
+    """The texts that the model in this folder was trained on; none where they are not beside it."""
+    try:
+        return frozenset(load_splits(folder.parent / "dataset").train.texts)
+    except (UserError, OSError):
+        return frozenset()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -140,6 +140,7 @@ def label_into(
     limits: Limits,
     report: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
+    trained_on: Collection[str] = frozenset(),
 ) -> dict[str, Any]:
     """Label a file; parts that are in the folder already are not done again.
 
@@ -147,11 +148,13 @@ def label_into(
         folder: where the parts go; made if it is not there.
         report: told how far it is after every part.
         should_stop: asked before every part.
+        trained_on: the model's training texts: on rows with these its scores say little.
 
     Returns:
-        What is to be said of it: rows, without_text, unsure, rejected (their number) and rejected_rows (the
-        first of them), unit, columns (the new ones, by role), and where there are true labels scores,
-        unknown (rows with a label that the model does not know) and without_label.
+        What is to be said of it: rows, trained_on (rows with a training text), without_text, unsure,
+        rejected (their number) and rejected_rows (the first of them), unit, columns (the new ones, by role),
+        and where there are true labels scores, unknown (rows with a label that the model does not know) and
+        without_label.
 
     Raises:
         UserError: the file cannot be read, lacks a column, or the folder has the parts of another labelling.
@@ -165,7 +168,7 @@ def label_into(
     check_columns(stream.columns, [*plan.text, *([plan.label] if plan.label else [])])
     columns = new_columns(stream.columns, classifier.names, plan.classes, classifier.calibration)
     tally = Tally(columns, classifier.names, scored=plan.label is not None)
-    fresh = 0
+    fresh = familiar = 0
     for number, table in enumerate(stream.batches()):
         if not part_of(folder, number).is_file():
             if should_stop():
@@ -174,8 +177,9 @@ def label_into(
             fresh += len(table.frame)
         # What is in the part counts, as after an accident.
         tally.add(*_read_part(folder, number, columns, plan), table.rejected)
+        familiar += sum(text in trained_on for text in join_text(table, plan.text)) if trained_on else 0
         report(Progress(tally.rows, stream.rows, fresh))
-    return {**tally.facts(), "unit": stream.dialect.unit}
+    return {**tally.facts(), "trained_on": familiar, "unit": stream.dialect.unit}
 
 
 def _read_part(

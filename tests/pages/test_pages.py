@@ -23,7 +23,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.testing.v1 import AppTest
 
 from core import charts
-from core.data.datasets import list_datasets
+from core.data.datasets import list_datasets, load_splits
 from core.data.sample import read_sample
 from core.data.streaming import read_beginning
 from core.data.uploads import delete_upload, keep_upload
@@ -896,6 +896,17 @@ def test_a_labelling_that_has_not_ended_well_is_said_and_goes_on(ending, held, m
     linked.session_state["view"] = "A file"
     clean(linked.run())
     assert button(linked, "Stop")
+
+
+def test_scores_on_texts_of_the_training_are_said_to_be_too_good(held, classifier):
+    dataset = make_dataset()
+    run = make_run("finished", dataset, held)
+    seen, unseen = (load_splits(dataset.folder).train.texts[0], "a text of somebody else")
+    app = label_file(run, f"text,label\n{seen},praise\n{unseen},praise\n")
+    assert "trained on the text of 1 row of this file" in words(app)
+    assert [metric.label for metric in app.metric][:1] == ["Accuracy"]
+    app = label_file(run, f"text,label\n{unseen},praise\n")
+    assert "trained on" not in words(app)
 
 
 def test_a_taken_column_name_is_said_and_another_is_used(held, classifier):

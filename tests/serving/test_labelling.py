@@ -84,6 +84,21 @@ def test_scores_are_those_of_the_rows_whose_label_the_model_knows(tmp_path, plan
     assert found["intervals"]["accuracy"][0] <= found["accuracy"] <= found["intervals"]["accuracy"][1]
 
 
+def test_rows_that_the_model_was_trained_on_are_counted_also_after_a_stop(tmp_path, plan, classifier):
+    familiar = {PAIRS[0][0], PAIRS[-1][0], "a text of no row"} - {"a fine day"}
+    with pytest.raises(labelling.Stopped):
+        label(
+            tmp_path,
+            plan,
+            classifier,
+            trained_on=familiar,
+            should_stop=lambda: len(content(tmp_path / "parts")) > 1,
+        )
+    rows = sum(text in familiar for text, _ in PAIRS)
+    assert label(tmp_path, plan, classifier, trained_on=familiar)["trained_on"] == rows > 0
+    assert label(tmp_path, plan, classifier)["trained_on"] == 0
+
+
 def test_a_stopped_labelling_goes_on_to_the_same_end(tmp_path, plan, classifier):
     whole = label(tmp_path, plan, classifier, "whole")
     asked, told = iter([False, False, True]), []
