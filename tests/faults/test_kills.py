@@ -58,7 +58,8 @@ def test_a_run_whose_trainer_is_killed_again_and_again_ends_with_the_same_weight
         wait_for(lambda: looked_at(run) == "running")
         kill_later(run, chance)
         if i >= worker.RESUMPTIONS:
-            wait_for(lambda: status(run) == "interrupted" and not store.is_lost(run), seconds=5)
+            # Whoever writes down how it ended holds its lock, too: until then it looks at work.
+            wait_for(lambda n=i + 1: count(run, "interrupted") == n and status(run) == "interrupted", seconds=5)
             assert "SIGKILL" in store.state(run).reason
             queue.resume(run)
     wait_for(lambda: looked_at(run) == "finished")
