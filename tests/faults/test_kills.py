@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from safetensors.numpy import load_file
@@ -33,6 +34,11 @@ def kill_later(run, chance):
     assert kill(trainer) == [True]
 
 
+def is_interrupted(run, losses):
+    """Whether so many losses are written down, and whoever wrote the last one is through with it."""
+    return count(run, "interrupted") == losses and status(run) == "interrupted"
+
+
 def weights_of(run):
     return load_file(run.folder / "model" / store.WEIGHTS)
 
@@ -59,7 +65,7 @@ def test_a_run_whose_trainer_is_killed_again_and_again_ends_with_the_same_weight
         kill_later(run, chance)
         if i >= worker.RESUMPTIONS:
             # Whoever writes down how it ended holds its lock, too: until then it looks at work.
-            wait_for(lambda n=i + 1: count(run, "interrupted") == n and status(run) == "interrupted", seconds=5)
+            wait_for(partial(is_interrupted, run, i + 1), seconds=5)
             assert "SIGKILL" in store.state(run).reason
             queue.resume(run)
     wait_for(lambda: looked_at(run) == "finished")
