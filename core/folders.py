@@ -1,5 +1,6 @@
-"""Folders on disk: how much they hold, how they are deleted, and what a crash leaves of them."""
+"""Files and folders on disk: what they hold, how they are deleted, and what a crash leaves of them."""
 
+import hashlib
 import logging
 import os
 import secrets
@@ -21,6 +22,12 @@ REPERMIT = "Let whoever looks after the machine set its permissions, or delete i
 
 LEFT_OVER_SECONDS = 24 * 3600
 """Age from which a draft or a grave is nobody's at work any more."""
+
+
+def sha256_of(file: Path) -> str:
+    """The hexadecimal sha256 of a file's content, which is read piece by piece."""
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def bytes_on_disk(path: Path) -> int:

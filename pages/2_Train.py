@@ -21,6 +21,7 @@ from core.learning.forecast import PARTS, Forecast
 from core.learning.suggestions import SUGGESTED, suggest
 from core.runs import engines, following, forecasts, queue, store, studies
 from core.runs.events import Event
+from core.runs.facts import model_title
 from core.runs.forecasts import Outlook
 from core.runs.store import Run, RunState
 from core.words import (
@@ -460,10 +461,9 @@ def show_run(run: Run) -> None:
 def show_heading(run: Run) -> None:
     if run.damage:
         return
-    model = next((known.title for known in catalogue.available() if known.name == run.config.model), "")
     st.subheader(escape_markdown(shorten(run.name, 80)), anchor=False)
     words = {
-        "model": escape_markdown(model or run.config.model),
+        "model": escape_markdown(model_title(run)),
         "epochs": count(run.config.epochs, "epoch"),
         "batch_size": f"batches of {run.config.batch_size}",
         "learning_rate": f"learning rate {run.config.learning_rate:g}",

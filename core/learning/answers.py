@@ -85,21 +85,24 @@ def predict_swiftly(
 
 
 def mean_states(
-    network: Network, dataset: EncodedDataset, report: Callable[[float], object] = lambda share: None
+    network: Network,
+    dataset: EncodedDataset,
+    layers: int = 1,
+    report: Callable[[float], object] = lambda share: None,
 ) -> np.ndarray:
-    """The mean of the states of each text's tokens in the last layer, in the order of the data set.
+    """The mean of the states of each text's tokens in the last layers, in the order of the data set.
 
     Args:
         report: receives the share of the tokens that are done, 0 to 1.
 
     Returns:
-        float32 [texts, hidden].
+        float32 [texts, layers, hidden].
     """
-    states = np.empty((len(dataset), network.hidden), dtype=np.float32)
+    states = np.empty((len(dataset), layers, network.hidden), dtype=np.float32)
     done, tokens = 0, max(1, int(dataset.lengths.sum()))
 
     def work(rows: np.ndarray) -> None:
-        states[rows] = network.mean_states(collate(dataset, rows), 1)[:, 0].cpu().numpy()
+        states[rows] = network.mean_states(collate(dataset, rows), layers).cpu().numpy()
 
     micro = MicroBatch(SCORING_BATCH)
     for rows in ordered_batches(dataset.lengths, SCORING_BATCH):

@@ -4,7 +4,6 @@ No torch here: pages list the catalogue. Nothing of a model's own code ever runs
 safetensors weights, a configuration and a tokenizer, and nothing else is fetched or read.
 """
 
-import hashlib
 import importlib.util
 import json
 import logging
@@ -20,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from core.disk import MAKE_ROOM, NoSpace, means_full
 from core.errors import UserError
+from core.folders import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -252,10 +252,7 @@ def _embedded_folder() -> Path:
 
 
 def _sha256(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(path) if path.is_file() else None
 
 
 def _local_checkpoints() -> tuple[Checkpoint, ...]:

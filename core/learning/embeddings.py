@@ -8,11 +8,10 @@ import numpy as np
 import torch
 
 from core.learning import catalogue
-from core.learning.answers import SCORING_BATCH, texts_at_once
-from core.learning.batching import EncodedDataset, collate, encode, ordered_batches
+from core.learning.answers import mean_states
+from core.learning.batching import encode
 from core.learning.bert_network import BertNetwork
 from core.learning.hardware import processor
-from core.learning.memory import MicroBatch
 from core.learning.networks import load_for_training
 from core.learning.tokenizer import TextTokenizer
 
@@ -44,23 +43,5 @@ def embed(texts: Sequence[str], report: Callable[[float], None] = lambda share: 
     network = load_for_training(folder, {"none": 0}, processor(), seed=0)
     assert isinstance(network, BertNetwork), "the embedded model is of the BERT family"
     dataset = encode(texts, [0] * len(texts), TextTokenizer(folder, MAX_TOKENS))
-    return _mean_states(network, dataset, report)
-
-
-def _mean_states(
-    network: BertNetwork, dataset: EncodedDataset, report: Callable[[float], None]
-) -> np.ndarray:
-    batches = ordered_batches(dataset.lengths, SCORING_BATCH)
-    vectors = torch.empty((len(dataset), LAYERS, network.hidden))
-    tokens = max(1, int(dataset.lengths.sum()))
-    done = 0
-
-    def work(rows: np.ndarray) -> None:
-        vectors[torch.from_numpy(rows)] = network.mean_states(collate(dataset, rows), LAYERS)
-
-    micro = MicroBatch(SCORING_BATCH)
-    for rows in batches:
-        micro.run(rows, work, at_most=texts_at_once(network, dataset, rows))
-        done += int(dataset.lengths[rows].sum())
-        report(done / tokens)
-    return torch.nn.functional.normalize(vectors, dim=2).flatten(1).numpy()
+    states = torch.from_numpy(mean_states(network, dataset, LAYERS, report))
+    return torch.nn.functional.normalize(states, dim=2).flatten(1).numpy()

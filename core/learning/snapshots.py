@@ -6,7 +6,6 @@ happens at whatever moment, every folder with a number is whole, and one that wa
 its manifest and passed over.
 """
 
-import hashlib
 import json
 import logging
 import shutil
@@ -23,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from core import disk
 from core.disk import NoSpace
+from core.folders import sha256_of
 from core.learning.memory import means_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -237,5 +237,4 @@ def _clear_unfinished(root: Path) -> None:
 
 
 def _fingerprint(file: Path) -> dict[str, Any]:
-    with file.open("rb") as content:
-        return {"bytes": file.stat().st_size, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+    return {"bytes": file.stat().st_size, "sha256": sha256_of(file)}

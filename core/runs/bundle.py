@@ -1,13 +1,14 @@
 """What goes with a run's weights when they are taken away."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UserError
+from core.folders import sha256_of
 from core.learning import catalogue
 from core.learning.config import to_dict
 from core.runs import store, studies
+from core.runs.facts import model_title
 from core.runs.store import Run
 
 
@@ -22,22 +23,14 @@ def card_of(run: Run, files: Sequence[str] = ()) -> str:
 
     known = next((one for one in catalogue.available() if one.name == run.config.model), None)
     recorded = {name: value for name, value in to_dict(run.config).items() if name not in run.unrecorded}
+    folder = store.model_folder(run)
     origin = Origin(
         hub_id=known.repo if known else None,
         baseline=studies.baseline_of(run.dataset_id, "test"),
-        weights_sha256=_sha256_of_weights(run),
+        weights_sha256=sha256_of(folder / store.WEIGHTS) if folder else None,
         files=tuple(files),
     )
-    base = known.title if known else run.config.model
-    return model_card(base, store.own_dataset(run), recorded, store.report_of(run), origin)
-
-
-def _sha256_of_weights(run: Run) -> str | None:
-    folder = store.model_folder(run)
-    if folder is None:
-        return None
-    with (folder / store.WEIGHTS).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return model_card(model_title(run), store.own_dataset(run), recorded, store.report_of(run), origin)
 
 
 def weights_of(run: Run) -> Path:

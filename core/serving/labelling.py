@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from core.data.streaming import open_table
 from core.data.tables import GUESS, Choice, Limits, Table
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
+from core.folders import sha256_of
 from core.learning.calibration import Calibration, read_calibration
 from core.learning.judging import judge
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
@@ -102,9 +102,9 @@ class Plan:
         """
         model = Path(self.model)
         with _absence_is_said("the file", "Choose the file again."):
-            source = _sha256(Path(self.source))
+            source = sha256_of(Path(self.source))
         with _absence_is_said("the model", "Choose another model."):
-            files = [_sha256(model / name) for name in (WEIGHTS, *READERS) if (model / name).exists()]
+            files = [sha256_of(model / name) for name in (WEIGHTS, *READERS) if (model / name).exists()]
         return replace(self, marks=(source, *files, str(read_calibration(model))))
 
 
@@ -114,11 +114,6 @@ def _absence_is_said(what: str, remedy: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{what} of this labelling", "that it has been deleted", remedy) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)

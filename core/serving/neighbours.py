@@ -6,7 +6,6 @@ first token's state, which the classes are read from, was made to tell nothing b
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import numpy as np
 from core.data.datasets import load_splits, read_dataset
 from core.data.labels import LabeledTexts
 from core.disk import full_is_said, whole_file
+from core.folders import sha256_of
 
 if TYPE_CHECKING:
     from core.serving.classifier import Classifier
@@ -106,8 +106,7 @@ def find_neighbours(
 
 
 def _key(model: Path, texts: str) -> str:
-    with (model / _WEIGHTS).open("rb") as weights:
-        return f"{hashlib.file_digest(weights, 'sha256').hexdigest()} {texts} {MOST_TEXTS}"
+    return f"{sha256_of(model / _WEIGHTS)} {texts} {MOST_TEXTS}"
 
 
 def _sample(size: int) -> np.ndarray:
@@ -152,5 +151,6 @@ def _vectors(
     from core.learning.answers import mean_states
     from core.learning.batching import encode
 
-    states = mean_states(classifier.network, encode(texts, [0] * len(texts), classifier.tokenizer), report)
+    dataset = encode(texts, [0] * len(texts), classifier.tokenizer)
+    states = mean_states(classifier.network, dataset, report=report)[:, 0]
     return states / np.maximum(np.linalg.norm(states, axis=1, keepdims=True), 1e-12)
