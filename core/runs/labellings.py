@@ -19,8 +19,6 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +31,7 @@ from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.home import home
 from core.runs import engines
-from core.runs.memory_kills import memory_kills
+from core.runs.memory_kills import memory_kills, see_off
 from core.serving import labelling
 from core.serving.labelling import Plan
 
@@ -120,12 +118,11 @@ def start(name: str, plan: Plan) -> Labelling:
     root = home() / "labellings"
     folders.sweep(root, "*", age=KEPT_SECONDS, spare=_may_be_at_work)
     folder = root / secrets.token_urlsafe(16)
-    content = json.dumps({"name": name[-NAME_CHARACTERS:], "plan": plan.facts()})
+    content = {"name": name[-NAME_CHARACTERS:], "plan": plan.facts()}
     try:
         with full_is_said("this labelling", SMALL_FILES, root):
             folder.mkdir(parents=True)
-            with whole_file(folder / "request.json") as draft:
-                draft.write_text(content, encoding="utf-8")
+            _write(folder / "request.json", content)
             found = find(folder.name)
             _launch(found)
     except BaseException:
@@ -215,8 +212,8 @@ def output(found: Labelling, form: str, safe: bool) -> Output:
         return Output(path, kept)
     path.parent.mkdir(exist_ok=True)
     changed = labelling.write_out(labelling.parts_of(found.parts), path, form, safe, mark=safe)
-    with full_is_said("the labelled file", SMALL_FILES, found.folder), whole_file(note) as draft:
-        draft.write_text(json.dumps({"changed": changed}), encoding="utf-8")
+    with full_is_said("the labelled file", SMALL_FILES, found.folder):
+        _write(note, {"changed": changed})
     return Output(path, changed)
 
 
@@ -225,15 +222,7 @@ def _launch(found: Labelling) -> None:
     _write_progress(found, {**_read(found.folder / "progress.json"), "rate": 0.0, "asked": time.time()})
     kills = memory_kills()
     process = engines.start_labelling(found.folder)
-    threading.Thread(target=_see_off, args=(process, found, kills), daemon=True).start()
-
-
-def _see_off(process: subprocess.Popen[bytes], found: Labelling, kills: int | None) -> None:
-    """Wait for the process; where memory ran out it could not say so itself."""
-    code = process.wait()
-    if code == -9 and kills is not None and memory_kills() != kills:
-        with suppress(OSError):
-            end(found, MEMORY_RAN_OUT)
+    see_off(process, kills, lambda: end(found, MEMORY_RAN_OUT))
 
 
 def state(found: Labelling) -> LabellingState:
@@ -290,11 +279,15 @@ def say(found: Labelling, done: int, rows: int, rate: float) -> None:
 
 
 def _write_progress(found: Labelling, content: dict[str, Any]) -> None:
-    with whole_file(found.folder / "progress.json") as draft:
-        draft.write_text(json.dumps(content), encoding="utf-8")
+    _write(found.folder / "progress.json", content)
 
 
 def end(found: Labelling, content: dict[str, Any]) -> None:
     """Write down how it ended."""
-    with whole_file(found.folder / "result.json") as draft:
-        draft.write_text(json.dumps(content), encoding="utf-8")
+    _write(found.folder / "result.json", content)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    # ASCII only: a rejected row may hold half of a character.
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(content), encoding="ascii")

@@ -1,7 +1,10 @@
 """Processes that Linux has ended for lack of memory. Standard library only."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from subprocess import Popen
+from threading import Thread
 
 _UNIFIED, _LEGACY = "memory.events", "memory.oom_control"
 """Where control groups count them: version 2, with the groups inside; and version 1, each group its own."""
@@ -20,6 +23,23 @@ def memory_kills(proc: Path = Path("/proc"), groups: Path = Path("/sys/fs/cgroup
         except (OSError, ValueError, KeyError):
             continue
     return None
+
+
+def see_off(process: Popen[bytes], kills_before: int | None, memory_ran_out: Callable[[], None]) -> None:
+    """Wait for a process in the background: so it stays behind as no zombie, and lack of memory is said.
+
+    Args:
+        kills_before: what `memory_kills` gave before its start.
+        memory_ran_out: called when the system most likely ended it for lack of memory: it could not say so.
+    """
+
+    def wait() -> None:
+        code = process.wait()
+        if code == -9 and kills_before is not None and memory_kills() != kills_before:
+            with suppress(OSError):
+                memory_ran_out()
+
+    Thread(target=wait, daemon=True).start()
 
 
 def _files(proc: Path, groups: Path) -> Iterator[Path]:

@@ -18,7 +18,6 @@ import json
 import logging
 import math
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ from core.data.datasets import STUDIES, Dataset, find_dataset
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.runs import engines, store
-from core.runs.memory_kills import memory_kills
+from core.runs.memory_kills import memory_kills, see_off
 from core.runs.store import Run
 
 if TYPE_CHECKING:
@@ -55,6 +54,10 @@ END_SECONDS = 10.0
 """Time for a process to end when the system is asked to end it."""
 
 AGAIN = "Start it again."
+MEMORY_RAN_OUT = (
+    "The system ended the process (SIGKILL), most likely because memory ran out.",
+    "Close other programs, then start it again.",
+)
 SMALL_FILES = 1_000_000
 """Bytes that a study takes, by and large."""
 
@@ -119,8 +122,7 @@ def start(dataset: Dataset, kind: str, run: Run | None = None) -> None:
             _write_progress(study, {"share": 0.0, "doing": "Starting", "asked": time.time()})
             kills = memory_kills()
             process = engines.start_study(study.file("log"), dataset.folder, kind, run.id if run else None)
-    # Waited for in the background: no ended process stays behind as a zombie, and how it ended is said.
-    threading.Thread(target=_see_off, args=(process, study, kills), daemon=True).start()
+    see_off(process, kills, lambda: write_failure(study, *MEMORY_RAN_OUT))
 
 
 @contextmanager
@@ -141,18 +143,6 @@ def _unwritable(study: Study, error: OSError) -> UserError:
         error.strerror or type(error).__name__,
         "Let whoever looks after the machine set its permissions.",
     )
-
-
-def _see_off(process: subprocess.Popen[bytes], study: Study, kills: int | None) -> None:
-    """Wait for the process; where memory ran out it could not say so itself."""
-    code = process.wait()
-    if code == -9 and kills is not None and memory_kills() != kills:
-        with suppress(OSError):
-            write_failure(
-                study,
-                "The system ended the process (SIGKILL), most likely because memory ran out.",
-                "Close other programs, then start it again.",
-            )
 
 
 def cancel(dataset: Dataset, kind: str) -> None:

@@ -1,6 +1,5 @@
 """A model folder put on the Hugging Face hub, with a token that is typed for this once and kept nowhere."""
 
-import json
 import os
 import re
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.serving.children import ask
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -123,16 +123,16 @@ def _sent(request: dict[str, Any], progress: Callable[[str], None]) -> str:
         encoding="utf-8",
     ) as process:
         try:
-            address = _followed(process, request, progress)
+            answer = ask(process, request, progress)
         finally:
             process.kill()
-    if address is None:
+    if answer is None:
         raise UserError(
             "an upload that comes to its end",
             "one that broke off",
             "Try again: the hub shows nothing of it until all of it is there.",
         )
-    return address
+    return answer["address"]
 
 
 def _environment() -> dict[str, str]:
@@ -144,23 +144,3 @@ def _environment() -> dict[str, str]:
         "HF_HUB_DISABLE_IMPLICIT_TOKEN": "1",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
-
-
-def _followed(
-    process: "subprocess.Popen[str]", request: dict[str, Any], progress: Callable[[str], None]
-) -> str | None:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(request))
-        process.stdin.close()
-    except BrokenPipeError:
-        return None
-    for line in process.stdout:
-        event = json.loads(line)
-        if "error" in event:
-            raise UserError(*event["error"])
-        if "address" in event:
-            return event["address"]
-        progress(event["step"])
-    return None

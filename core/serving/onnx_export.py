@@ -8,7 +8,6 @@ a graph only the inputs that it names. It looks for `onnx/model.onnx` (float32) 
 4.3.1 answered with both from such a folder in Chromium.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import IO, Any
 from core.disk import full_is_said, whole_file
 from core.errors import UserError
 from core.folders import bytes_on_disk
+from core.serving.children import ask
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -127,42 +127,20 @@ def _made(request: dict[str, Any], progress: Callable[[str], None]) -> Parity:
             encoding="utf-8",
         )
         try:
-            result = _followed(process, request, progress)
+            answer = ask(process, request, progress)
+            process.wait()
         finally:
             process.kill()
             process.wait()
-        return result or _broken(process.returncode, log)
+        if answer is None or process.returncode != 0:
+            raise _broken(process.returncode, log)
+        return Parity(**answer["parity"])
 
 
-def _followed(
-    process: "subprocess.Popen[str]", request: dict[str, Any], progress: Callable[[str], None]
-) -> Parity | None:
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        # ASCII only, so that even half of a character pair gets through.
-        json.dump(request, process.stdin)
-        process.stdin.close()
-    except BrokenPipeError:
-        process.wait()
-        return None
-    result = None
-    for line in process.stdout:
-        event = json.loads(line)
-        if "error" in event:
-            raise UserError(*event["error"])
-        if "step" in event:
-            progress(event["step"])
-        if "parity" in event:
-            result = Parity(**event["parity"])
-    process.wait()
-    return result if process.returncode == 0 else None
-
-
-def _broken(code: int, log: IO[str]) -> Parity:
+def _broken(code: int, log: IO[str]) -> UserError:
     log.seek(0)
     said = log.read().strip().splitlines()[-1:] or ["it said nothing"]
-    raise UserError(
+    return UserError(
         "an export that comes to its end",
         f"one that ended with code {code} ({said[0][:300]})",
         "Close what else needs memory and try again; the other exports do not need this one.",

@@ -372,8 +372,8 @@ def test_a_folder_that_may_not_be_written_to_is_said(monkeypatch):
 
 def test_a_process_that_the_system_ended_for_lack_of_memory_is_said_to_be(monkeypatch):
     dataset = make_dataset()
-    kills = iter([3, 4])
-    monkeypatch.setattr(studies, "memory_kills", lambda: next(kills))
+    monkeypatch.setattr(studies, "memory_kills", lambda: 3)
+    monkeypatch.setattr("core.runs.memory_kills.memory_kills", lambda: 4)
     monkeypatch.setattr(engines, "start_study", lambda *arguments: KILLED)
     studies.start(dataset, BASELINES)
     state = ended(dataset)
