@@ -515,11 +515,11 @@ def _model(name: str) -> Model:
     path = Path(name)
     if path.is_dir():
         folder = path / "model" if (path / "model").is_dir() else path
-        return Model(path.name, path.resolve().name, folder, (), None)
+        return Model(path.name, path.resolve().name, folder, None)
     if path.is_file():
-        return Model(path.name, path.stem, _unpacked(path), (), None)
+        return Model(path.name, path.stem, _unpacked(path), None)
     run = store.find_run(name)
-    return Model(run.id, run.name, bundle.weights_of(run), (), run)
+    return Model(run.id, run.name, bundle.weights_of(run), run)
 
 
 def _unpacked(file: Path) -> Path:

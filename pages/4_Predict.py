@@ -13,17 +13,16 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from core import charts, locks
+from core import charts
 from core.data.labels import guess_mapping
 from core.data.streaming import Beginning, read_beginning
 from core.data.tables import Table
 from core.data.uploads import MOST_TABLE_MB, Upload, delete_upload, find_upload, keep_upload
 from core.errors import UserError
 from core.folders import bytes_on_disk
-from core.home import home
 from core.learning.calibration import Calibration, read_calibration, with_temperature
 from core.learning.memory import give_back_freed_memory, shortage_is_said
-from core.runs import labellings
+from core.runs import labellings, processes
 from core.runs.labellings import Labelling, LabellingState
 from core.runs.models import Model, usable_models
 from core.serving import imported, neighbours
@@ -209,13 +208,7 @@ def mark_of(model: Model) -> int:
 def ready(model: Model, calibrated: bool = True) -> "Classifier":
     """The model, with all cores to answer; with one while a training is at work, which keeps its speed."""
     classifier = loaded(model).calibrated_by(read_calibration(model.folder) if calibrated else Calibration())
-    from core.learning.hardware import use_all_cores, use_one_core
-
-    # At every answer: torch keeps the number for each thread, and every tab has its own.
-    if locks.is_held(home() / "device.lock"):
-        use_one_core()
-    else:
-        use_all_cores()
+    processes.leave_cores_to_training()
     return classifier
 
 
@@ -582,8 +575,9 @@ def choose_text(model: Model, table: Table, upload: Upload) -> list[str]:
 
 def likely_text(model: Model, table: Table) -> list[str]:
     """The columns that the model was trained on, if the file has them, else what looks like text."""
-    if model.text_columns and set(model.text_columns) <= set(table.frame.columns):
-        return list(model.text_columns)
+    trained = model.text_columns
+    if trained and set(trained) <= set(table.frame.columns):
+        return list(trained)
     guess = guess_mapping(table)
     if guess:
         return list(guess.text)

@@ -36,7 +36,7 @@ from core.learning import catalogue, forecast
 from core.learning import config as settings
 from core.learning.config import TrainingConfig
 from core.learning.forecast import Forecast, Measurements
-from core.runs import engines
+from core.runs import engines, processes
 from core.runs.store import Run
 from core.words import duration, size
 
@@ -114,7 +114,7 @@ def look(dataset: Dataset, config: TrainingConfig) -> Outlook:
     failed = _failure(path, problem)
     if failed:
         return Outlook("failed", known, failed, at_hand)
-    state = "waiting" if _training_at_work() else "unmeasured"
+    state = "waiting" if processes.is_training() else "unmeasured"
     return Outlook(state, known, at_hand=at_hand)
 
 
@@ -222,7 +222,7 @@ def _measured(dataset: Dataset, config: TrainingConfig, root: Path) -> dict[str,
     from core.learning.measuring import Disturbed, measure
 
     try:
-        found = measure(load_splits(dataset.folder), config, root, _training_at_work)
+        found = measure(load_splits(dataset.folder), config, root, processes.is_training)
         return {"measured": forecast.to_dict(found)}
     except Disturbed:
         log.info("a training began")
@@ -233,10 +233,6 @@ def _measured(dataset: Dataset, config: TrainingConfig, root: Path) -> dict[str,
     except Exception as error:
         log.exception("the measuring broke off")
         return {"problem": f"The measuring broke off: {type(error).__name__}: {str(error)[:200]}"}
-
-
-def _training_at_work() -> bool:
-    return locks.is_held(home() / "device.lock")
 
 
 def _known(

@@ -16,9 +16,8 @@ from core import locks
 from core.data.tables import Limits
 from core.disk import NoSpace, means_full
 from core.errors import UserError
-from core.home import home
 from core.learning.memory import OutOfMemory, means_out_of_memory
-from core.runs import labellings
+from core.runs import labellings, processes
 from core.runs.labellings import Labelling
 from core.runs.models import training_texts
 from core.serving.labelling import CSV, Progress, Stopped, label_into
@@ -62,14 +61,12 @@ def _label(found: Labelling) -> int:
 def _work(found: Labelling) -> dict:
     if hasattr(os, "nice"):
         os.nice(NICE)
-    from core.learning.hardware import use_all_cores, use_one_core
     from core.serving.classifier import Classifier
 
     classifier = Classifier.load(Path(found.plan.model))
 
     def should_stop() -> bool:
-        # Before every part: a training may have begun meanwhile.
-        use_one_core() if locks.is_held(home() / "device.lock") else use_all_cores()
+        processes.leave_cores_to_training()
         return found.stop_file.exists() or not found.folder.exists()
 
     familiar = training_texts(Path(found.plan.model)) if found.plan.label else frozenset()

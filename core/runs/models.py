@@ -26,10 +26,16 @@ class Model:
     """For people: what it is, and how good."""
     folder: Path
     """A Hugging Face folder with safetensors weights."""
-    text_columns: tuple[str, ...]
-    """The columns of the file that it was trained on; empty when that is not known."""
     run: Run | None
     """The run that made it, when it was made here."""
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns of the file that it was trained on; empty when that is not known."""
+        try:
+            return tuple(store.own_dataset(self.run).source.get("text", ())) if self.run else ()
+        except UserError:
+            return ()
 
     @property
     def place(self) -> Path:
@@ -51,16 +57,12 @@ def is_usable(run: Run) -> bool:
 def _of_run(run: Run) -> Model:
     folder = store.model_folder(run)
     assert folder is not None
-    try:
-        columns = tuple(store.own_dataset(run).source.get("text", ()))
-    except UserError:
-        columns = ()
-    return Model(run.id, _title(run), folder, columns, run)
+    return Model(run.id, _title(run), folder, run)
 
 
 def _of_file(model: Imported) -> Model:
     day = time.strftime("%Y-%m-%d", time.localtime(model.added))
-    return Model(model.id, f"{model.name} – from a file, {day}", model.folder, (), None)
+    return Model(model.id, f"{model.name} – from a file, {day}", model.folder, None)
 
 
 def _title(run: Run) -> str:

@@ -1,14 +1,39 @@
-"""The process that trains a run, seen from outside: who it is, and how it is ended."""
+"""The process that trains a run, seen from outside: whether there is one, who it is, and how it is ended."""
 
 import os
 from pathlib import Path
 
 import psutil
 
+from core import locks
+from core.home import home
 from core.runs import store
 from core.runs.store import Run
 
 PID_FILE = "trainer.pid"
+
+DEVICE_LOCK = "device.lock"
+"""In the home folder: held by the one training at work on this machine."""
+
+
+def is_training() -> bool:
+    """Whether a training is at work on this machine."""
+    return locks.is_held(home() / DEVICE_LOCK)
+
+
+def leave_cores_to_training() -> None:
+    """Let torch use one core while a training is at work, which keeps its speed, and all of them else.
+
+    For every piece of work anew: a training may have begun meanwhile, and torch keeps the number for each
+    thread.
+    """
+    # Imported late: torch takes seconds and 200 MB.
+    from core.learning.hardware import use_all_cores, use_one_core
+
+    if is_training():
+        use_one_core()
+    else:
+        use_all_cores()
 
 
 def write_pid(run: Run) -> None:

@@ -40,7 +40,7 @@ def main(folder: Path) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     run = store.find_run(folder.name)
     # One training at a time on the device; one writer of this run's events.
-    with FileLock(home() / "device.lock"), store.hold(run):
+    with FileLock(home() / processes.DEVICE_LOCK), store.hold(run):
         if not store.waits(run):
             log.info("nothing to do: the run does not wait any more")
             return 0

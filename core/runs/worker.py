@@ -16,7 +16,6 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from core import locks
 from core.disk import NoSpace
 from core.home import home
 from core.learning.memory import says_out_of_memory, smaller_batch, smaller_words
@@ -97,7 +96,7 @@ def _drain() -> None:
 def _wait_for_device() -> None:
     # A training that an earlier worker left behind goes on to its end.
     endings: dict[str, _Ending] = {}
-    while locks.is_held(home() / "device.lock"):
+    while processes.is_training():
         for run in store.live_runs():
             endings.setdefault(run.id, _Ending(run)).look()
         time.sleep(LOOK_SECONDS)
