@@ -46,7 +46,7 @@ from core.errors import UserError
 from core.learning.catalogue import folder_on_disk
 from core.learning.config import TrainingConfig
 from core.learning.tokenizer import TextTokenizer
-from core.serving.spreadsheets import csv_text, spreadsheet_safe
+from core.serving.spreadsheets import safe_csv
 from core.words import count, escape_markdown, explain, shorten, size
 
 TRAIN_PAGE, CHECK_PAGE = "pages/2_Train.py", "pages/5_Check.py"
@@ -786,7 +786,7 @@ def show_rejected(rejected: list[RejectedRow], by_fixes: int = 0) -> None:
     )
     st.download_button(
         "Download these rows (CSV)",
-        lambda: csv_text(spreadsheet_safe(frame)[0]).encode("utf-8-sig"),
+        lambda: safe_csv(frame),
         "rows-left-out.csv",
         "text/csv",
         on_click="ignore",

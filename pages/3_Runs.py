@@ -19,7 +19,7 @@ from core.runs.judged import AFTER, BEFORE, BINS, Answers, answers_of, calibrati
 from core.runs.report_file import report_of_run
 from core.runs.store import Run, RunState
 from core.serving.report_page import score_rows
-from core.serving.spreadsheets import csv_text, spreadsheet_safe
+from core.serving.spreadsheets import safe_csv
 from core.words import (
     MAIN_SCORES,
     SCORES,
@@ -733,7 +733,7 @@ def show_mistakes(run: Run, report: dict[str, Any] | None) -> None:
     show_texts(shown, "Texts with a wrong label, the surest mistake first")
     st.download_button(
         "Download these (CSV)",
-        lambda: csv_text(spreadsheet_safe(shown)[0]).encode("utf-8-sig"),
+        lambda: safe_csv(shown),
         "mistakes.csv",
         "text/csv",
         on_click="ignore",

@@ -12,7 +12,7 @@ from core.runs import store
 from core.runs.comparing import FEWEST, MOST, Comparison, compare_runs
 from core.runs.facts import in_words, model_title
 from core.runs.store import Run
-from core.serving.spreadsheets import csv_text, spreadsheet_safe
+from core.serving.spreadsheets import safe_csv
 from core.words import SCORES, SETTINGS, count, escape_markdown, explain, percent, shorten
 
 RUNS_PAGE, TRAIN_PAGE = "pages/3_Runs.py", "pages/2_Train.py"
@@ -306,7 +306,7 @@ def show_side(rows: pd.DataFrame, first: str, second: str) -> None:
         st.caption(f"The first {SHOWN_TEXTS:,} of {len(shown):,} are shown; the file has all.")
     st.download_button(
         "Download these (CSV)",
-        lambda: csv_text(spreadsheet_safe(shown)[0]).encode("utf-8-sig"),
+        lambda: safe_csv(shown),
         "changed.csv",
         "text/csv",
         on_click="ignore",

@@ -62,14 +62,8 @@ def read(content: bytes, limits: Limits) -> Table:
         UserError: damaged, encrypted, too large when unpacked, without rows, or with too many of them.
     """
     try:
-        _check_end(content)
-        file = _opened(content)
-        _check_counts(file.metadata, limits)
-        pages = _pages(content)
-        _check_pages(pages, limits)
-        # In a list the same text may come back a million times in one row: it is kept in a dictionary.
-        file = _opened(content, _listed_texts(file.schema))
-        return _table(file, pages.batch_rows(limits), limits)
+        file, rows = _checked(content, limits)
+        return _table(file, rows, limits)
     except BROKEN_PARQUET as error:
         raise _broken(str(error) or type(error).__name__) from error
 
@@ -81,15 +75,21 @@ def read_in_batches(content: bytes | mmap, limits: Limits, batch_rows: int) -> I
         UserError: see `read`; the limit on what all rows take together holds for each table.
     """
     try:
-        _check_end(content)
-        file = _opened(content)
-        _check_counts(file.metadata, limits)
-        pages = _pages(content)
-        _check_pages(pages, limits)
-        file = _opened(content, _listed_texts(file.schema))
-        yield from _tables(file, min(batch_rows, pages.batch_rows(limits)), limits)
+        file, rows = _checked(content, limits)
+        yield from _tables(file, min(batch_rows, rows), limits)
     except BROKEN_PARQUET as error:
         raise _broken(str(error) or type(error).__name__) from error
+
+
+def _checked(content: bytes | mmap, limits: Limits) -> tuple[pq.ParquetFile, int]:
+    """The file, once its sizes are known to be bearable, and how many of its rows to read at a time."""
+    _check_end(content)
+    file = _opened(content)
+    _check_counts(file.metadata, limits)
+    pages = _pages(content)
+    _check_pages(pages, limits)
+    # In a list the same text may come back a million times in one row: it is kept in a dictionary.
+    return _opened(content, _listed_texts(file.schema)), pages.batch_rows(limits)
 
 
 def _tables(file: pq.ParquetFile, batch_rows: int, limits: Limits) -> Iterator[Table]:

@@ -38,5 +38,10 @@ def csv_text(frame: pd.DataFrame, header: bool = True) -> str:
     return frame.to_csv(index=False, lineterminator="\r\n", header=header)
 
 
+def safe_csv(frame: pd.DataFrame) -> bytes:
+    """The table as CSV for a spreadsheet: no formulas, and the mark at the beginning that says UTF-8."""
+    return csv_text(spreadsheet_safe(frame)[0]).encode("utf-8-sig")
+
+
 def _risky(cells: pd.Series) -> pd.Series:
     return cells.str.match(r"[=+\-@\t\r]") & ~cells.str.fullmatch(_PLAIN_NUMBER)
