@@ -1,7 +1,5 @@
 """The Check page in every state, as a person meets it."""
 
-from contextlib import ExitStack
-
 import pandas as pd
 import pytest
 import streamlit as st
@@ -14,7 +12,7 @@ from core.runs import engines, store, studies
 from core.runs.studies import BASELINES, CURVE, TRAINED, Study
 from tests.pages.seeding import LABELS, make_dataset, make_run
 from tests.pages.studies import curve_found, make_rows, make_study
-from tests.pages.test_pages import ATTACKS, HOSTILE_IDS, button, labels, open_page, words
+from tests.pages.test_pages import ATTACKS, HOSTILE_IDS, button, labels, open_page, table_with, words
 
 CHECK = "pages/5_Check.py"
 
@@ -39,21 +37,11 @@ def started(monkeypatch) -> list:
 
 
 @pytest.fixture
-def held():
-    with ExitStack() as locks:
-        yield locks
-
-
-@pytest.fixture
 def checked(held):
     """A data set whose baselines are known."""
     dataset = make_dataset()
     make_study(dataset, BASELINES, "done", held)
     return dataset
-
-
-def table_with(app, column: str) -> pd.DataFrame:
-    return next(frame.value for frame in app.dataframe if column in frame.value.columns)
 
 
 @pytest.fixture

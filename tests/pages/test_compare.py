@@ -1,7 +1,6 @@
 """The Compare page in every state, as a person meets it."""
 
 import json
-from contextlib import ExitStack
 from dataclasses import replace
 
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 from core.learning.config import TrainingConfig
 from core.runs import engines, store
 from tests.pages.seeding import make_dataset, make_run
-from tests.pages.test_pages import ATTACKS, HOSTILE_IDS, button, clean, labels, open_page, words
+from tests.pages.test_pages import ATTACKS, HOSTILE_IDS, button, clean, labels, open_page, table_with, words
 
 COMPARE = "pages/7_Compare.py"
 
@@ -18,12 +17,6 @@ COMPARE = "pages/7_Compare.py"
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch):
     monkeypatch.setattr(engines, "start_worker", lambda: None)
-
-
-@pytest.fixture
-def held():
-    with ExitStack() as locks:
-        yield locks
 
 
 @pytest.fixture
@@ -37,10 +30,6 @@ def two(held):
 
 def opened(runs):
     return open_page(COMPARE, runs=",".join(run.id for run in runs))
-
-
-def table_with(app, column: str) -> pd.DataFrame:
-    return next(frame.value for frame in app.dataframe if column in frame.value.columns)
 
 
 @pytest.mark.parametrize("runs", [0, 1])

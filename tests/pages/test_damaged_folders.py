@@ -6,7 +6,6 @@ import os
 import secrets
 import shutil
 import sys
-from contextlib import ExitStack
 
 import pytest
 from filelock import FileLock
@@ -189,12 +188,6 @@ def no_special_rights():
     assert libc.capset(header, now) == 0
     yield
     assert libc.capset(header, before) == 0
-
-
-@pytest.fixture
-def held():
-    with ExitStack() as locks:
-        yield locks
 
 
 def whole_run(dataset, held):

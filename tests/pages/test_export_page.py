@@ -1,9 +1,7 @@
 """The Export page, and a model from a file on the Predict page."""
 
 import io
-import shutil
 import zipfile
-from contextlib import ExitStack
 
 import pytest
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -14,20 +12,13 @@ from core.runs import exports
 from core.runs.models import usable_models
 from core.serving import imported
 from core.serving.onnx_export import Parity
-from tests.pages.seeding import make_run
 from tests.pages.test_pages import EXPORT, PREDICT, button, button_like, clean, labels, open_page, words
-from tests.serving.conftest import trained  # noqa: F401 - a fixture
 
 ATTACK = "<script>alert(1)</script> [a](javascript:b) :red[x] ![i](http://e)"
 
 
 @pytest.fixture
-def model(trained, dataset):  # noqa: F811
-    """A finished run of the ten texts with real weights."""
-    with ExitStack() as held:
-        run = make_run("finished", dataset, held, labels=("bad", "good"))
-    shutil.rmtree(run.folder / "model")
-    shutil.copytree(trained, run.folder / "model")
+def model(trained_run):
     return usable_models()[0]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -31,12 +30,6 @@ def asked(monkeypatch):
     facts = {"device": "cpu", "precision": "fp32", "reason": "it is the only one here"}
     monkeypatch.setattr(engines, "describe_hardware", lambda: facts)
     return started
-
-
-@pytest.fixture
-def held():
-    with ExitStack() as locks:
-        yield locks
 
 
 def suggested(data) -> TrainingConfig:

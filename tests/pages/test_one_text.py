@@ -1,7 +1,6 @@
 """The Predict page: one text, why, and the nearest training texts."""
 
 import shutil
-from contextlib import ExitStack
 
 import pytest
 from safetensors.torch import load_file, save_file
@@ -12,9 +11,7 @@ from core.runs import store
 from core.serving import neighbours
 from core.serving.loading import load_ahead
 from core.words import coloured_words
-from tests.pages.seeding import make_run
 from tests.pages.test_pages import PREDICT, clean, open_page, words
-from tests.serving.conftest import trained  # noqa: F401 - a fixture
 
 ATTACK = (
     "<script>alert(1)</script> **bold** [a](javascript:b) :red[x] ]:blue-background[y] ![i](http://e) $z$"
@@ -22,13 +19,8 @@ ATTACK = (
 
 
 @pytest.fixture
-def run(trained, dataset):  # noqa: F811
-    """A finished run of the ten texts with real weights."""
-    with ExitStack() as held:
-        run = make_run("finished", dataset, held, labels=("bad", "good"))
-    shutil.rmtree(run.folder / "model")
-    shutil.copytree(trained, run.folder / "model")
-    return run
+def run(trained_run):
+    return trained_run
 
 
 def ask(run, text: str) -> AppTest:

@@ -9,7 +9,6 @@ import sys
 import time
 import tomllib
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -62,12 +61,6 @@ def no_processes(monkeypatch):
 
 
 @pytest.fixture
-def held():
-    with ExitStack() as locks:
-        yield locks
-
-
-@pytest.fixture
 def classifier(monkeypatch):
     """Answers by the last word of a text; the real one is tested where it lives."""
 
@@ -99,6 +92,10 @@ def open_page(file: str, /, **params: str) -> AppTest:
     app = AppTest.from_file(str(PROJECT / file), default_timeout=60)
     app.query_params.update(params)
     return app.run()
+
+
+def table_with(app, column: str) -> pd.DataFrame:
+    return next(frame.value for frame in app.dataframe if column in frame.value.columns)
 
 
 def words(app: AppTest) -> str:

@@ -1,7 +1,6 @@
 """One run's report on the Runs page: intervals, texts behind cells and bins, confidence, the HTML file."""
 
 import json
-from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
@@ -22,12 +21,6 @@ from tests.pages.test_pages import ATTACKS, PROJECT, RUNS, button, clean, labels
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch):
     monkeypatch.setattr(engines, "start_worker", lambda: None)
-
-
-@pytest.fixture
-def held():
-    with ExitStack() as locks:
-        yield locks
 
 
 @pytest.fixture

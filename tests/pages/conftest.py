@@ -1,0 +1,27 @@
+"""Runs for the tests of pages."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from core.runs.store import Run
+from tests.pages.seeding import make_run
+from tests.serving.conftest import trained  # noqa: F401 - a fixture
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    """What keeps the locks of runs at work."""
+    with ExitStack() as locks:
+        yield locks
+
+
+@pytest.fixture
+def trained_run(trained, dataset, held) -> Run:  # noqa: F811
+    """A finished run of the ten texts with real weights."""
+    run = make_run("finished", dataset, held, labels=("bad", "good"))
+    shutil.rmtree(run.folder / "model")
+    shutil.copytree(trained, run.folder / "model")
+    return run
