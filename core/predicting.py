@@ -124,7 +124,6 @@ def _asked_to_stop() -> Iterator[list[int]]:
 def _answer_into_file(
     options: argparse.Namespace, plan: Plan, classifier: Classifier, asked: list[int], limits: Limits
 ) -> int:
-    from core.runs.models import training_texts
     from core.serving import labelling
 
     out = Path(options.out)
@@ -145,7 +144,7 @@ def _answer_into_file(
                 limits,
                 lambda now: _show(bar, now),
                 lambda: bool(asked),
-                training_texts(Path(plan.model)) if plan.label else (),
+                _training_texts(plan),
             )
         except labelling.Stopped:
             bar.close()
@@ -199,6 +198,12 @@ def _kept(options: argparse.Namespace, new: dict[str, Any]) -> list[str] | None:
     return None if options.columns is None else [*options.columns, *_new_names(new)]
 
 
+def _training_texts(plan: Plan) -> frozenset[str]:
+    from core.runs.models import training_texts
+
+    return training_texts(Path(plan.model)) if plan.label else frozenset()
+
+
 def _new_names(new: dict[str, Any]) -> list[str]:
     return [name for name in (new["label"], new["confidence"], new["unsure"], *new["classes"]) if name]
 
@@ -219,7 +224,7 @@ def _tell(found: dict[str, Any], changed: int) -> None:
         print(f"{count(changed, 'cell')} made safe for spreadsheets", file=sys.stderr)
     if found.get("unknown"):
         print(f"{count(found['unknown'], 'row')} with a label that the model does not know", file=sys.stderr)
-    if found.get("trained_on"):
+    if found["trained_on"]:
         print(
             f"warning: the model was trained on the text of {count(found['trained_on'], 'row')}: "
             "the scores are too good",
@@ -254,14 +259,14 @@ def _answer_out_loud(
         columns = labelling.new_columns(
             stream.columns, classifier.names, plan.classes, classifier.calibration
         )
-        tally = labelling.Tally(columns, classifier.names, scored=plan.label is not None)
+        tally = labelling.Tally(columns, classifier.names, plan, _training_texts(plan))
         bar.reset(stream.rows)
         changed = 0
         for number, table in enumerate(stream.batches()):
             if asked:
                 break
             frame, truth, answers = labelling.label_table(classifier, table, plan, columns)
-            tally.add(frame, truth, answers, table.rejected)
+            tally.add(table, frame, truth, answers)
             changed += _say(options, frame[_kept(options, columns) or list(frame)], number == 0)
             bar.update(len(frame))
     _tell({**tally.facts(), "unit": stream.dialect.unit}, changed)
@@ -302,7 +307,7 @@ def _answer_lines(options: argparse.Namespace, plan: Plan, classifier: Classifie
 
     plan = replace(plan, text=("text",))
     columns = labelling.new_columns(plan.text, classifier.names, plan.classes, classifier.calibration)
-    tally = labelling.Tally(columns, classifier.names, scored=False)
+    tally = labelling.Tally(columns, classifier.names, plan)
     changed = 0
     stopped = True
     # Ctrl-C counts at once: it mostly comes while no line does.
@@ -314,7 +319,7 @@ def _answer_lines(options: argparse.Namespace, plan: Plan, classifier: Classifie
         for number, lines in enumerate(_lines_as_they_come(source, limits)):
             table = Table(text_frame({"text": lines}), LINES)
             frame, *_ = labelling.label_table(classifier, table, plan, columns)
-            tally.add(frame, None, None, [])
+            tally.add(table, frame, None, None)
             content, more = labelling.as_text(frame, options.format, not options.raw, number == 0)
             changed += more
             _send(out, content)

@@ -99,6 +99,13 @@ def test_train_predict_evaluate_export_and_list(trained, files):
     )
     assert "'=0" in out.read_text()
 
+    # Scores on what it was trained on are not taken for its scores, wherever the rows go.
+    for name, is_said in (("train", True), ("test", False)):
+        for where in ("-", files / f"{name}-scored.csv"):
+            arguments = [files / f"{name}.csv", "--text", "message", "--label", "class", "--out", where]
+            _, said = core("predict", trained["run"], *arguments)
+            assert ("the scores are too good" in said) == is_said
+
     core("export", trained["run"], "--format", "pth", "--out", files / "model.pth")
     core("export", trained["run"], "--format", "huggingface", "--out", files / "model.zip")
     assert (files / "model.pth").stat().st_size > 1000

@@ -162,8 +162,8 @@ def label_into(
     stream = open_table(Path(plan.source), limits, plan.choice)
     check_columns(stream.columns, [*plan.text, *([plan.label] if plan.label else [])])
     columns = new_columns(stream.columns, classifier.names, plan.classes, classifier.calibration)
-    tally = Tally(columns, classifier.names, scored=plan.label is not None)
-    fresh = familiar = 0
+    tally = Tally(columns, classifier.names, plan, trained_on)
+    fresh = 0
     for number, table in enumerate(stream.batches()):
         if not part_of(folder, number).is_file():
             if should_stop():
@@ -171,10 +171,9 @@ def label_into(
             _write_part(folder, number, *label_table(classifier, table, plan, columns))
             fresh += len(table.frame)
         # What is in the part counts, as after an accident.
-        tally.add(*_read_part(folder, number, columns, plan), table.rejected)
-        familiar += sum(text in trained_on for text in join_text(table, plan.text)) if trained_on else 0
+        tally.add(table, *_read_part(folder, number, columns, plan))
         report(Progress(tally.rows, stream.rows, fresh))
-    return {**tally.facts(), "trained_on": familiar, "unit": stream.dialect.unit}
+    return {**tally.facts(), "unit": stream.dialect.unit}
 
 
 def _read_part(
@@ -316,28 +315,29 @@ class Tally:
     Scores are of the answers as they are given, calibrated if the model is; that changes no label.
     """
 
-    def __init__(self, columns: dict[str, Any], names: list[str], scored: bool) -> None:
-        self.columns, self.names, self.scored = columns, names, scored
+    def __init__(
+        self, columns: dict[str, Any], names: list[str], plan: Plan, trained_on: Collection[str] = frozenset()
+    ) -> None:
+        self.columns, self.names, self.text, self.scored = columns, names, plan.text, plan.label is not None
+        self.trained_on, self.familiar = trained_on, 0
         self.rows = self.without_text = self.left = self.unknown = self.without_label = self.rejected = 0
         self.first_rejected: list[RejectedRow] = []
         self.truths: list[np.ndarray] = []
         self.answers: list[np.ndarray] = []
 
     def add(
-        self,
-        labelled: pd.DataFrame,
-        truth: np.ndarray | None,
-        answers: np.ndarray | None,
-        rejected: Sequence[RejectedRow],
+        self, table: Table, labelled: pd.DataFrame, truth: np.ndarray | None, answers: np.ndarray | None
     ) -> None:
-        """Count one batch: what `label_table` gave for it, and the rows that were not read."""
+        """Count one batch, and what `label_table` gave for it."""
         blank = int((labelled[self.columns["label"]] == "").sum())
         self.rows += len(labelled)
         self.without_text += blank
         if self.columns["unsure"]:
             self.left += int(labelled[self.columns["unsure"]].sum()) - blank
-        self.rejected += len(rejected)
-        self.first_rejected += rejected[: SHOWN_REJECTED - len(self.first_rejected)]
+        self.rejected += len(table.rejected)
+        self.first_rejected += table.rejected[: SHOWN_REJECTED - len(self.first_rejected)]
+        if self.trained_on:
+            self.familiar += sum(text in self.trained_on for text in join_text(table, self.text))
         if truth is not None:
             self._add_scored(truth, answers)
 
@@ -352,6 +352,7 @@ class Tally:
         """See `label_into`; plain values."""
         return {
             "rows": self.rows,
+            "trained_on": self.familiar,
             "without_text": self.without_text,
             "unsure": self.left if self.columns["unsure"] else None,
             "rejected": self.rejected,
