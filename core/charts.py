@@ -540,7 +540,8 @@ def score_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> alt.LayerCha
         ],
     )
     scale = alt.Scale(zero=False, nice=True, padding=12)
-    axis = alt.Axis(format=shown, tickCount=6)
+    # No score is above 1, although the axis has room there.
+    axis = alt.Axis(format=shown, tickCount=6, labelExpr="datum.value > 1 ? '' : datum.label")
     whiskers = base.mark_rule(strokeWidth=2.5).encode(
         x=alt.X("low:Q", title=f"{title} with its 95 % interval", scale=scale, axis=axis), x2="high:Q"
     )

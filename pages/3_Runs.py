@@ -44,6 +44,8 @@ REPORT, SURENESS, MISTAKES, CURVES, ABOUT = "Report", "Confidence", "Mistakes", 
 SHOWN_TEXTS = 1000
 # Age from which the clean-up proposes to delete.
 OLD_DAYS = 30
+# Pixels: so a phone shows the true label beside the text, and a wide page all columns.
+TEXT_WIDTH, BAR_WIDTH = 260, 140
 FEW_CLASSES = charts.CELLS_WITH_NUMBERS
 EVERY = "All"
 TRAIN_AGAIN = "Training again gives them."
@@ -301,13 +303,17 @@ def show_report(run: Run, report: dict[str, Any] | None) -> None:
         offer_file(run)
         return
     labels = [row["label"] for row in scores["per_class"]]
-    wide = len(labels) > FEW_CLASSES
-    left, right = (st.container(), st.container()) if wide else st.columns(2, gap="large")
-    with left:
+    if len(labels) > FEW_CLASSES:
         show_confusion(labels, scores["confusion"])
-    with right:
         show_cell(run, split, labels)
-    show_classes(scores["per_class"])
+        show_classes(scores["per_class"])
+    else:
+        left, right = st.columns(2, gap="large")
+        with left:
+            show_confusion(labels, scores["confusion"])
+        with right:
+            show_classes(scores["per_class"])
+        show_cell(run, split, labels)
     offer_file(run)
 
 
@@ -493,14 +499,20 @@ def cut_words(rows: pd.DataFrame) -> str:
 
 
 TEXT_COLUMNS = {
-    "text": st.column_config.TextColumn("Text", width="medium"),
+    "text": st.column_config.TextColumn("Text", width=TEXT_WIDTH),
     "label": st.column_config.TextColumn("True label"),
     "predicted": st.column_config.TextColumn("Answer"),
     "confidence": st.column_config.ProgressColumn(
-        "Confidence", format="percent", min_value=0, max_value=1, help="The probability of the answer."
+        "Confidence",
+        width=BAR_WIDTH,
+        format="percent",
+        min_value=0,
+        max_value=1,
+        help="The probability of the answer.",
     ),
     "true_probability": st.column_config.ProgressColumn(
         "Of the true label",
+        width=BAR_WIDTH,
         format="percent",
         min_value=0,
         max_value=1,
