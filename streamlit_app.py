@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from core.runs import queue
+from core.runs.training import queue
 
 st.set_page_config(page_title="Textuner", page_icon=".streamlit/icon.svg", layout="wide")
 st.logo(".streamlit/logo.svg", icon_image=".streamlit/icon.svg", size="large")

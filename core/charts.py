@@ -12,7 +12,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from core.words import count, isolated, percent, shorten
+from core.base.formatting import count, isolated, percent, shorten
 
 MEANINGS = ("training", "validation", "test", "baseline", "wrong", "ink")
 SPLIT_MEANING = {"train": "training", "validation": "validation", "test": "test"}

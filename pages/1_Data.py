@@ -15,13 +15,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import charts
-from core.data import datasets as saved
-from core.data.choices import ENCODINGS, choice_of, words_of
-from core.data.datasets import DamagedDataset, Dataset, find_dataset, save_dataset
-from core.data.fixes import Done, Fix, Fixed, apply, done_to
+from core.base.errors import UserError
+from core.base.formatting import count, escape_markdown, explain, shorten, size
 from core.data.labels import ColumnMapping, LabeledTexts, chosen_mapping, guess_mapping, label_texts
 from core.data.preparing import Prepared, facts_of, parts_of_files, parts_of_table, prepare
-from core.data.quality import (
+from core.data.quality.checks import (
     Finding,
     Tokens,
     find_leaks,
@@ -29,11 +27,14 @@ from core.data.quality import (
     length_histogram,
     profile_columns,
 )
-from core.data.reading import find_parts, read_table
-from core.data.sample import read_sample
+from core.data.quality.fixes import Done, Fix, Fixed, apply, done_to
+from core.data.reading.files import find_parts, read_table
+from core.data.reading.read_options import ENCODINGS, choice_of, words_of
 from core.data.splits import SplitPlan, Splits
-from core.data.tables import GUESS, Choice, Dialect, RejectedRow, Table
-from core.data.uploads import (
+from core.data.storage import datasets as saved
+from core.data.storage.datasets import DamagedDataset, Dataset, find_dataset, save_dataset
+from core.data.storage.sample import read_sample
+from core.data.storage.uploads import (
     MOST_TABLE_MB,
     Upload,
     delete_upload,
@@ -42,12 +43,11 @@ from core.data.uploads import (
     keep_upload,
     kept_fixes,
 )
-from core.errors import UserError
-from core.learning.catalogue import folder_on_disk
+from core.data.tables import GUESS, Choice, Dialect, RejectedRow, Table
 from core.learning.config import TrainingConfig
+from core.learning.pretrained import folder_on_disk
 from core.learning.tokenizer import TextTokenizer
 from core.serving.spreadsheets import safe_csv
-from core.words import count, escape_markdown, explain, shorten, size
 
 TRAIN_PAGE, CHECK_PAGE = "pages/2_Train.py", "pages/5_Check.py"
 PERCENTAGES, SPLIT_COLUMN, OWN_FILES = "Percentages", "A split column", "Own files"

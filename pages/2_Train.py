@@ -11,20 +11,8 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core import charts
-from core.data.datasets import Dataset, list_datasets
-from core.errors import UserError
-from core.learning import catalogue
-from core.learning import config as settings
-from core.learning.catalogue import Checkpoint
-from core.learning.config import CHOICES, TUTORIAL, TrainingConfig
-from core.learning.forecast import PARTS, Forecast
-from core.learning.suggestions import SUGGESTED, suggest
-from core.runs import engines, following, forecasts, queue, store, studies
-from core.runs.events import Event
-from core.runs.facts import model_title
-from core.runs.forecasts import Outlook
-from core.runs.store import Run, RunState
-from core.words import (
+from core.base.errors import UserError
+from core.base.formatting import (
     SETTINGS,
     STATUS,
     count,
@@ -36,6 +24,19 @@ from core.words import (
     shorten,
     size,
 )
+from core.data.storage.datasets import Dataset, list_datasets
+from core.learning import config as settings
+from core.learning import pretrained
+from core.learning.config import CHOICES, TUTORIAL, TrainingConfig
+from core.learning.forecasting.estimate import PARTS, Forecast
+from core.learning.pretrained import Checkpoint
+from core.learning.suggestions import SUGGESTED, suggest
+from core.runs.results.facts import model_title
+from core.runs.tasks import forecasts, studies
+from core.runs.tasks.forecasts import Outlook
+from core.runs.training import engines, following, queue, store
+from core.runs.training.events import Event
+from core.runs.training.store import Run, RunState
 
 DATA_PAGE, RUNS_PAGE, PREDICT_PAGE = "pages/1_Data.py", "pages/3_Runs.py", "pages/4_Predict.py"
 CHECK_PAGE = "pages/5_Check.py"
@@ -167,7 +168,7 @@ def take_settings_of_link() -> None:
         like = store.find_run(wanted)
         if not like.readable:
             raise UserError("a run whose settings can be read", "a damaged one", "Choose them yourself.")
-        catalogue.find(like.config.model)
+        pretrained.find(like.config.model)
     except UserError as error:
         st.warning(explain(error), icon=":material/error:")
         return
@@ -206,7 +207,7 @@ def choose_dataset(datasets: list[Dataset], run: Run | None) -> Dataset:
 
 
 def choose_model() -> str:
-    models = {checkpoint.name: checkpoint for checkpoint in catalogue.available()}
+    models = {checkpoint.name: checkpoint for checkpoint in pretrained.available()}
     remember("model")
     name = st.selectbox(
         "Model",
@@ -294,7 +295,7 @@ def offer_start(dataset: Dataset, config: TrainingConfig, run: Run | None) -> bo
     """The button, or what keeps from pressing it. Returns whether a training could start."""
     try:
         settings.check(config)
-        catalogue.check_length(config.model, config.max_length)
+        pretrained.check_length(config.model, config.max_length)
     except UserError as error:
         st.button("Start", type="primary", icon=":material/play_arrow:", disabled=True, width="stretch")
         st.error(explain(error))
@@ -376,7 +377,7 @@ def show_forecast(dataset: Dataset, config: TrainingConfig, was_pending: bool) -
 def why_rough(outlook: Outlook, config: TrainingConfig) -> str:
     """Why the forecast may be further off than usual, and whether a better one is on its way."""
     if not outlook.at_hand:
-        gigabytes = size(4 * catalogue.find(config.model).parameters)
+        gigabytes = size(4 * pretrained.find(config.model).parameters)
         return f", by estimate, and {gigabytes} to fetch at first"
     if outlook.pending and outlook.forecast.estimated:
         later = "is measured when the training at work has ended"
@@ -390,7 +391,7 @@ def parts_in_words(found: Forecast) -> str:
 
 
 def compare_models(dataset: Dataset, config: TrainingConfig) -> None:
-    lines = [line for model in catalogue.available() if (line := foreseen_line(dataset, config, model))]
+    lines = [line for model in pretrained.available() if (line := foreseen_line(dataset, config, model))]
     if not lines:
         st.caption("Known as soon as a few steps are measured.")
         return

@@ -8,19 +8,8 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core import charts
-from core.data.datasets import Dataset, find_dataset
-from core.data.fixes import done_to
-from core.errors import UserError
-from core.learning.calibration import Abstention, at_threshold, set_threshold
-from core.runs import cleaning, forecasts, store, studies
-from core.runs.comparing import FEWEST, MOST
-from core.runs.facts import facts_of, model_title, reasons_left_out, settings_of
-from core.runs.judged import AFTER, BEFORE, BINS, Answers, answers_of, calibration_of, collapse_of
-from core.runs.report_file import report_of_run
-from core.runs.store import Run, RunState
-from core.serving.report_page import score_rows
-from core.serving.spreadsheets import safe_csv
-from core.words import (
+from core.base.errors import UserError
+from core.base.formatting import (
     MAIN_SCORES,
     SCORES,
     STATUS,
@@ -36,6 +25,27 @@ from core.words import (
     shorten,
     size,
 )
+from core.data.quality.fixes import done_to
+from core.data.storage.datasets import Dataset, find_dataset
+from core.learning.evaluation.calibration import Abstention, at_threshold, set_threshold
+from core.runs.results import cleaning
+from core.runs.results.comparison import FEWEST, MOST
+from core.runs.results.evaluated_texts import (
+    AFTER,
+    BEFORE,
+    BINS,
+    Answers,
+    answers_of,
+    calibration_of,
+    collapse_of,
+)
+from core.runs.results.facts import facts_of, model_title, reasons_left_out, settings_of
+from core.runs.results.report_file import report_of_run
+from core.runs.tasks import forecasts, studies
+from core.runs.training import store
+from core.runs.training.store import Run, RunState
+from core.serving.report.report_page import score_rows
+from core.serving.spreadsheets import safe_csv
 
 TRAIN_PAGE, PREDICT_PAGE, CHECK_PAGE = "pages/2_Train.py", "pages/4_Predict.py", "pages/5_Check.py"
 EXPORT_PAGE = "pages/6_Export.py"

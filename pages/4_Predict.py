@@ -14,23 +14,9 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core import charts
-from core.data.labels import guess_mapping
-from core.data.streaming import Beginning, read_beginning
-from core.data.tables import Table
-from core.data.uploads import MOST_TABLE_MB, Upload, delete_upload, find_upload, keep_upload
-from core.errors import UserError
-from core.folders import bytes_on_disk
-from core.learning.calibration import Calibration, read_calibration, with_temperature
-from core.learning.memory import give_back_freed_memory, shortage_is_said
-from core.runs import labellings, processes
-from core.runs.labellings import Labelling, LabellingState
-from core.runs.models import Model, usable_models
-from core.serving import imported, neighbours
-from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
-from core.serving.labelling import CSV, JSON_LINES, PARQUET, Plan, frames_of, parts_of
-from core.serving.loading import load_ahead
-from core.serving.neighbours import Neighbours, find_neighbours
-from core.words import (
+from core.base.errors import UserError
+from core.base.folders import bytes_on_disk
+from core.base.formatting import (
     STATUS,
     coloured_words,
     count,
@@ -41,6 +27,21 @@ from core.words import (
     shorten,
     size,
 )
+from core.base.memory import give_back_freed_memory, shortage_is_said
+from core.data.labels import guess_mapping
+from core.data.reading.streaming import Beginning, read_beginning
+from core.data.storage.uploads import MOST_TABLE_MB, Upload, delete_upload, find_upload, keep_upload
+from core.data.tables import Table
+from core.learning.evaluation.calibration import Calibration, read_calibration, with_temperature
+from core.runs.results.models import Model, usable_models
+from core.runs.tasks import labellings
+from core.runs.tasks.labellings import Labelling, LabellingState
+from core.runs.training import processes
+from core.serving import imported_models, similar_texts
+from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
+from core.serving.file_labelling import CSV, JSON_LINES, PARQUET, Plan, frames_of, parts_of
+from core.serving.loading import load_ahead
+from core.serving.similar_texts import Neighbours, find_neighbours
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 TRAIN_PAGE, RUNS_PAGE, EXPORT_PAGE = "pages/2_Train.py", "pages/3_Runs.py", "pages/6_Export.py"
 ONE_TEXT, FILE = "One text", "A file"
-MOST_MB = imported.LARGEST_UPLOAD // 1_000_000
+MOST_MB = imported_models.LARGEST_UPLOAD // 1_000_000
 FEW_BARS = 10
 PREVIEW_ROWS, SHOWN_CHARACTERS = 20, 500
 # Bytes; a string under the name would be shown on the page.
@@ -156,7 +157,7 @@ def offer_model_file() -> None:
 def take_model(uploaded: UploadedFile) -> None:
     try:
         with st.spinner("Checking the model"):
-            model = imported.keep(BytesIO(take_out(uploaded)), uploaded.name)
+            model = imported_models.keep(BytesIO(take_out(uploaded)), uploaded.name)
     except UserError as error:
         st.error(explain(error), icon=":material/error:")
         return
@@ -168,7 +169,7 @@ def take_model(uploaded: UploadedFile) -> None:
 
 def offer_deletion(model: Model) -> None:
     with st.popover("Delete it", icon=":material/delete:"):
-        other = imported.find(model.id)
+        other = imported_models.find(model.id)
         st.text(shorten(other.name, 80))
         if other.not_taken:
             st.caption(f"{count(other.not_taken, 'file')} of its zip were not needed and not taken.")
@@ -179,7 +180,7 @@ def offer_deletion(model: Model) -> None:
 
 def delete_model(model: Model) -> None:
     try:
-        imported.delete(model.id)
+        imported_models.delete(model.id)
     except UserError as error:
         st.error(explain(error), icon=":material/error:")
         return
@@ -426,7 +427,9 @@ def neighbours_of(model: Model, classifier: "Classifier") -> Neighbours:
         def report(share: float) -> None:
             bar.progress(share, words)
 
-        kept.append(find_neighbours(classifier, model.folder, run / "dataset", run / neighbours.FILE, report))
+        kept.append(
+            find_neighbours(classifier, model.folder, run / "dataset", run / similar_texts.FILE, report)
+        )
         bar.empty()
     return kept[0]
 

@@ -8,13 +8,14 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core import charts
-from core.data import datasets as saved
-from core.data.datasets import Dataset, find_dataset, list_datasets
-from core.errors import UserError
-from core.runs import queue, store, studies
-from core.runs.store import Run
-from core.runs.studies import BASELINES, CURVE, TRAINED, StudyState
-from core.words import count, escape_markdown, explain, percent, shorten
+from core.base.errors import UserError
+from core.base.formatting import count, escape_markdown, explain, percent, shorten
+from core.data.storage import datasets as saved
+from core.data.storage.datasets import Dataset, find_dataset, list_datasets
+from core.runs.tasks import studies
+from core.runs.tasks.studies import BASELINES, CURVE, TRAINED, StudyState
+from core.runs.training import queue, store
+from core.runs.training.store import Run
 
 DATA_PAGE, TRAIN_PAGE = "pages/1_Data.py", "pages/2_Train.py"
 LOOK_EVERY_SECONDS = 1.0

@@ -7,12 +7,12 @@ from pathlib import Path
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from core.errors import UserError
-from core.runs import exports
-from core.runs.exports import BUNDLE, HUGGINGFACE, MADE, ONNX, ONNX_INT8, PTH, WEB, Made
-from core.runs.models import Model, usable_models
-from core.serving import hub
-from core.words import count, escape_markdown, explain, size
+from core.base.errors import UserError
+from core.base.formatting import count, escape_markdown, explain, size
+from core.runs.results import exports
+from core.runs.results.exports import BUNDLE, HUGGINGFACE, MADE, ONNX, ONNX_INT8, PTH, WEB, Made
+from core.runs.results.models import Model, usable_models
+from core.serving.export import hub
 
 TRAIN_PAGE, PREDICT_PAGE = "pages/2_Train.py", "pages/4_Predict.py"
 MAKE = "Make the ONNX files and the bundle"

@@ -7,13 +7,13 @@ import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
 from core import charts
-from core.errors import UserError
-from core.runs import store
-from core.runs.comparing import FEWEST, MOST, Comparison, compare_runs
-from core.runs.facts import in_words, model_title
-from core.runs.store import Run
+from core.base.errors import UserError
+from core.base.formatting import SCORES, SETTINGS, count, escape_markdown, explain, percent, shorten
+from core.runs.results.comparison import FEWEST, MOST, Comparison, compare_runs
+from core.runs.results.facts import in_words, model_title
+from core.runs.training import store
+from core.runs.training.store import Run
 from core.serving.spreadsheets import safe_csv
-from core.words import SCORES, SETTINGS, count, escape_markdown, explain, percent, shorten
 
 RUNS_PAGE, TRAIN_PAGE = "pages/3_Runs.py", "pages/2_Train.py"
 SHOWN_TEXTS = 1000

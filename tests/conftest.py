@@ -35,7 +35,7 @@ def tiny_models(tmp_path_factory) -> Path:
 def tiny_model(tiny_models, tmp_path_factory) -> Path:
     """A model folder of the tiny model, trained a little on the ten texts. Not to be changed by a test."""
     from core.learning.config import TrainingConfig
-    from core.learning.train import train_classifier
+    from core.learning.training.train import train_classifier
 
     folder = tmp_path_factory.mktemp("trained") / "model"
     config = TrainingConfig(model="local/tiny", epochs=2, batch_size=4, max_length=16, precision="fp32")
@@ -61,6 +61,6 @@ def splits():
 @pytest.fixture
 def dataset(splits):
     """The ten texts as a saved data set."""
-    from core.data.datasets import save_dataset
+    from core.data.storage.datasets import save_dataset
 
     return save_dataset("ten texts", splits, [], {"file": "ten.csv"})

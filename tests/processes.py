@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import psutil
 
-from core.home import home
-from core.runs.store import Run
+from core.base.home import home
+from core.runs.training.store import Run
 
 Answer = TypeVar("Answer")
 
@@ -38,12 +38,12 @@ def with_words(*words: str) -> psutil.Process | None:
 
 def trainer_of(run: Run) -> psutil.Process | None:
     """The process that trains the run, whether it has come as far as its locks or not."""
-    return with_words("core.runs.trainer", str(run.folder))
+    return with_words("core.runs.training.trainer", str(run.folder))
 
 
 def worker_process() -> psutil.Process | None:
     """The process that drains the line of the present home."""
-    return with_words("core.runs.worker")
+    return with_words("core.runs.training.worker")
 
 
 def kill(*processes: psutil.Process | None, seconds: float = 10) -> list[bool]:

@@ -26,23 +26,25 @@ sys.path.insert(0, str(PROJECT))
 
 from filelock import FileLock  # noqa: E402
 
-from core.data.datasets import Dataset, relabel, save_dataset  # noqa: E402
-from core.data.fixes import Fix  # noqa: E402
+from core.base.home import home  # noqa: E402
 from core.data.labels import ColumnMapping, guess_mapping, label_texts  # noqa: E402
-from core.data.reading import read_table  # noqa: E402
-from core.data.sample import read_sample  # noqa: E402
+from core.data.quality.fixes import Fix  # noqa: E402
+from core.data.reading.files import read_table  # noqa: E402
 from core.data.splits import SplitPlan, split_by_percent  # noqa: E402
-from core.data.uploads import keep_fixes, keep_upload  # noqa: E402
-from core.home import home  # noqa: E402
-from core.learning import catalogue  # noqa: E402
-from core.learning.calibration import Calibration, write_calibration  # noqa: E402
+from core.data.storage.datasets import Dataset, relabel, save_dataset  # noqa: E402
+from core.data.storage.sample import read_sample  # noqa: E402
+from core.data.storage.uploads import keep_fixes, keep_upload  # noqa: E402
+from core.learning import pretrained  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
+from core.learning.evaluation.calibration import Calibration, write_calibration  # noqa: E402
 from core.learning.suggestions import suggest  # noqa: E402
-from core.runs import exports, forecasts, labellings, queue, store, studies  # noqa: E402
-from core.runs.models import usable_models  # noqa: E402
-from core.runs.store import Run  # noqa: E402
-from core.serving import imported  # noqa: E402
-from core.serving.labelling import Plan  # noqa: E402
+from core.runs.results import exports  # noqa: E402
+from core.runs.results.models import usable_models  # noqa: E402
+from core.runs.tasks import forecasts, labellings, studies  # noqa: E402
+from core.runs.training import queue, store  # noqa: E402
+from core.runs.training.store import Run  # noqa: E402
+from core.serving import imported_models  # noqa: E402
+from core.serving.file_labelling import Plan  # noqa: E402
 from tests.pages.seeding import make_dataset, make_exports, make_labelling, make_run  # noqa: E402
 from tests.pages.studies import make_study  # noqa: E402
 
@@ -302,11 +304,11 @@ def seed_exports(real: Run) -> Iterator[tuple[str, str, str | None]]:
         yield f"export-lacking-{len(lacking)}", f"/Export?run={real.id}", None
     file = model.place / "model.zip"
     exports.export_model(model, exports.HUGGINGFACE, file)
-    other = imported.keep(file, "A model with [a](http://b.example) name from *elsewhere*.zip")
+    other = imported_models.keep(file, "A model with [a](http://b.example) name from *elsewhere*.zip")
     yield "export-imported", f"/Export?run={other.id}", None
     yield "predict-imported", f"/Predict?run={other.id}", "Delete it"
     yield "predict-model-file", f"/Predict?run={real.id}", "Use a model from a file"
-    imported.delete(other.id)
+    imported_models.delete(other.id)
 
 
 def seed_checks(sample: Dataset, held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
@@ -375,10 +377,10 @@ def give_weights(run: Run, labels: tuple[str, ...]) -> None:
     """Weights that answer, with a head that nobody has trained."""
     # Imported here: torch takes seconds.
     from core.learning.hardware import Hardware
-    from core.learning.networks import load_for_training
+    from core.learning.models.interface import load_for_training
     from core.learning.tokenizer import TextTokenizer
 
-    folder, source = run.folder / "model", catalogue.resolve("bundled")
+    folder, source = run.folder / "model", pretrained.resolve("bundled")
     label2id = {label: i for i, label in enumerate(labels)}
     load_for_training(source, label2id, Hardware("cpu", "fp32", ""), seed=1).save(folder)
     TextTokenizer(source, 128).save(folder)

@@ -53,16 +53,18 @@ def test_core_imports_point_one_way(path):
 
 
 def test_modules_of_pages_that_only_show_do_not_load_torch():
-    modules = "core.runs.store, core.runs.queue, core.runs.engines, core.runs.bundle, core.learning.config, "
-    modules += "core.learning.catalogue, core.charts, core.data.datasets, core.serving.spreadsheets, "
-    modules += "core.runs.studies, core.runs.models, core.learning.evaluation, core.learning.calibration, "
-    modules += "core.learning.judging, core.learning.comparison, core.runs.comparing"
-    modules += ", core.serving.loading, core.serving.attribution, core.serving.neighbours"
-    modules += ", core.serving.labelling, core.data.streaming"
-    modules += ", core.serving.onnx_export, core.serving.web_page, core.serving.predict_script"
-    modules += ", core.runs.judged, core.runs.facts, core.runs.report_file, core.serving.report_page"
-    modules += ", core.serving.hub"
-    modules += ", core.serving.imported"
+    modules = "core.runs.training.store, core.runs.training.queue, core.runs.training.engines, core.runs.results.bundle_contents, core.learning.config, "
+    modules += (
+        "core.learning.pretrained, core.charts, core.data.storage.datasets, core.serving.spreadsheets, "
+    )
+    modules += "core.runs.tasks.studies, core.runs.results.models, core.learning.evaluation.metrics, core.learning.evaluation.calibration, "
+    modules += "core.learning.evaluation.full_report, core.learning.evaluation.comparison, core.runs.results.comparison"
+    modules += ", core.serving.loading, core.serving.attribution, core.serving.similar_texts"
+    modules += ", core.serving.file_labelling, core.data.reading.streaming"
+    modules += ", core.serving.export.onnx_export, core.serving.web_page.web_page, core.serving.export.predict_script"
+    modules += ", core.runs.results.evaluated_texts, core.runs.results.facts, core.runs.results.report_file, core.serving.report.report_page"
+    modules += ", core.serving.export.hub"
+    modules += ", core.serving.imported_models"
     check = f"import sys, {modules}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True

@@ -6,8 +6,17 @@ import pandas as pd
 import pytest
 
 from core import charts
-from core.errors import UserError
-from core.words import WORD_JOINER, count, duration, escape_markdown, explain, run_link, shorten, size
+from core.base.errors import UserError
+from core.base.formatting import (
+    WORD_JOINER,
+    count,
+    duration,
+    escape_markdown,
+    explain,
+    run_link,
+    shorten,
+    size,
+)
 
 HOSTILE = ["<script>alert(1)</script>", "a.b[c]", "x:Q", "line\nbreak", "مرحبا", "y" * 500]
 EVENTS = [
@@ -171,7 +180,7 @@ def test_words_say_what_the_charts_show():
     assert charts.describe_lengths(lengths) == "Texts by length: 5 to 9 words; most often 5 to 9 (1 text)."
 
 
-# core/words.py
+# core/base/formatting.py
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from core.__main__ import main
+from core.cli.main import main
 from core.data.checking import check_file, column_type
 from core.data.tables import Choice
 from tests.data.packing import CSV, workbook, zipped
@@ -181,6 +181,6 @@ def test_the_type_of_a_column_is_that_of_nearly_all_values(table, values, expect
 
 @pytest.fixture
 def table():
-    from core.data.reading import read_table
+    from core.data.reading.files import read_table
 
     return lambda text, choice: read_table(text.encode(), choice=choice)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from core.learning.config import TrainingConfig
-from core.runs import store
+from core.runs.training import store
 from tests.serving.hub_stand_in import hub_stand_in
 from tests.tiny import TEXTS
 
@@ -431,7 +431,7 @@ def test_ctrl_c_with_standard_output_tells_what_was_done(tiny_model, tmp_path, w
 def test_memory_does_not_grow_with_the_file(tiny_model, tmp_path):
     # Asked of the process itself: what the system adds up for a parent begins with the parent's own memory.
     peak = "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"
-    script = f"import re, sys; from core.__main__ import main; assert main(sys.argv[1:]) == 0; {peak}"
+    script = f"import re, sys; from core.cli.main import main; assert main(sys.argv[1:]) == 0; {peak}"
     peaks = []
     for rows in (20_000, 160_000):
         source = tmp_path / f"{rows}.csv"

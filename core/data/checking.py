@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
+from core.base.errors import UserError
+from core.base.formatting import shorten
 from core.data.labels import ColumnMapping, guess_mapping, label_texts
-from core.data.quality import Finding, find_problems, profile_columns
-from core.data.reading import DEFAULT_LIMITS, read_table
+from core.data.quality.checks import Finding, find_problems, profile_columns
+from core.data.reading.files import DEFAULT_LIMITS, read_table
 from core.data.splits import SplitPlan, split_with_files
 from core.data.tables import GUESS, Choice, Limits, RejectedRow, Table
-from core.errors import UserError
-from core.words import shorten
 
 SHOWN_REJECTED = 20
 SAMPLE_VALUES = 2_000

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.names import LABEL_NAMES, SPLIT_NAMES, SPLIT_VALUES, TEXT_NAMES, TRAIN, folded, words_of
-from core.data.records import RAW_CHARACTERS, RejectedRow
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.column_names import LABEL_NAMES, SPLIT_NAMES, SPLIT_VALUES, TEXT_NAMES, TRAIN, folded, words_of
+from core.data.reading.text.records import RAW_CHARACTERS, RejectedRow
 
 if TYPE_CHECKING:
     from core.data.tables import Table

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.data.fixes import WEIGH, Done, Fix, Fixed, apply, apply_to_other, apply_to_splits
+from core.data.column_names import TEST, TRAIN, VALIDATION
 from core.data.labels import ColumnMapping, LabeledTexts, align_labels, label_texts
-from core.data.names import TEST, TRAIN, VALIDATION
+from core.data.quality.fixes import WEIGH, Done, Fix, Fixed, apply, apply_to_other, apply_to_splits
 from core.data.splits import (
     SplitPlan,
     Splits,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from core.base.errors import UserError
+from core.data.column_names import SPLIT_VALUES, TEST, TRAIN, VALIDATION, folded
 from core.data.labels import (
     ColumnMapping,
     LabeledTexts,
@@ -18,9 +20,7 @@ from core.data.labels import (
     normal_text,
     reject_rows,
 )
-from core.data.names import SPLIT_VALUES, TEST, TRAIN, VALIDATION, folded
-from core.data.records import RejectedRow
-from core.errors import UserError
+from core.data.reading.text.records import RejectedRow
 
 if TYPE_CHECKING:
     from core.data.tables import Table

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from core.data.decoding import LONE_SURROGATE
-from core.data.records import RejectedRow
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.reading.text.decoding import LONE_SURROGATE
+from core.data.reading.text.records import RejectedRow
 
 NAME_CHARACTERS = 200
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 

@@ -5,7 +5,7 @@ The search behind them is `python -m tests.benchmarks.defaults`, judged on valid
 
 import math
 
-from core.learning import catalogue
+from core.learning import pretrained
 from core.learning.config import TrainingConfig
 
 SMALL_MODEL = 40_000_000
@@ -41,7 +41,7 @@ def suggest(model: str, texts: int, classes: int) -> TrainingConfig:
     """
     needed = max(ENOUGH_TEXTS, ENOUGH_PER_CLASS * classes)
     epochs = min(10, max(3, math.ceil(3 * needed / max(1, texts))))
-    small = 0 < catalogue.find(model).parameters <= SMALL_MODEL
+    small = 0 < pretrained.find(model).parameters <= SMALL_MODEL
     fast = classes >= MANY_CLASSES or epochs * texts < FEW_SEEN
     # Of the larger models only what the BERT paper recommends is known: 2e-5 to 5e-5.
     rate = (2e-4 if fast else 1e-4) if small else (5e-5 if fast else 3e-5)

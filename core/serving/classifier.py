@@ -8,14 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from core.errors import UserError
-from core.learning.answers import SCORING_BATCH, predict_probabilities, predict_swiftly
+from core.base.errors import UserError
+from core.base.memory import shortage_is_said
 from core.learning.batching import EncodedDataset, encode
-from core.learning.calibration import Calibration, read_calibration, with_temperature
-from core.learning.catalogue import FILES
+from core.learning.evaluation.calibration import Calibration, read_calibration, with_temperature
+from core.learning.evaluation.inference import SCORING_BATCH, predict_probabilities, predict_swiftly
 from core.learning.hardware import choose_hardware, use_all_cores
-from core.learning.memory import shortage_is_said
-from core.learning.networks import Network, load_finetuned
+from core.learning.models.interface import Network, load_finetuned
+from core.learning.pretrained import FILES
 from core.learning.tokenizer import TextTokenizer
 
 SLICE = 64 * SCORING_BATCH

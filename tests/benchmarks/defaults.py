@@ -43,8 +43,8 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     """Train once. Returns the job with accuracy on both held-out parts (0 to 1) and seconds of training."""
     # Imported late: the parent process only starts others.
     from core.learning import hardware
-    from core.learning import train as training
     from core.learning.config import TrainingConfig
+    from core.learning.training import train as training
 
     training.use_all_cores = lambda: hardware.torch.set_num_threads(1)
     config = TrainingConfig(

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from core.learning import answers, batching, fit, networks
+from core.learning import batching
 from core.learning.config import TrainingConfig
+from core.learning.evaluation import inference
 from core.learning.hardware import choose_hardware, keep_freed_memory, use_all_cores
-from core.learning.networks import Network
+from core.learning.models import interface
+from core.learning.models.interface import Network
 from core.learning.tokenizer import TextTokenizer
+from core.learning.training import loop
 from tests.benchmarks.pace import Pace
 from tests.benchmarks.workload import Job, Rows, spread
 
@@ -31,8 +34,8 @@ def train_engine(job: Job, rows: Rows, pace: Pace) -> Network:
         precision=job.precision,
     )
     dataset = _encode(job, rows)
-    network = networks.load_for_training(Path(job.model), rows.label2id, hardware, job.seed)
-    stepper = fit.Stepper(network, dataset, config, job.epochs * -(-len(dataset) // job.batch))
+    network = interface.load_for_training(Path(job.model), rows.label2id, hardware, job.seed)
+    stepper = loop.Stepper(network, dataset, config, job.epochs * -(-len(dataset) // job.batch))
 
     pace.begin()
     for epoch in range(job.epochs):
@@ -48,8 +51,8 @@ def predict(network: Network, job: Job, rows: Rows) -> list[int]:
     """The class number of each text, by the network's weights in float32."""
     with tempfile.TemporaryDirectory() as folder:
         network.save(Path(folder))
-        exact = networks.load_finetuned(Path(folder), choose_hardware("fp32"))
-    return answers.predict_probabilities(exact, _encode(job, rows)).argmax(axis=1).tolist()
+        exact = interface.load_finetuned(Path(folder), choose_hardware("fp32"))
+    return inference.predict_probabilities(exact, _encode(job, rows)).argmax(axis=1).tolist()
 
 
 def _encode(job: Job, rows: Rows) -> batching.EncodedDataset:

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.data.datasets import Dataset, delete_dataset, save_dataset
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
+from core.data.storage.datasets import Dataset, delete_dataset, save_dataset
 from core.learning.config import TrainingConfig
-from core.learning.forecast import Forecast
-from core.runs import forecasts, queue, store
+from core.learning.forecasting.estimate import Forecast
+from core.runs.tasks import forecasts
+from core.runs.training import queue, store
 from tests.benchmarks.workload import PROJECT
 
 DATA = PROJECT.parent / "shared" / "data"

@@ -49,10 +49,10 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.data import clean
 from core.data.checking import check_file
-from core.data.containers import unpack
-from core.data.reading import read_table
+from core.data.reading.archives import unpack
+from core.data.reading.files import read_table
+from core.data.reading.text import clean_lines
 from core.data.tables import Choice, Limits, Table
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -379,14 +379,14 @@ def letters(text: str) -> int:
 
 def same_by_both_ways(table: Table, content: bytes, choice: Choice) -> None:
     """Whole clean files are read in another way where they are large; here each is read in both."""
-    usual = clean.SMALLEST_BYTES
-    clean.SMALLEST_BYTES = 0
+    usual = clean_lines.SMALLEST_BYTES
+    clean_lines.SMALLEST_BYTES = 0
     try:
-        if clean.read_clean(content, table.dialect.encoding, LIMITS, choice) is None:
+        if clean_lines.read_clean(content, table.dialect.encoding, LIMITS, choice) is None:
             return
         other = read_table(content, LIMITS, choice)
     finally:
-        clean.SMALLEST_BYTES = usual
+        clean_lines.SMALLEST_BYTES = usual
     assert other.frame.equals(table.frame), "clean lines are read differently"
     assert other.lines.tolist() == table.lines.tolist()
     assert (other.line_count, len(other.rejected)) == (table.line_count, len(table.rejected))

@@ -42,16 +42,16 @@ import psutil
 from filelock import Timeout
 from safetensors.numpy import load_file
 
-from core import locks
-from core.data.datasets import Dataset, save_dataset
+from core.base import locks
+from core.base.errors import UserError
+from core.base.home import home
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
-from core.errors import UserError
-from core.home import home
+from core.data.storage.datasets import Dataset, save_dataset
 from core.learning.config import TrainingConfig
-from core.runs import processes, queue, store
-from core.runs.events import Event, read_events
-from core.runs.store import Run
+from core.runs.training import processes, queue, store
+from core.runs.training.events import Event, read_events
+from core.runs.training.store import Run
 from tests.benchmarks.workload import has_bf16
 from tests.processes import is_at_work, kill, processes_of, trainer_of, wait_for, worker_process
 from tests.tiny import LABEL2ID, TEXTS, write_tiny_model

@@ -35,14 +35,14 @@ import numpy as np
 import psutil
 from playwright.async_api import async_playwright
 
-from core.data.datasets import save_dataset
 from core.data.labels import ColumnMapping, label_texts
-from core.data.reading import read_table
-from core.data.sample import SAMPLE
+from core.data.reading.files import read_table
 from core.data.splits import SplitPlan, split_by_percent
+from core.data.storage.datasets import save_dataset
+from core.data.storage.sample import SAMPLE
 from core.learning.config import TrainingConfig
-from core.runs import queue, store
-from core.runs.store import Run
+from core.runs.training import queue, store
+from core.runs.training.store import Run
 from tests.benchmarks import sessions, visitors
 from tests.benchmarks.sessions import Scene, Times
 
@@ -205,9 +205,9 @@ class Meter:
 
 def role(process: psutil.Process) -> str:
     words = process.cmdline()
-    if "core.runs.trainer" in words:
+    if "core.runs.training.trainer" in words:
         return "training"
-    if "streamlit" in words or "core.runs.worker" in words:
+    if "streamlit" in words or "core.runs.training.worker" in words:
         return "server"
     return "browsers"
 

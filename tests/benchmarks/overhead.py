@@ -13,7 +13,7 @@ of `safe` is therefore that of the whole time for all rounds, and so are the two
 time that the snapshots took, as the training itself measured it, and all else. Beside it is the median of the
 rounds' ratios, which shows what events and log cost, free of what else the machine did. The first snapshot is
 taken right after the first step, in the warm-up, which does not count; from then on they are as far apart, in
-the time that a process was `safe`, as their cost allows (`core.learning.snapshots.SHARE`), so a measurement
+the time that a process was `safe`, as their cost allows (`core.learning.training.checkpoints.SHARE`), so a measurement
 should be long enough for several.
 """
 
@@ -160,13 +160,13 @@ def _rounds(job: Job, options: argparse.Namespace, environment: dict[str, str]) 
 
 
 def _job(options: argparse.Namespace) -> Job:
-    from core.data.sample import SAMPLE
-    from core.learning import catalogue
+    from core.data.storage.sample import SAMPLE
+    from core.learning import pretrained
 
     return Job(
         stack="turn",
         data=str(Path(options.data or (SST2 if SST2.is_file() else SAMPLE)).resolve()),
-        model=str(catalogue.resolve("bundled")),
+        model=str(pretrained.resolve("bundled")),
         batch=options.batch,
         precision="auto",
         max_length=128,
@@ -183,12 +183,12 @@ def train(job: Job) -> None:
     """Train as the app's trainer does, as many steps as ordered, with what the part of the moment writes."""
     # Before torch, as in the app: OpenMP reads its settings when torch loads it.
     import core.learning  # noqa: F401
-    from core.learning import snapshots
-    from core.runs.events import EventLog
-    from core.runs.trainer import _in_words
+    from core.learning.training import checkpoints
+    from core.runs.training.events import EventLog
+    from core.runs.training.trainer import _in_words
 
     steps = Steps(Orders())
-    snapshots.time = SimpleNamespace(perf_counter=steps.safe_clock)
+    checkpoints.time = SimpleNamespace(perf_counter=steps.safe_clock)
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(dir=os.environ["TEXTUNER_HOME"])))
         log = logging.getLogger("textuner")
@@ -206,7 +206,7 @@ def train(job: Job) -> None:
         def should_stop() -> bool:
             return (steps.part != "off" and (folder / "stop").exists()) or steps.over()
 
-        class Taken(snapshots.Snapshots):
+        class Taken(checkpoints.Snapshots):
             def due(self) -> bool:
                 return steps.part == "safe" and super().due()
 
@@ -218,10 +218,12 @@ def _fit(
 ) -> None:
     import torch
 
-    from core.learning import batching, fit, networks
+    from core.learning import batching
     from core.learning.config import TrainingConfig
     from core.learning.hardware import choose_hardware, keep_freed_memory, use_all_cores
+    from core.learning.models import interface
     from core.learning.tokenizer import TextTokenizer
+    from core.learning.training import loop
 
     use_all_cores()
     keep_freed_memory()
@@ -232,9 +234,9 @@ def _fit(
     )
     dataset = batching.encode(rows.texts, rows.labels, TextTokenizer(Path(job.model), job.max_length))
     hardware = choose_hardware(job.precision)
-    network = networks.load_for_training(Path(job.model), rows.label2id, hardware, job.seed)
+    network = interface.load_for_training(Path(job.model), rows.label2id, hardware, job.seed)
     # Neither scores nor keeps weights: that is the same with and without.
-    fit.fit(network, dataset, None, config, report, should_stop, lambda *_: None, taken)
+    loop.fit(network, dataset, None, config, report, should_stop, lambda *_: None, taken)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -97,7 +97,7 @@ def train(folder: Path) -> None:
     from core.data.labels import LabeledTexts
     from core.data.splits import Splits
     from core.learning.config import TrainingConfig
-    from core.learning.train import train_classifier
+    from core.learning.training.train import train_classifier
 
     rows = sentences()[:TRAINED_ON]
     label2id = {label: i for i, label in enumerate(sorted({label for _, label in rows}))}
@@ -163,7 +163,7 @@ def make_stacks(folder: Path, texts: Sequence[str], labels: Sequence[str]) -> li
 def _onnx(
     folder: Path, precision: str, texts: Sequence[str], labels: Sequence[str], names: list[str]
 ) -> Path:
-    from core.serving.onnx_export import export_onnx
+    from core.serving.export.onnx_export import export_onnx
 
     out = folder.with_name(f"{folder.name}-{precision}.onnx")
     if not out.is_file():

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from core.data.labels import ColumnMapping, label_texts
-from core.data.quality import find_problems, profile_columns
-from core.data.reading import read_table
+from core.data.quality.checks import find_problems, profile_columns
+from core.data.reading.files import read_table
 from core.data.splits import SplitPlan, split_by_percent
 from core.data.tables import Limits
 from tests.benchmarks.workload import PROJECT

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from playwright.async_api import Browser, Page
 
-from core.runs import store
-from core.runs.events import read_events
+from core.runs.training import store
+from core.runs.training.events import read_events
 
 PATIENCE_SECONDS = 60
 LOOK_SECONDS = 2.0

@@ -26,11 +26,12 @@ import numpy as np
 import core.learning  # noqa: F401 - its settings come before torch
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
-from core.learning import baselines, opinions, suspects
-from core.learning.baselines import AVERAGE, Baselines
+from core.learning.baselines import baselines
+from core.learning.baselines.baselines import AVERAGE, Baselines
 from core.learning.hardware import keep_freed_memory, use_all_cores
+from core.learning.label_errors import detection, trained_model
 from core.learning.suggestions import suggest
-from core.learning.train import train_classifier
+from core.learning.training.train import train_classifier
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROTTEN_TOMATOES = PROJECT.parent / "shared" / "data" / "rotten_tomatoes" / "train.csv"
@@ -94,7 +95,7 @@ def measure(
     row: dict[str, float] = {"seed": seed, "seconds": time.perf_counter() - began}
     row["core_seconds"] = time.process_time() - worked
     row |= {name: share_found(answers, labels, wrong) for name, answers in found.probabilities.items()}
-    ranked = suspects.rank(found.probabilities[AVERAGE], labels, found.known)
+    ranked = detection.rank(found.probabilities[AVERAGE], labels, found.known)
     row |= {"likely": int(ranked.likely.sum()), "likely_right": float(wrong[ranked.likely].mean())}
     if options.cleanlab:
         row |= by_cleanlab(found, labels, wrong)
@@ -105,7 +106,7 @@ def measure(
 
 def share_found(answers: np.ndarray, labels: np.ndarray, wrong: np.ndarray) -> float:
     """Of the wrong labels, the share in the first tenth of the list."""
-    ranked = suspects.rank(answers, labels, np.full(len(labels), True))
+    ranked = detection.rank(answers, labels, np.full(len(labels), True))
     return in_first(ranked.order, wrong)
 
 
@@ -145,8 +146,8 @@ def train(
         train_classifier(splits, config, Path(folder), lambda event: None, lambda: False)
         seconds = time.perf_counter() - began
         began = time.perf_counter()
-        model = opinions.ask(Path(folder), texts, names, lambda share: None)
-    combined = opinions.combine(found.probabilities[AVERAGE], model, labels, held_out)
+        model = trained_model.ask(Path(folder), texts, names, lambda share: None)
+    combined = trained_model.combine(found.probabilities[AVERAGE], model, labels, held_out)
     held_baseline = share_found(found.probabilities[AVERAGE][held_out], labels[held_out], wrong[held_out])
     return {
         "train_seconds": seconds,

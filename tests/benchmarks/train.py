@@ -142,9 +142,9 @@ def _installed(stack: str) -> bool:
 
 
 def _model_folder(name: str, folder: Path) -> Path:
-    from core.learning import catalogue
+    from core.learning import pretrained
 
-    bundled = catalogue.resolve("bundled")
+    bundled = pretrained.resolve("bundled")
     if name == "minilm":
         return bundled
     # In a process of its own: this one stays small, since a child begins with its parent's peak memory.
@@ -154,7 +154,7 @@ def _model_folder(name: str, folder: Path) -> Path:
 
 
 def _sample() -> Path:
-    from core.data.sample import SAMPLE
+    from core.data.storage.sample import SAMPLE
 
     return SAMPLE
 

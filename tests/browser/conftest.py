@@ -107,7 +107,7 @@ def healthy(app: App) -> bool:
 
 
 def stop_trainings(app: App) -> None:
-    from core.runs import queue, store
+    from core.runs.training import queue, store
 
     for pid in app.processes():
         os.kill(pid, signal.SIGCONT)  # A test that broke off may have left one paused.

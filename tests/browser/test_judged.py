@@ -5,8 +5,8 @@ from contextlib import ExitStack
 import pytest
 from playwright.sync_api import Page, expect
 
-from core.runs import store
-from core.runs.judged import BEFORE, answers_of
+from core.runs.results.evaluated_texts import BEFORE, answers_of
+from core.runs.training import store
 from tests.pages.seeding import make_dataset, make_run
 
 MANY = tuple(f"intent_{number}" for number in range(77))

@@ -14,11 +14,11 @@ if not IN_CI:
     pytest.importorskip("pytest_playwright", reason="pytest-playwright is needed for the browser tests")
 from playwright.sync_api import Page, expect  # noqa: E402
 
-from core.data.datasets import save_dataset  # noqa: E402
 from core.data.labels import LabeledTexts  # noqa: E402
 from core.data.splits import Splits  # noqa: E402
+from core.data.storage.datasets import save_dataset  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
-from core.runs import store  # noqa: E402
+from core.runs.training import store  # noqa: E402
 from tests.tiny import LABEL2ID, TEXTS  # noqa: E402
 
 PATIENCE = 60 * 1000

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 
-from core.runs.report_file import report_of_run
+from core.runs.results.report_file import report_of_run
 from tests.pages.seeding import make_dataset, make_run
 from tests.serving.test_report_page import ATTACKS
 

@@ -141,7 +141,7 @@ def look_in_the_middle(page: Page, app, new_context, run_id: str) -> Page:
 
 def steps_done(run_id: str) -> tuple[int, int]:
     """Steps that the run has reported, and steps in all."""
-    from core.runs import store
+    from core.runs.training import store
 
     events = store.events_of(store.find_run(run_id))
     total = next((event["total_steps"] for event in events if event["type"] == "started"), 0)
@@ -150,7 +150,7 @@ def steps_done(run_id: str) -> tuple[int, int]:
 
 def see_scores(page: Page, other: Page, run_id: str) -> str:
     """Wait for the end, which both tabs show by themselves; returns the test accuracy as shown."""
-    from core.runs import store
+    from core.runs.training import store
 
     for tab in (page, other):
         expect(metric(tab, "Test accuracy")).to_be_visible(timeout=TRAINING_PATIENCE)
@@ -291,7 +291,7 @@ def write_training_table(path: Path) -> Path:
     real = SHARED_DATA / "sst2" / "train.csv"
     if real.is_file():
         return write_table(path, read_table(real)[:ROWS])
-    from core.data.sample import SAMPLE
+    from core.data.storage.sample import SAMPLE
 
     return write_table(path, read_table(SAMPLE)[:ROWS])
 

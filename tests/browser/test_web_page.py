@@ -12,12 +12,12 @@ import onnxruntime
 import pytest
 from playwright.sync_api import Page, expect
 
-from core.errors import UserError
-from core.learning.calibration import Calibration, write_calibration
-from core.learning.catalogue import resolve
+from core.base.errors import UserError
+from core.learning.evaluation.calibration import Calibration, write_calibration
+from core.learning.pretrained import resolve
 from core.learning.tokenizer import TextTokenizer
-from core.serving import web_runtime
-from core.serving.web_page import web_page_refusal, write_web_page
+from core.serving.web_page import web_runtime
+from core.serving.web_page.web_page import web_page_refusal, write_web_page
 
 ATTACK = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
 LABELS = ["good", "bad", ATTACK, "שלום עולם", "中文", *(f"class {i}" for i in range(7))]
@@ -70,7 +70,7 @@ def folder(tmp_path_factory) -> Path:
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from core.serving import onnx_maker
+    from core.serving.export import onnx_process
 
     folder = tmp_path_factory.mktemp("model")
     TextTokenizer(resolve("bundled"), 64).save(folder)
@@ -86,8 +86,8 @@ def folder(tmp_path_factory) -> Path:
     config.label2id = {label: number for number, label in config.id2label.items()}
     BertForSequenceClassification(config).save_pretrained(folder)
     write_calibration(folder, Calibration(TEMPERATURE, THRESHOLD))
-    onnx_maker.write_graph(folder, folder / "model.onnx")
-    onnx_maker.quantize(folder / "model.onnx", folder / "model_quantized.onnx")
+    onnx_process.write_graph(folder, folder / "model.onnx")
+    onnx_process.quantize(folder / "model.onnx", folder / "model_quantized.onnx")
     return folder
 
 
@@ -177,7 +177,7 @@ def test_what_cannot_become_a_page_is_said_before_anything_is_fetched(folder, tm
     assert web_page_refusal(tmp_path) == "a tokenizer with the model Unigram"
     with pytest.raises(UserError, match="Unigram"):
         write_web_page(folder / "model.onnx", tmp_path, tmp_path / "page.html", "x")
-    monkeypatch.setattr("core.serving.web_page.LARGEST_MODEL", 1000)
+    monkeypatch.setattr("core.serving.web_page.web_page.LARGEST_MODEL", 1000)
     with pytest.raises(UserError, match="at most"):
         write_web_page(folder / "model.onnx", folder, tmp_path / "page.html", "x")
     assert not (tmp_path / "page.html").exists()

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from core.data.labels import LabeledTexts, number_labels
-from core.data.reading import read_table
+from core.data.reading.files import read_table
 from core.data.tables import Table
 
 SHARED = Path(__file__).parents[3] / "shared"

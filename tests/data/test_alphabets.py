@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.data.decoding import decode_lines, find_encoding
+from core.data.reading.text.decoding import decode_lines, find_encoding
 
 TEXTS = {
     "cp1250 iso8859-2": (

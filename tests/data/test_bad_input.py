@@ -5,10 +5,10 @@ import zipfile
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.labels import ColumnMapping, guess_mapping, label_texts
-from core.data.quality import find_problems
-from core.data.reading import read_table
-from core.errors import UserError
+from core.data.quality.checks import find_problems
+from core.data.reading.files import read_table
 
 MAPPING = ColumnMapping(("text",), "label")
 

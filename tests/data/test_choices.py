@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.choices import ENCODINGS, choice_of, words_of
+from core.data.reading.read_options import ENCODINGS, choice_of, words_of
 from core.data.tables import Choice
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data import clean, delimited
+from core.base.errors import UserError
+from core.data.reading.text import clean_lines, delimited
 from core.data.tables import Choice, Limits
-from core.errors import UserError
 
 GUESS = Choice()
 FIELDS = st.text(st.sampled_from("ab ,;\t|\"'é😀\\#\x85"), max_size=8)
@@ -25,7 +25,7 @@ LINES = st.lists(
 def clean_table(content, choice=GUESS):
     """The table that Arrow reads, None where the file is not clean."""
     encoding = delimited.find_encoding(content)
-    found = clean.read_clean(content, encoding, Limits(), choice)
+    found = clean_lines.read_clean(content, encoding, Limits(), choice)
     return found and delimited._table_of_clean(*found, encoding, Limits())
 
 
@@ -42,9 +42,9 @@ def assert_alike(fast, slow):
 
 @pytest.fixture(autouse=True)
 def any_size(monkeypatch):
-    monkeypatch.setattr(clean, "SMALLEST_BYTES", 0)
+    monkeypatch.setattr(clean_lines, "SMALLEST_BYTES", 0)
     # Blocks of a few lines, so that their seams are tried too.
-    monkeypatch.setattr(clean, "BLOCK_BYTES", 40)
+    monkeypatch.setattr(clean_lines, "BLOCK_BYTES", 40)
 
 
 def written(rows, delimiter, end, quoting):
@@ -119,7 +119,7 @@ def test_files_that_are_not_clean_are_left_to_the_other_reader(content):
 
 def test_a_line_longer_than_a_field_may_be_is_left_to_the_other_reader():
     content = f"text,label\n{'long ' * 30},x\nb,y\n".encode()
-    assert clean.read_clean(content, "utf-8", Limits(field_characters=100), Choice()) is None
+    assert clean_lines.read_clean(content, "utf-8", Limits(field_characters=100), Choice()) is None
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_choices_are_honoured_alike(choice):
 
 
 def test_real_files_are_read_alike(shared, monkeypatch):
-    monkeypatch.setattr(clean, "BLOCK_BYTES", 64 * 1024)
+    monkeypatch.setattr(clean_lines, "BLOCK_BYTES", 64 * 1024)
     read = 0
     for name in (
         "sst2/train.csv",

@@ -11,10 +11,10 @@ import zlib
 
 import pytest
 
-from core.data import containers
-from core.data.reading import read_table
+from core.base.errors import UserError
+from core.data.reading import archives
+from core.data.reading.files import read_table
 from core.data.tables import Choice, Limits
-from core.errors import UserError
 from tests.data.packing import CSV, parquet, workbook, zipped
 
 SMALL = Limits(bytes=1_000_000)
@@ -106,7 +106,7 @@ def test_thousands_of_files_of_one_name_are_counted_in_one_go():
     members = [zipfile.ZipInfo("a.csv") for _ in range(9_999)]
     # To count up from 1 for each takes ten seconds.
     began = time.process_time()
-    assert list(containers._named(members))[::9_998] == ["a.csv", "a.csv (9999)"]
+    assert list(archives._named(members))[::9_998] == ["a.csv", "a.csv (9999)"]
     assert time.process_time() - began < 3
 
 

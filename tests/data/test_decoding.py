@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from core.data.decoding import decode_lines, find_encoding
-from core.data.reading import read_table
+from core.data.reading.files import read_table
+from core.data.reading.text.decoding import decode_lines, find_encoding
 
 
 def decode(content):

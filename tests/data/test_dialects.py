@@ -2,9 +2,9 @@
 
 import pytest
 
-from core.data.reading import read_table
+from core.base.errors import UserError
+from core.data.reading.files import read_table
 from core.data.tables import Choice
-from core.errors import UserError
 
 AB = [["a b", "x"], ["c d", "y"]]
 MANY = "".join(f"{i},text number {i},{'pn'[i % 2]}\n" for i in range(30))

@@ -4,11 +4,11 @@ import datetime
 
 import pytest
 
-from core.data import excel
-from core.data.containers import CHUNK_BYTES
-from core.data.reading import read_table
+from core.base.errors import UserError
+from core.data.reading import excel
+from core.data.reading.archives import CHUNK_BYTES
+from core.data.reading.files import read_table
 from core.data.tables import Choice, Limits
-from core.errors import UserError
 from tests.data.packing import with_part, with_shared_strings, workbook
 
 SHEET = "xl/worksheets/sheet1.xml"

@@ -4,12 +4,12 @@ import json
 import numpy as np
 import pytest
 
-from core.data.fixes import KINDS, OTHER, Done, Fix, apply, apply_to_other, apply_to_splits, done_to
+from core.base.errors import UserError
 from core.data.labels import ColumnMapping
 from core.data.preparing import Parts, parts_of_table, prepare
-from core.data.quality import find_problems
+from core.data.quality.checks import find_problems
+from core.data.quality.fixes import KINDS, OTHER, Done, Fix, apply, apply_to_other, apply_to_splits, done_to
 from core.data.splits import SplitPlan, Splits
-from core.errors import UserError
 
 VALUES = {"drop_other_languages": "en"}
 

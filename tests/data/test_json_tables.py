@@ -5,10 +5,10 @@ import tracemalloc
 
 import pytest
 
-from core.data import json_tables
-from core.data.reading import read_table
+from core.base.errors import UserError
+from core.data.reading import json_tables
+from core.data.reading.files import read_table
 from core.data.tables import Limits
-from core.errors import UserError
 
 RECORDS = [{"text": "a", "label": 1}, {"text": "b", "label": 2}]
 EXPECTED = {"text": ["a", "b"], "label": ["1", "2"]}

@@ -2,10 +2,10 @@ import random
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.labels import ColumnMapping, guess_mapping, label_texts, number_labels
-from core.data.reading import read_table
+from core.data.reading.files import read_table
 from core.data.tables import RejectedRow
-from core.errors import UserError
 
 TEXTS = [
     "The heating in the hall is broken again.",

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data import delimited
-from core.data.decoding import decode_lines, find_encoding
+from core.base.errors import UserError
 from core.data.labels import guess_mapping
-from core.data.reading import read_table
+from core.data.reading.files import read_table
+from core.data.reading.text import delimited
+from core.data.reading.text.decoding import decode_lines, find_encoding
 from core.data.tables import Choice, Limits
-from core.errors import UserError
 
 SHARED = Path(__file__).parents[3] / "shared"
 MESSY = SHARED / "messy"

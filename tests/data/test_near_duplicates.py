@@ -3,8 +3,8 @@ import random
 import numpy as np
 import pytest
 
-from core.data import duplicates, near_duplicates
-from core.data.near_duplicates import SHINGLE, SIMILARITY, letters, near_pairs
+from core.data.quality import duplicates, near_duplicates
+from core.data.quality.near_duplicates import SHINGLE, SIMILARITY, letters, near_pairs
 
 WORDS = [
     f"{a}{b}{c}" for a in ("ba", "do", "ke", "li") for b in ("ran", "tos", "mel") for c in ("", "dy", "ner")

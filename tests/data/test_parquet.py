@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.data import parquet as reader
-from core.data.reading import read_table
+from core.base.errors import UserError
+from core.data.reading import parquet as reader
+from core.data.reading.files import read_table
 from core.data.tables import Limits
-from core.errors import UserError
 from tests.data.packing import parquet
 
 PLAIN = {"text": ["a", "0123", " NA ", None], "label": [1, 2, 3, None]}

@@ -1,7 +1,7 @@
 import pytest
 
-from core.data import text_checks
-from core.data.quality import Tokens, find_problems, length_histogram, profile_columns
+from core.data.quality import text_checks
+from core.data.quality.checks import Tokens, find_problems, length_histogram, profile_columns
 from core.data.tables import RejectedRow
 
 

@@ -4,10 +4,10 @@ import gzip
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.labels import number_labels
-from core.data.reading import find_parts, read_table
+from core.data.reading.files import find_parts, read_table
 from core.data.tables import Choice, Limits
-from core.errors import UserError
 from tests.data.packing import CSV, parquet, workbook, zipped
 
 BOOK = workbook({"A": [["text", "label"], ["a", "x"]], "B": [["text", "label"], ["c", "z"]]})

@@ -1,6 +1,6 @@
 import pytest
 
-from core.data.dialects import choose_form, read_records
+from core.data.reading.text.dialects import choose_form, read_records
 
 
 class CountedLines(list):

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from core.data.sample import SAMPLE, read_sample
+from core.data.storage.sample import SAMPLE, read_sample
 
 CLASSES = {"question", "complaint", "praise"}
 NEAR = 0.6  # share of common words from which two texts count as near duplicates

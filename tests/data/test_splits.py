@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError
 from core.data.labels import ColumnMapping, guess_mapping, label_texts, normal_text
-from core.data.reading import read_table
+from core.data.reading.files import read_table
 from core.data.splits import SplitPlan, split_by_column, split_by_percent, split_with_files
-from core.errors import UserError
 
 
 def parts(splits):

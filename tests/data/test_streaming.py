@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.reading import read_table
-from core.data.streaming import open_table, read_beginning
+from core.base.errors import UserError
+from core.data.reading.files import read_table
+from core.data.reading.streaming import open_table, read_beginning
 from core.data.tables import Limits
-from core.errors import UserError
 
 MESSY = Path(__file__).resolve().parents[2].parent / "shared" / "messy"
 
@@ -139,6 +139,6 @@ def test_the_beginning_is_that_of_the_whole(name, tmp_path):
 def test_the_beginning_of_a_large_file_leaves_the_rest_unread(tmp_path, monkeypatch):
     path = tmp_path / "large.csv"
     path.write_text("text,label\n" + "a film,good\n" * 400_000)
-    monkeypatch.setattr("core.data.streaming.read_table", None)
+    monkeypatch.setattr("core.data.reading.streaming.read_table", None)
     start = read_beginning(path)
     assert (start.columns, start.rows, len(start.table.frame)) == (["text", "label"], None, 2048)

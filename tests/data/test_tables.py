@@ -6,9 +6,9 @@ import random
 import pandas as pd
 import pytest
 
-from core.data.reading import read_table
+from core.base.errors import UserError
+from core.data.reading.files import read_table
 from core.data.tables import Limits, RejectedRow
-from core.errors import UserError
 
 
 def rows(table):

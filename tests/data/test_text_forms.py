@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from core.data import languages, markup, personal
-from core.data.fixes import is_one_word
+from core.data.quality import languages, markup, personal_data
+from core.data.quality.fixes import is_one_word
 
 
 @pytest.mark.parametrize(
@@ -106,16 +106,16 @@ FOUND = {
 @pytest.mark.parametrize("value", FOUND)
 def test_personal_data_are_known_by_their_form_and_check_digits(value):
     text = f"Reach me: {value} (evenings)."
-    found = personal.find(text)
+    found = personal_data.find(text)
     assert [datum.kind for datum in found] == ([FOUND[value]] if FOUND[value] else [])
-    assert personal.mask(text) == (text.replace(value, f"[{FOUND[value]}]") if FOUND[value] else text)
+    assert personal_data.mask(text) == (text.replace(value, f"[{FOUND[value]}]") if FOUND[value] else text)
 
 
 def test_masked_texts_hold_nothing_more_and_hints_hide_the_middle():
     text = "a.b@c.example, +44 20 7946 0958 and 4111-1111-1111-1111"
-    assert personal.mask(text) == "[e-mail address], [phone number] and [card number]"
-    assert personal.find(personal.mask(text)) == []
-    assert personal.hint(text) == "a.•••le, +4•••58 and 41•••11"
+    assert personal_data.mask(text) == "[e-mail address], [phone number] and [card number]"
+    assert personal_data.find(personal_data.mask(text)) == []
+    assert personal_data.hint(text) == "a.•••le, +4•••58 and 41•••11"
 
 
 def processor_seconds(work: Callable[[], object]) -> float:
@@ -135,8 +135,8 @@ def test_torn_html_takes_time_that_grows_with_its_length(torn):
 def test_many_finds_in_one_text_take_time_that_grows_with_their_number():
     # Compared with one another, so many would take ten seconds.
     text = "ab@cd.ee, +44 20 7946 0958; " * 10_000
-    assert processor_seconds(lambda: personal.mask(text)) < 4
-    assert personal.mask(text) == "[e-mail address], [phone number]; " * 10_000
+    assert processor_seconds(lambda: personal_data.mask(text)) < 4
+    assert personal_data.mask(text) == "[e-mail address], [phone number]; " * 10_000
 
 
 @pytest.mark.parametrize(

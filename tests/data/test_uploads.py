@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from core.data.uploads import KEPT_SECONDS, delete_upload, find_upload, keep_upload
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.storage.uploads import KEPT_SECONDS, delete_upload, find_upload, keep_upload
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,10 @@
 """How the fault tests look at a run."""
 
-from core import locks
-from core.home import home
-from core.runs import processes, queue, store
-from core.runs.events import Event, read_events
-from core.runs.store import Run
+from core.base import locks
+from core.base.home import home
+from core.runs.training import processes, queue, store
+from core.runs.training.events import Event, read_events
+from core.runs.training.store import Run
 from tests.processes import processes_of, wait_for
 
 

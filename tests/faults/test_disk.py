@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from core import disk
-from core.data import datasets, uploads
-from core.disk import NoSpace
-from core.errors import UserError
-from core.learning import snapshots
-from core.runs import engines, events, queue, space, store, trainer, worker
-from core.runs.events import EventLog, read_events
+from core.base import disk
+from core.base.disk import NoSpace
+from core.base.errors import UserError
+from core.data.storage import datasets, uploads
+from core.learning.training import checkpoints
+from core.runs.training import disk_space, engines, events, queue, store, trainer, worker
+from core.runs.training.events import EventLog, read_events
 from tests.processes import trainer_of, wait_for
 from tests.runs.test_runs import FAST
 
@@ -71,7 +71,7 @@ def free(monkeypatch, number):
 def test_a_run_without_room_is_refused_before_it_is_written(tiny, dataset, monkeypatch):
     monkeypatch.setattr(engines, "start_worker", lambda: None)
     config = replace(FAST, model=tiny)
-    needed = space.need(config, dataset).ending
+    needed = disk_space.need(config, dataset).ending
     free(monkeypatch, needed - 1)
     with pytest.raises(NoSpace) as refusal:
         queue.submit(config, dataset)
@@ -88,12 +88,12 @@ def test_a_run_without_room_is_refused_before_it_is_written(tiny, dataset, monke
 
 def test_what_a_run_needs_is_what_it_takes(tiny, dataset):
     config = replace(FAST, model=tiny)
-    needed = space.need(config, dataset)
+    needed = disk_space.need(config, dataset)
     run = queue.submit(config, dataset)
     wait_for(lambda: status(run) == "finished")
     wait_for(lambda: not store.is_alive(run))
     model = sum(path.stat().st_size for path in (run.folder / "model").iterdir())
-    assert model <= needed.weights / 2 <= model + 2 * space.HEADER_BYTES
+    assert model <= needed.weights / 2 <= model + 2 * disk_space.HEADER_BYTES
     closing = sum((run.folder / name).stat().st_size for name in ("report.json", "predictions.parquet"))
     assert closing <= needed.closing
     assert sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file()) <= needed.ending
@@ -104,18 +104,18 @@ def test_a_run_whose_room_is_gone_when_it_starts_fails_and_can_be_resumed(tiny, 
     run = queue.submit(replace(FAST, model=tiny), dataset)
     free(monkeypatch, 1000)
     with pytest.raises(NoSpace, match="Make room, then resume"):
-        space.check_start(run)
-    needed = space.remaining(run)
+        disk_space.check_start(run)
+    needed = disk_space.remaining(run)
     free(monkeypatch, needed)
-    assert "snapshots pause" in space.check_start(run)
-    free(monkeypatch, needed + space.need(run.config, dataset).snapshots)
-    assert space.check_start(run) is None
+    assert "snapshots pause" in disk_space.check_start(run)
+    free(monkeypatch, needed + disk_space.need(run.config, dataset).snapshots)
+    assert disk_space.check_start(run) is None
     # Older snapshots make way.
     for step in (1, 2):
         (store.snapshots_folder(run) / str(step)).mkdir(parents=True)
         (store.snapshots_folder(run) / str(step) / "tensors").write_bytes(bytes(needed))
     free(monkeypatch, 0)
-    assert "snapshots pause" in space.check_start(run)
+    assert "snapshots pause" in disk_space.check_start(run)
 
 
 # Events
@@ -175,7 +175,7 @@ def test_an_event_that_cannot_be_written_is_not_lost_in_silence(log_file):
 SMALL_DISK = """
 import json, os, sys
 from pathlib import Path
-from core.runs.events import EventLog, read_events
+from core.runs.training.events import EventLog, read_events
 
 folder = Path(sys.argv[1])
 log = EventLog(folder / "events.jsonl")
@@ -323,7 +323,7 @@ def test_the_last_event_waits_where_nothing_can_be_given_up(dataset, monkeypatch
     for name in ("1", ".writing-2"):
         (store.snapshots_folder(run) / name).mkdir(parents=True)
     # As where the folder's permissions were taken away.
-    monkeypatch.setattr(space.shutil, "rmtree", lambda *_, **__: None)
+    monkeypatch.setattr(disk_space.shutil, "rmtree", lambda *_, **__: None)
     slept = []
 
     class FullLog:
@@ -356,7 +356,7 @@ def test_a_report_without_room_fails_in_a_way_that_can_be_resumed(tiny, dataset,
         tried.append(sorted(path.name for path in found if path.name.isdecimal()))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(snapshots.Snapshots, "due", lambda _: True)
+    monkeypatch.setattr(checkpoints.Snapshots, "due", lambda _: True)
     with monkeypatch.context() as patched:
         patched.setattr(store, "write_json", full)
         assert trainer.main(run.folder) == 1

@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 from safetensors.numpy import load_file
 
-from core.errors import UserError
-from core.runs import queue, store, worker
+from core.base.errors import UserError
+from core.runs.training import queue, store, worker
 from tests.benchmarks.workload import has_bf16
 from tests.faults.looks import count, events_in, looked_at, see_that_nothing_is_left, status, steps_of
 from tests.processes import is_at_work, kill, trainer_of, wait_for, worker_process
@@ -168,7 +168,7 @@ def test_a_trainer_that_does_not_answer_is_ended_from_outside(config, dataset):
 def test_patience_with_a_trainer_that_does_not_answer_has_an_end(config, dataset, monkeypatch):
     monkeypatch.setattr(worker, "PATIENCE_SECONDS", 2.0)
     monkeypatch.setattr(worker, "GRACE_SECONDS", 1.0)
-    monkeypatch.setattr("core.runs.engines.start_worker", lambda: None)
+    monkeypatch.setattr("core.runs.training.engines.start_worker", lambda: None)
     run = store.create_run(config, dataset)
     # The worker of this test has less patience; the trainer is as real as ever.
     at_work = threading.Thread(target=worker.main)

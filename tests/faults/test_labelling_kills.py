@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from core.runs import labellings
-from core.serving.labelling import parts_of
+from core.runs.tasks import labellings
+from core.serving.file_labelling import parts_of
 from tests.processes import wait_for, with_words
 from tests.runs.test_labellings import ended, plan, rows_of, status  # noqa: F401 - fixtures
 
@@ -13,7 +13,7 @@ KILLS = 3
 def kill(found):
     before = len(parts_of(found.parts))
     wait_for(lambda: len(parts_of(found.parts)) > before, every=0.005)
-    process = with_words("core.runs.labeller", str(found.folder))
+    process = with_words("core.runs.tasks.labeller", str(found.folder))
     process.kill()
     wait_for(lambda: status(found) in ("interrupted", "finished"), every=0.02)
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from core import locks
-from core.home import home
-from core.runs import queue, store
-from core.runs.engines import PROJECT
+from core.base import locks
+from core.base.home import home
+from core.runs.training import queue, store
+from core.runs.training.engines import PROJECT
 from tests.faults.looks import count, looked_at, see_that_nothing_is_left
 from tests.processes import wait_for, worker_process
 from tests.runs.test_runs import LONG
@@ -21,7 +21,7 @@ ROUNDS, REAL_ROUNDS = 97, 3
 SUBMITTER = """
 import sys
 from dataclasses import replace
-from core.data.datasets import find_dataset
+from core.data.storage.datasets import find_dataset
 from core.learning.config import TrainingConfig
 from core.runs import engines, queue
 
@@ -38,7 +38,7 @@ for line in sys.stdin:
 WORKER = """
 import sys
 from core.runs import store, worker
-from core.runs.events import EventLog
+from core.runs.training.events import EventLog
 from filelock import FileLock
 
 def train(run):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from core.learning import snapshots
-from core.learning.memory import OutOfMemory, means_out_of_memory, shortage_is_said
-from core.runs import queue, store, worker
-from core.runs.events import EventLog, read_events
-from core.runs.memory_kills import memory_kills
+from core.base.memory import OutOfMemory, means_out_of_memory, shortage_is_said
+from core.base.memory_kills import memory_kills
+from core.learning.training import checkpoints
+from core.runs.training import queue, store, worker
+from core.runs.training.events import EventLog, read_events
 from tests.processes import kill, trainer_of, wait_for
 from tests.runs.test_runs import FAST
 
@@ -22,7 +22,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 LIMITER = """
 import os, resource, sys, time
 
-if "core.runs.trainer" in sys.orig_argv:
+if "core.runs.training.trainer" in sys.orig_argv:
     sys.path.insert(0, {project!r})
     import torch
     import core.learning.{module} as module
@@ -146,14 +146,14 @@ def test_no_smaller_batch_than_one_text_is_proposed():
 def test_a_snapshot_that_memory_does_not_suffice_to_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
     import torch
 
-    snapshots.write(tmp_path, snapshots.State(1, {"weights": torch.ones(10)}, {}))
+    checkpoints.write(tmp_path, checkpoints.State(1, {"weights": torch.ones(10)}, {}))
 
     def short(_):
         raise OSError(12, os.strerror(12))
 
-    monkeypatch.setattr(snapshots, "load_file", short)
+    monkeypatch.setattr(checkpoints, "load_file", short)
     with pytest.raises(OSError, match="allocate memory"):
-        snapshots.newest(tmp_path)
+        checkpoints.newest(tmp_path)
 
 
 # A process that the system ended
@@ -249,7 +249,7 @@ def test_this_system_is_read_as_it_is():
 def test_freed_memory_goes_back_to_the_system():
     check = (
         "from pathlib import Path\n"
-        "from core.learning.memory import give_back_freed_memory\n"
+        "from core.base.memory import give_back_freed_memory\n"
         "def pages(): return int(Path('/proc/self/statm').read_text().split()[1])\n"
         "pieces = [bytearray(60_000) for _ in range(2000)]\n"
         "full, last = pages(), pieces[-1]\n"

@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 from filelock import FileLock
 
-from core.runs import processes, queue, store
-from core.runs.events import EventLog
+from core.runs.training import processes, queue, store
+from core.runs.training.events import EventLog
 from tests.faults.looks import count, events_in, looked_at, see_that_nothing_is_left, status, steps_of
 from tests.processes import is_at_work, kill, trainer_of, wait_for, worker_process
 from tests.runs.test_runs import FAST
@@ -22,7 +22,7 @@ SLEEPER = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(
 
 @pytest.fixture
 def no_worker(monkeypatch):
-    monkeypatch.setattr("core.runs.engines.start_worker", lambda: None)
+    monkeypatch.setattr("core.runs.training.engines.start_worker", lambda: None)
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
-from core.home import home
-from core.runs import store
-from core.runs.engines import PROJECT
+from core.base.home import home
+from core.runs.training import store
+from core.runs.training.engines import PROJECT
 from tests.faults.looks import count, see_that_nothing_is_left, status, steps_of
 from tests.processes import is_at_work, processes_of, trainer_of, wait_for, worker_process
 

@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from core.errors import UserError
-from core.learning import baselines
-from core.learning.baselines import AVERAGE, EMBEDDINGS, FOLDS, MAJORITY, TFIDF
+from core.base.errors import UserError
+from core.learning.baselines import baselines
+from core.learning.baselines.baselines import AVERAGE, EMBEDDINGS, FOLDS, MAJORITY, TFIDF
 from tests.conftest import SHARED_DATA
 
 BANKING = SHARED_DATA / "banking77" / "train.csv"

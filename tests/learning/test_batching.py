@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from core.learning import catalogue
+from core.learning import pretrained
 from core.learning.batching import (
     WIDTH_STEP,
     collate,
@@ -42,7 +42,7 @@ def test_batches_are_not_sorted_by_length():
 
 
 def test_encode_cuts_and_counts(tiny):
-    dataset = encode(["a fine day", "good " * 50, ""], [0, 1, 0], TextTokenizer(catalogue.resolve(tiny), 8))
+    dataset = encode(["a fine day", "good " * 50, ""], [0, 1, 0], TextTokenizer(pretrained.resolve(tiny), 8))
     assert dataset.lengths.tolist() == [5, 8, 2]
     assert dataset.truncated == 1
     assert dataset.tokens(0)[0] == 2
@@ -51,13 +51,13 @@ def test_encode_cuts_and_counts(tiny):
 
 
 def test_encode_takes_no_texts_at_all(tiny):
-    dataset = encode([], [], TextTokenizer(catalogue.resolve(tiny), 8))
+    dataset = encode([], [], TextTokenizer(pretrained.resolve(tiny), 8))
     assert (len(dataset), dataset.ids.size) == (0, 0)
 
 
 def test_collate_pads_to_one_width(tiny):
     texts = ["a fine day", "day", "a fine good day we like"]
-    dataset = encode(texts, [0, 1, 0], TextTokenizer(catalogue.resolve(tiny), 64))
+    dataset = encode(texts, [0, 1, 0], TextTokenizer(pretrained.resolve(tiny), 64))
     batch = collate(dataset, np.array([1, 0]))
     assert batch.ids.shape == (2, 2 * WIDTH_STEP)
     assert batch.ids.dtype == batch.labels.dtype == torch.int64
@@ -67,7 +67,7 @@ def test_collate_pads_to_one_width(tiny):
 
 
 def test_collate_of_equal_lengths_has_no_padding_and_no_text_is_wider_than_the_max_length(tiny):
-    dataset = encode(["good " * 9, "bad " * 9], [0, 1], TextTokenizer(catalogue.resolve(tiny), 7))
+    dataset = encode(["good " * 9, "bad " * 9], [0, 1], TextTokenizer(pretrained.resolve(tiny), 7))
     batch = collate(dataset, np.array([0, 1]))
     assert batch.ids.shape == (2, 7)
     assert batch.padding is None

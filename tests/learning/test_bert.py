@@ -4,15 +4,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core.errors import UserError
-from core.learning import catalogue, dropout
+from core.base.errors import UserError
+from core.learning import pretrained
 from core.learning.batching import Batch, encode
-from core.learning.bert_network import BertNetwork
 from core.learning.config import TrainingConfig
-from core.learning.families import FAMILIES
 from core.learning.hardware import Hardware
-from core.learning.hub_network import HubNetwork
-from core.learning.networks import load_finetuned, load_for_training
+from core.learning.models.cpu_bert import dropout
+from core.learning.models.cpu_bert.architectures import FAMILIES
+from core.learning.models.cpu_bert.classifier import BertNetwork
+from core.learning.models.interface import load_finetuned, load_for_training
+from core.learning.models.transformers_model import HubNetwork
 from core.learning.tokenizer import TextTokenizer
 
 FP32, BF16 = Hardware("cpu", "fp32", "test"), Hardware("cpu", "bf16", "test")
@@ -384,7 +385,7 @@ def test_dropout_changes_what_is_learned_and_not_what_is_answered(tmp_path, monk
 def test_the_embedded_encoder_is_that_of_transformers():
     from transformers import AutoModel
 
-    folder = catalogue.resolve("bundled")
+    folder = pretrained.resolve("bundled")
     texts = ["The parcel came a day early.", "Nobody answered, twice!", "ok", "long " * 90]
     dataset = encode(texts, [0] * 4, TextTokenizer(folder, 64))
     network = load_for_training(folder, LABELS, FP32, seed=1)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from core.learning.auroc import auroc, auroc_influence
-from core.learning.bootstrap import SCORES, interval, intervals, weights
-from core.learning.evaluation import evaluate
+from core.learning.evaluation.auroc import auroc, auroc_influence
+from core.learning.evaluation.intervals import SCORES, interval, intervals, weights
+from core.learning.evaluation.metrics import evaluate
 
 NAMES = ["a", "b", "c"]
 
@@ -61,7 +61,7 @@ def test_an_interval_holds_the_score_that_chance_enlarges():
 
 
 def test_resamples_are_made_in_parts_of_as_many_texts(monkeypatch):
-    monkeypatch.setattr("core.learning.bootstrap._PART", 100)
+    monkeypatch.setattr("core.learning.evaluation.intervals._PART", 100)
     parts = list(weights(30, np.random.default_rng(5), 10))
     assert [len(part) for part in parts] == [3, 3, 3, 1]
     assert all((part.sum(axis=1) == 30).all() for part in parts)

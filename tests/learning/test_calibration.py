@@ -4,7 +4,7 @@ import logging
 import numpy as np
 import pytest
 
-from core.learning.calibration import (
+from core.learning.evaluation.calibration import (
     FILE,
     LEAST_TEXTS,
     MOST_POINTS,
@@ -20,7 +20,7 @@ from core.learning.calibration import (
     with_temperature,
     write_calibration,
 )
-from core.learning.evaluation import evaluate
+from core.learning.evaluation.metrics import evaluate
 from tests.learning.test_bootstrap import simulated
 
 

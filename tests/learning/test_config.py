@@ -2,7 +2,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.learning.config import BOUNDS, CHOICES, TUTORIAL, TrainingConfig, check, from_dict, to_dict
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.learning import dropout
-from core.learning.dropout import POOL, POOL_STEPS, DropoutMasks
+from core.learning.models.cpu_bert import dropout
+from core.learning.models.cpu_bert.dropout import POOL, POOL_STEPS, DropoutMasks
 
 
 def masks_of(steps, shape=(400, 384), rate=0.1, seed=1, count=13):

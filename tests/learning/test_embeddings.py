@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from core.learning import catalogue
-from core.learning.embeddings import LAYERS, MAX_TOKENS, embed
+from core.learning import pretrained
+from core.learning.baselines.embeddings import LAYERS, MAX_TOKENS, embed
 
 TEXTS = [
     "A fine day.",
@@ -18,7 +18,7 @@ def transformers_states(texts: list[str]) -> torch.Tensor:
     """Mean states of the last layers, each of length one: float32 [texts, layers · hidden]."""
     from transformers import AutoModel, AutoTokenizer
 
-    folder = catalogue.resolve("bundled")
+    folder = pretrained.resolve("bundled")
     model, tokenizer = AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
     batch = tokenizer(texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
     with torch.no_grad():

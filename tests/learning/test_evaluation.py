@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from core.learning import catalogue
-from core.learning.answers import predict_probabilities
-from core.learning.auroc import auroc
+from core.learning import pretrained
 from core.learning.batching import encode
-from core.learning.bootstrap import SCORES, intervals
-from core.learning.calibration import with_temperature
-from core.learning.evaluation import EvaluationReport, collapsed, evaluate
+from core.learning.evaluation.auroc import auroc
+from core.learning.evaluation.calibration import with_temperature
+from core.learning.evaluation.full_report import judge
+from core.learning.evaluation.inference import predict_probabilities
+from core.learning.evaluation.intervals import SCORES, intervals
+from core.learning.evaluation.metrics import EvaluationReport, collapsed, evaluate
 from core.learning.hardware import Hardware
-from core.learning.judging import judge
-from core.learning.networks import load_for_training
+from core.learning.models.interface import load_for_training
 from core.learning.tokenizer import TextTokenizer
 
 NAMES = ["a", "b", "c"]
@@ -156,7 +156,7 @@ def test_what_to_try_depends_on_the_classes():
 
 
 def test_probabilities_come_in_the_order_of_the_texts(tiny):
-    folder = catalogue.resolve(tiny)
+    folder = pretrained.resolve(tiny)
     texts = ["a fine day", "we hate bad work and they like good work", "day"]
     tokenizer = TextTokenizer(folder, 64)
     network = load_for_training(folder, {"bad": 0, "good": 1}, Hardware("cpu", "fp32", "test"), seed=1)
@@ -170,7 +170,7 @@ def test_probabilities_come_in_the_order_of_the_texts(tiny):
 
 
 def test_a_question_may_be_asked_between_batches(tiny):
-    folder = catalogue.resolve(tiny)
+    folder = pretrained.resolve(tiny)
     network = load_for_training(folder, {"bad": 0, "good": 1}, Hardware("cpu", "fp32", "test"), seed=1)
     dataset = encode(["a fine day"] * 5, [1] * 5, TextTokenizer(folder, 64))
     asked = []

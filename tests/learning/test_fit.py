@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import UserError
-from core.learning import catalogue, networks
-from core.learning import fit as fit_module
+from core.base.errors import UserError
+from core.base.memory import MicroBatch
+from core.learning import pretrained
 from core.learning.batching import encode
 from core.learning.config import TrainingConfig
-from core.learning.fit import fit, learning_rate_factor
 from core.learning.hardware import Hardware
-from core.learning.kept import Kept
-from core.learning.memory import MicroBatch
-from core.learning.networks import load_for_training
-from core.learning.snapshots import Snapshots, newest
+from core.learning.models import interface
+from core.learning.models.interface import load_for_training
 from core.learning.tokenizer import TextTokenizer
+from core.learning.training import loop as fit_module
+from core.learning.training.best_weights import Kept
+from core.learning.training.checkpoints import Snapshots, newest
+from core.learning.training.loop import fit, learning_rate_factor
 from tests.tiny import TEXTS
 
 CPU = Hardware("cpu", "fp32", "test")
@@ -24,7 +25,7 @@ SETTINGS = TrainingConfig(epochs=30, batch_size=4, learning_rate=5e-3, max_lengt
 
 @pytest.fixture
 def data(tiny):
-    tokenizer = TextTokenizer(catalogue.resolve(tiny), 16)
+    tokenizer = TextTokenizer(pretrained.resolve(tiny), 16)
     pairs = [(text, i) for i, label in enumerate(sorted(TEXTS)) for text in TEXTS[label]]
     return encode([text for text, _ in pairs], [label for _, label in pairs], tokenizer)
 
@@ -33,10 +34,10 @@ def data(tiny):
 def new_network(tiny, request, monkeypatch):
     """Makes a new network, of each kind in turn."""
     if request.param == "of transformers":
-        monkeypatch.setattr(networks, "read_architecture", lambda _: None)
+        monkeypatch.setattr(interface, "read_architecture", lambda _: None)
 
     def make(precision="fp32", seed=1):
-        folder, hardware = catalogue.resolve(tiny), replace(CPU, precision=precision)
+        folder, hardware = pretrained.resolve(tiny), replace(CPU, precision=precision)
         return load_for_training(folder, {"bad": 0, "good": 1}, hardware, seed)
 
     return make
@@ -295,9 +296,9 @@ def test_large_batches_are_computed_in_parts_with_the_same_result(new_network, d
 @pytest.mark.parametrize("clipping", [0.0, 0.5, 100.0])
 def test_both_kinds_of_network_learn_the_same(tiny, data, monkeypatch, clipping):
     generator, begun, ends = torch.Generator().manual_seed(0), {}, []
-    for read in (networks.read_architecture, lambda _: None):
-        monkeypatch.setattr(networks, "read_architecture", read)
-        network = load_for_training(catalogue.resolve(tiny), {"bad": 0, "good": 1}, CPU, 1)
+    for read in (interface.read_architecture, lambda _: None):
+        monkeypatch.setattr(interface, "read_architecture", read)
+        network = load_for_training(pretrained.resolve(tiny), {"bad": 0, "good": 1}, CPU, 1)
         with torch.no_grad():
             for name, value in tensors(network).items():
                 if name not in begun:
@@ -328,9 +329,9 @@ WORDS = "bert.embeddings.word_embeddings.weight"
 
 def test_a_word_that_missed_steps_is_read_as_its_momentum_moved_it_meanwhile(tiny, data, monkeypatch):
     start, found = {}, []
-    for read in (networks.read_architecture, lambda _: None):
-        monkeypatch.setattr(networks, "read_architecture", read)
-        network = without_dropout(load_for_training(catalogue.resolve(tiny), {"bad": 0, "good": 1}, CPU, 1))
+    for read in (interface.read_architecture, lambda _: None):
+        monkeypatch.setattr(interface, "read_architecture", read)
+        network = without_dropout(load_for_training(pretrained.resolve(tiny), {"bad": 0, "good": 1}, CPU, 1))
         start = start or {name: value.detach().clone() for name, value in tensors(network).items()}
         with torch.no_grad():
             for name, value in tensors(network).items():

@@ -5,9 +5,10 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from core.learning import catalogue, forecast
+from core.learning import pretrained
 from core.learning.config import TrainingConfig
-from core.learning.forecast import PARTS, Measurements
+from core.learning.forecasting import estimate
+from core.learning.forecasting.estimate import PARTS, Measurements
 
 CONFIG = TrainingConfig(epochs=3, batch_size=16, evaluations_per_epoch=2)
 COUNTS = {"train": 1000, "validation": 100, "test": 200}
@@ -40,11 +41,11 @@ MEASURED = Measurements(
 
 
 def parts(measured=MEASURED, counts=COUNTS, **changes):
-    return forecast.forecast(measured, replace(CONFIG, **changes), counts).parts
+    return estimate.forecast(measured, replace(CONFIG, **changes), counts).parts
 
 
 def test_a_training_is_the_sum_of_what_it_consists_of():
-    found = forecast.forecast(MEASURED, CONFIG, COUNTS)
+    found = estimate.forecast(MEASURED, CONFIG, COUNTS)
     assert set(found.parts) == set(PARTS)
     assert found.parts == pytest.approx(
         {
@@ -76,14 +77,14 @@ def test_epochs_evaluations_and_texts_count():
 
 
 def test_a_measuring_that_got_few_of_the_cores_is_said_to_be_of_a_busy_machine():
-    assert not forecast.forecast(replace(MEASURED, share_of_cores=0.5), CONFIG, COUNTS).quiet
-    assert forecast.forecast(replace(MEASURED, share_of_cores=0.1, device="cuda"), CONFIG, COUNTS).quiet
+    assert not estimate.forecast(replace(MEASURED, share_of_cores=0.5), CONFIG, COUNTS).quiet
+    assert estimate.forecast(replace(MEASURED, share_of_cores=0.1, device="cuda"), CONFIG, COUNTS).quiet
 
 
 def test_other_batches_of_the_same_model_scale_what_depends_on_the_texts():
-    model = catalogue.find("bundled")
+    model = pretrained.find("bundled")
     config = replace(CONFIG, batch_size=32)
-    found = forecast.estimate(MEASURED, config, COUNTS, model)
+    found = estimate.estimate(MEASURED, config, COUNTS, model)
     assert found.estimated
     assert found.parts["steps"] == pytest.approx(3 * 32 * (0.05 + 2 * 0.15) + 8 * 0.1)
     assert found.memory_bytes == 300_000_000 + 300_000_000 + 2 * 400_000_000
@@ -91,31 +92,31 @@ def test_other_batches_of_the_same_model_scale_what_depends_on_the_texts():
 
 
 def test_a_larger_model_takes_more_of_everything_in_proportion_to_its_weights():
-    base, small = catalogue.find("bert-base-uncased"), parts()
-    found = forecast.estimate(MEASURED, replace(CONFIG, model=base.name), COUNTS, base)
+    base, small = pretrained.find("bert-base-uncased"), parts()
+    found = estimate.estimate(MEASURED, replace(CONFIG, model=base.name), COUNTS, base)
     assert found.parts["keeping"] / small["keeping"] == pytest.approx(109_482_240 / 22_713_216)
     met = (109_482_240 - 30_522 * 768) / (22_713_216 - 30_522 * 384)
     expected = 0.05 * met + 0.15 * met**0.9
     assert found.parts["steps"] == pytest.approx(3 * 63 * expected + 8 * 0.1)
     sizes = {
-        one.name: forecast.estimate(MEASURED, replace(CONFIG, model=one.name), COUNTS, one)
-        for one in catalogue.CATALOGUE
+        one.name: estimate.estimate(MEASURED, replace(CONFIG, model=one.name), COUNTS, one)
+        for one in pretrained.CATALOGUE
     }
     assert sizes["bundled"].seconds < sizes["minilm-l12"].seconds < sizes["distilbert-base-uncased"].seconds
     assert max(sizes.values(), key=lambda found: found.memory_bytes) is sizes["xlm-roberta-base"]
 
 
 def test_a_model_of_unknown_size_is_not_estimated(tiny):
-    assert not forecast.can_estimate(MEASURED, catalogue.find(tiny))
-    assert forecast.can_estimate(replace(MEASURED, model=tiny), catalogue.find(tiny))
-    assert not forecast.can_estimate(replace(MEASURED, model="local/gone"), catalogue.find("bundled"))
+    assert not estimate.can_estimate(MEASURED, pretrained.find(tiny))
+    assert estimate.can_estimate(replace(MEASURED, model=tiny), pretrained.find(tiny))
+    assert not estimate.can_estimate(replace(MEASURED, model="local/gone"), pretrained.find("bundled"))
 
 
 def test_what_is_kept_is_read_again_and_nothing_else():
-    values = json.loads(json.dumps(forecast.to_dict(MEASURED)))
-    assert forecast.from_dict(values) == MEASURED
-    found = forecast.forecast(MEASURED, CONFIG, COUNTS)
-    assert forecast.read(json.loads(json.dumps(asdict(found)))) == found
+    values = json.loads(json.dumps(estimate.to_dict(MEASURED)))
+    assert estimate.from_dict(values) == MEASURED
+    found = estimate.forecast(MEASURED, CONFIG, COUNTS)
+    assert estimate.read(json.loads(json.dumps(asdict(found)))) == found
 
 
 @pytest.mark.parametrize(
@@ -124,9 +125,9 @@ def test_what_is_kept_is_read_again_and_nothing_else():
 )
 def test_measurements_that_are_none_are_refused(change):
     with pytest.raises(ValueError):
-        forecast.from_dict(forecast.to_dict(MEASURED) | change)
+        estimate.from_dict(estimate.to_dict(MEASURED) | change)
     with pytest.raises(ValueError):
-        forecast.from_dict([change])
+        estimate.from_dict([change])
 
 
 @pytest.mark.parametrize(
@@ -134,15 +135,15 @@ def test_measurements_that_are_none_are_refused(change):
 )
 def test_a_forecast_that_is_none_is_refused(change):
     with pytest.raises(ValueError):
-        forecast.read(asdict(forecast.forecast(MEASURED, CONFIG, COUNTS)) | change)
+        estimate.read(asdict(estimate.forecast(MEASURED, CONFIG, COUNTS)) | change)
 
 
 def test_a_few_steps_are_measured_and_nothing_is_left_on_the_disk(tiny, splits, tmp_path):
-    from core.learning.measuring import measure
+    from core.learning.forecasting.measurement import measure
 
     config = TrainingConfig(model=tiny, batch_size=2, max_length=16, precision="fp32")
     found = measure(splits, config, tmp_path, lambda: False)
-    assert forecast.from_dict(json.loads(json.dumps(forecast.to_dict(found)))) == found
+    assert estimate.from_dict(json.loads(json.dumps(estimate.to_dict(found)))) == found
     assert 0 < found.step_fixed <= found.step
     assert found.scoring == found.exact_scoring > 0
     # Two texts of at most eight tokens.
@@ -152,7 +153,7 @@ def test_a_few_steps_are_measured_and_nothing_is_left_on_the_disk(tiny, splits, 
 
 
 def test_the_measuring_gives_way(tiny, splits, tmp_path):
-    from core.learning.measuring import Disturbed, measure
+    from core.learning.forecasting.measurement import Disturbed, measure
 
     asked = []
     config = TrainingConfig(model=tiny, batch_size=2, max_length=16)
@@ -164,25 +165,25 @@ def test_the_measuring_gives_way(tiny, splits, tmp_path):
 def test_of_many_texts_a_sample_is_measured_and_the_memory_of_all_is_forecast(
     tiny, splits, tmp_path, monkeypatch
 ):
-    from core.learning import measuring
+    from core.learning.forecasting import measurement
 
     config = TrainingConfig(model=tiny, batch_size=2, max_length=16, precision="fp32")
     many = replace(splits, train=splits.train.take(list(range(6)) * 20_000))
-    monkeypatch.setattr(measuring, "SAMPLE", 50)
+    monkeypatch.setattr(measurement, "SAMPLE", 50)
     encoded = []
-    encode = measuring.Setting.encode
+    encode = measurement.Setting.encode
     monkeypatch.setattr(
-        measuring.Setting, "encode", lambda self, texts: encoded.append(len(texts)) or encode(self, texts)
+        measurement.Setting, "encode", lambda self, texts: encoded.append(len(texts)) or encode(self, texts)
     )
-    grown = measuring.measure(many, config, tmp_path, lambda: False)
-    few = measuring.measure(splits, config, tmp_path, lambda: False)
+    grown = measurement.measure(many, config, tmp_path, lambda: False)
+    few = measurement.measure(splits, config, tmp_path, lambda: False)
     assert max(encoded) == 50
     # 120,000 texts of some six tokens of four bytes, twice, and what holds them.
     assert grown.peak_bytes - few.peak_bytes > 120_000 * (160 + 2 * 4 * 4) - 10_000_000
 
 
 def test_batches_that_stand_for_all_are_spread_over_them():
-    from core.learning.measuring import _middles
+    from core.learning.forecasting.measurement import _middles
 
     assert _middles(list(range(100)), 4) == [12, 37, 62, 87]
     assert _middles([1, 2], 8) == [1, 2]

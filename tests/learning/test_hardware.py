@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.learning import hardware as hardware_module
 from core.learning.hardware import choose_hardware
 

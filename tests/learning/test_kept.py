@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.learning.kept import Kept, record, recorded
+from core.learning.training.best_weights import Kept, record, recorded
 
 
 @pytest.fixture

@@ -10,13 +10,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import BartConfig, BartModel
 
-from core.errors import UserError
-from core.learning import catalogue, hub_network, networks, snapshots
-from core.learning.bert_network import BertNetwork
-from core.learning.families import read_architecture
+from core.base.errors import UserError
+from core.learning import pretrained
 from core.learning.hardware import Hardware
-from core.learning.hub_network import HubNetwork
-from core.learning.networks import load_finetuned, load_for_training
+from core.learning.models import interface, transformers_model
+from core.learning.models.cpu_bert.architectures import read_architecture
+from core.learning.models.cpu_bert.classifier import BertNetwork
+from core.learning.models.interface import load_finetuned, load_for_training
+from core.learning.models.transformers_model import HubNetwork
+from core.learning.training import checkpoints
 
 CPU = Hardware("cpu", "fp32", "test")
 LABELS = {"bad": 0, "good": 1}
@@ -26,14 +28,14 @@ LABELS = {"bad": 0, "good": 1}
 def kind(request, monkeypatch):
     """Each kind of network in turn, for the same folder."""
     if request.param is HubNetwork:
-        monkeypatch.setattr(networks, "read_architecture", lambda _: None)
+        monkeypatch.setattr(interface, "read_architecture", lambda _: None)
     return request.param
 
 
 @pytest.fixture
 def folder(tiny, kind, tmp_path):
     """A fine-tuned classifier that this test may spoil."""
-    network = load_for_training(catalogue.resolve(tiny), LABELS, CPU, seed=1)
+    network = load_for_training(pretrained.resolve(tiny), LABELS, CPU, seed=1)
     assert isinstance(network, kind)
     (tmp_path / "model").mkdir()
     network.save(tmp_path / "model")
@@ -66,10 +68,10 @@ def test_a_classifier_without_its_head_answers_nothing(folder):
 
 def test_on_a_gpu_the_model_is_that_of_transformers(tiny, monkeypatch):
     asked = []
-    monkeypatch.setattr(hub_network, "HubNetwork", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(transformers_model, "HubNetwork", lambda *arguments: asked.append(arguments))
     gpu = Hardware("cuda", "bf16", "test")
-    load_for_training(catalogue.resolve(tiny), LABELS, gpu, seed=1)
-    assert asked == [(catalogue.resolve(tiny), gpu, LABELS)]
+    load_for_training(pretrained.resolve(tiny), LABELS, gpu, seed=1)
+    assert asked == [(pretrained.resolve(tiny), gpu, LABELS)]
 
 
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])
@@ -164,8 +166,8 @@ def test_the_state_of_a_network_with_tied_weights_is_kept_in_a_snapshot(tmp_path
     with torch.no_grad():
         for weight in trained._model.parameters():
             weight.normal_()
-    snapshots.write(tmp_path / "snapshots", snapshots.State(1, trained.state(), {}))
-    found, _ = snapshots.newest(tmp_path / "snapshots")
+    checkpoints.write(tmp_path / "snapshots", checkpoints.State(1, trained.state(), {}))
+    found, _ = checkpoints.newest(tmp_path / "snapshots")
     fresh.load_state(found.tensors)
     theirs, ours = trained._model.state_dict(), fresh._model.state_dict()
     assert len(found.tensors) < len(theirs)

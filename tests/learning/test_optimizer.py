@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from core.learning import catalogue
-from core.learning import optimizer as optimizer_module
+from core.learning import pretrained
 from core.learning.config import TrainingConfig
-from core.learning.fit import learning_rate_factor
 from core.learning.hardware import Hardware
-from core.learning.networks import load_for_training
-from core.learning.optimizer import PIECE, ModelAdamW, WordRows, _clip_scale
+from core.learning.models import optimizer as optimizer_module
+from core.learning.models.interface import load_for_training
+from core.learning.models.optimizer import PIECE, ModelAdamW, WordRows, _clip_scale
+from core.learning.training.loop import learning_rate_factor
 
 ROWS, WIDTH, STEPS = 40, 8, 400
 CONFIG = TrainingConfig(learning_rate=1e-2, warmup=0.1)
@@ -93,7 +93,7 @@ def new_network(tiny):
     """Makes a two-layer BERT, each time with the same weights."""
 
     def make():
-        return load_for_training(catalogue.resolve(tiny), {"bad": 0, "good": 1}, CPU, seed=1)
+        return load_for_training(pretrained.resolve(tiny), {"bad": 0, "good": 1}, CPU, seed=1)
 
     return make
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
-from core.learning import snapshots
-from core.learning.snapshots import NoSpace, Snapshots, State, newest, write
+from core.learning.training import checkpoints
+from core.learning.training.checkpoints import NoSpace, Snapshots, State, newest, write
 
 
 def state(step):
@@ -32,7 +32,7 @@ def test_no_snapshot_is_no_error(tmp_path):
     assert newest(tmp_path / "none") == (None, [])
 
 
-@pytest.mark.parametrize("file", [snapshots.TENSORS, snapshots.VALUES, snapshots.MANIFEST])
+@pytest.mark.parametrize("file", [checkpoints.TENSORS, checkpoints.VALUES, checkpoints.MANIFEST])
 @pytest.mark.parametrize("fault", ["flipped bit", "cut", "gone"])
 def test_a_damaged_snapshot_is_passed_over_and_said(tmp_path, file, fault):
     write(tmp_path, state(1))
@@ -54,7 +54,7 @@ def test_a_damaged_snapshot_is_passed_over_and_said(tmp_path, file, fault):
 
 def test_all_damaged_means_from_the_beginning(tmp_path):
     write(tmp_path, state(1))
-    (tmp_path / "1" / snapshots.MANIFEST).write_text("[]")
+    (tmp_path / "1" / checkpoints.MANIFEST).write_text("[]")
     found, damages = newest(tmp_path)
     assert found is None
     assert len(damages) == 1
@@ -63,7 +63,7 @@ def test_all_damaged_means_from_the_beginning(tmp_path):
 def test_damaged_ones_do_not_take_the_place_of_those_after_them(tmp_path):
     for step in (10, 20):
         write(tmp_path, state(step))
-        (tmp_path / str(step) / snapshots.TENSORS).write_bytes(b"damaged")
+        (tmp_path / str(step) / checkpoints.TENSORS).write_bytes(b"damaged")
     # The training has begun anew, and is killed before it is as far as they were.
     for step in (1, 2, 3):
         write(tmp_path, state(step))
@@ -75,7 +75,7 @@ WRITER = """
 import os, sys, torch
 from pathlib import Path
 from core.learning import snapshots
-from core.learning.snapshots import State, write
+from core.learning.training.checkpoints import State, write
 
 boundary = int(sys.argv[2])
 calls = 0
@@ -156,8 +156,8 @@ def test_a_disk_that_says_it_is_full_is_understood(tmp_path, monkeypatch, number
 
 def test_snapshots_are_as_frequent_as_they_are_cheap(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(snapshots.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(snapshots, "write", lambda *_: now.__setitem__(0, now[0] + 2))
+    monkeypatch.setattr(checkpoints.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(checkpoints, "write", lambda *_: now.__setitem__(0, now[0] + 2))
     events = []
     taken = Snapshots(tmp_path, events.append)
     assert taken.due()

@@ -1,13 +1,13 @@
 import pytest
 
-from core.learning import catalogue
+from core.learning import pretrained
 from core.learning.config import check
 from core.learning.suggestions import suggest
 
 
 @pytest.mark.parametrize("texts", [0, 1, 500, 5_000, 1_000_000])
 def test_every_suggestion_can_be_used(texts):
-    for checkpoint in catalogue.CATALOGUE:
+    for checkpoint in pretrained.CATALOGUE:
         config = suggest(checkpoint.name, texts, 2)
         check(config)
         assert config.model == checkpoint.name

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from core.learning import catalogue
+from core.learning import pretrained
 from core.learning.tokenizer import TextTokenizer
 
 TEXTS = [
@@ -23,7 +23,7 @@ TEXTS = [
 def test_ids_are_those_of_transformers(saved, tmp_path):
     from transformers import AutoTokenizer
 
-    folder = catalogue.resolve("bundled")
+    folder = pretrained.resolve("bundled")
     tokenizer = TextTokenizer(folder, 128)
     if saved:
         tokenizer.save(tmp_path)
@@ -40,7 +40,7 @@ def test_ids_are_those_of_transformers(saved, tmp_path):
 
 
 def test_the_padding_id_is_that_of_the_folder(tiny, tmp_path):
-    source = catalogue.resolve(tiny)
+    source = pretrained.resolve(tiny)
     (tmp_path / "tokenizer.json").write_bytes((source / "tokenizer.json").read_bytes())
     (tmp_path / "config.json").write_text(json.dumps({"pad_token_id": 5}))
     assert TextTokenizer(tmp_path, 8).padding_id == 5
@@ -49,7 +49,7 @@ def test_the_padding_id_is_that_of_the_folder(tiny, tmp_path):
 
 
 def test_a_limit_beyond_all_measure_means_none(tiny, tmp_path):
-    TextTokenizer(catalogue.resolve(tiny), 8).save(tmp_path)
+    TextTokenizer(pretrained.resolve(tiny), 8).save(tmp_path)
     settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert settings["model_max_length"] == 8
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings | {"model_max_length": 1e30}))

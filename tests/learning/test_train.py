@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from core.base.errors import UserError
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
-from core.errors import UserError
-from core.learning.calibration import Calibration, read_calibration, write_calibration
 from core.learning.config import TUTORIAL, TrainingConfig
-from core.learning.snapshots import Snapshots
-from core.learning.train import train_classifier
+from core.learning.evaluation.calibration import Calibration, read_calibration, write_calibration
+from core.learning.training.checkpoints import Snapshots
+from core.learning.training.train import train_classifier
 from tests.learning.test_fit import Lost, lose_at
 from tests.tutorial import NEW, TRAIN
 
@@ -208,7 +208,7 @@ def test_the_tutorial_to_the_letter(tmp_path):
     """AdamW at 2e-5, batches of 2, 5 epochs, 128 tokens; loss and accuracy per epoch; save and reload."""
     from transformers import AutoModelForSequenceClassification
 
-    from core.serving.export import export_state_dict
+    from core.serving.export.model_files import export_state_dict
 
     outcome, events = train(tutorial_splits(), TUTORIAL, tmp_path / "model")
     assert outcome.report["steps"] == 25

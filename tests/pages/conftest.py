@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from core.runs.store import Run
+from core.runs.training.store import Run
 from tests.pages.seeding import make_run
 from tests.serving.conftest import trained  # noqa: F401 - a fixture
 

@@ -11,19 +11,21 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
-from core.data.datasets import Dataset, save_dataset
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
-from core.data.uploads import Upload
-from core.learning.calibration import Calibration, read_calibration, write_calibration
+from core.data.storage.datasets import Dataset, save_dataset
+from core.data.storage.uploads import Upload
 from core.learning.config import TrainingConfig
-from core.learning.judging import judge
-from core.runs import exports, labellings, store
-from core.runs.events import EventLog
-from core.runs.labellings import Labelling
-from core.runs.models import Model
-from core.runs.store import Run
-from core.serving.labelling import Plan
+from core.learning.evaluation.calibration import Calibration, read_calibration, write_calibration
+from core.learning.evaluation.full_report import judge
+from core.runs.results import exports
+from core.runs.results.models import Model
+from core.runs.tasks import labellings
+from core.runs.tasks.labellings import Labelling
+from core.runs.training import store
+from core.runs.training.events import EventLog
+from core.runs.training.store import Run
+from core.serving.file_labelling import Plan
 
 LABELS = ("complaint", "praise", "question")
 STATUSES = ("queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged")
@@ -97,7 +99,7 @@ ENDINGS = {
 def make_labelling(status: str, run: Run, upload: Upload, held: ExitStack, **wishes: object) -> Labelling:
     """A labelling in this state: running, stopping, stopped, interrupted or failed; nothing works on it."""
     plan = Plan(str(upload.path), str(run.folder / "model"), ("text",), **wishes)
-    with patch("core.runs.engines.start_labelling", lambda folder: SimpleNamespace(wait=lambda: 0)):
+    with patch("core.runs.training.engines.start_labelling", lambda folder: SimpleNamespace(wait=lambda: 0)):
         found = labellings.start(upload.name, plan)
     labellings.say(found, 18_432, 60_000, 912.0)
     if status in ("running", "stopping"):

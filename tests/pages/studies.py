@@ -5,10 +5,10 @@ from contextlib import ExitStack
 import pandas as pd
 from filelock import FileLock
 
-from core.data.datasets import PARTS, Dataset, load_splits
-from core.learning.curve import SHARES
-from core.runs import studies
-from core.runs.studies import BASELINES, CURVE, TRAINED, Study
+from core.data.storage.datasets import PARTS, Dataset, load_splits
+from core.learning.baselines.learning_curve import SHARES
+from core.runs.tasks import studies
+from core.runs.tasks.studies import BASELINES, CURVE, TRAINED, Study
 
 LISTED = 40
 

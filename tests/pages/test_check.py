@@ -5,11 +5,12 @@ import pytest
 import streamlit as st
 
 from core import charts
-from core.data import datasets
-from core.data.datasets import find_dataset, list_datasets, load_splits
+from core.data.storage import datasets
+from core.data.storage.datasets import find_dataset, list_datasets, load_splits
 from core.learning.config import TrainingConfig
-from core.runs import engines, store, studies
-from core.runs.studies import BASELINES, CURVE, TRAINED, Study
+from core.runs.tasks import studies
+from core.runs.tasks.studies import BASELINES, CURVE, TRAINED, Study
+from core.runs.training import engines, store
 from tests.pages.seeding import LABELS, make_dataset, make_run
 from tests.pages.studies import curve_found, make_rows, make_study
 from tests.pages.test_pages import ATTACKS, HOSTILE_IDS, button, labels, open_page, table_with, words

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core.learning.config import TrainingConfig
-from core.runs import engines, store
+from core.runs.training import engines, store
 from tests.pages.seeding import make_dataset, make_run
 from tests.pages.test_pages import ATTACKS, HOSTILE_IDS, button, clean, labels, open_page, table_with, words
 

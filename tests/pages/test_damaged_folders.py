@@ -10,10 +10,11 @@ import sys
 import pytest
 from filelock import FileLock
 
-from core import __main__ as command_line
-from core.errors import UserError
-from core.runs import cleaning, engines, queue, store, worker
-from core.words import STATUS
+from core.base.errors import UserError
+from core.base.formatting import STATUS
+from core.cli import main as command_line
+from core.runs.results import cleaning
+from core.runs.training import engines, queue, store, worker
 from tests.pages.seeding import make_dataset, make_run
 from tests.pages.test_pages import DATA, PREDICT, RUNS, TRAIN, clean, open_page, words
 

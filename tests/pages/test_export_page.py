@@ -7,11 +7,11 @@ import pytest
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
-from core.errors import UserError
-from core.runs import exports
-from core.runs.models import usable_models
-from core.serving import imported
-from core.serving.onnx_export import Parity
+from core.base.errors import UserError
+from core.runs.results import exports
+from core.runs.results.models import usable_models
+from core.serving import imported_models
+from core.serving.export.onnx_export import Parity
 from tests.pages.test_pages import EXPORT, PREDICT, button, button_like, clean, labels, open_page, words
 
 ATTACK = "<script>alert(1)</script> [a](javascript:b) :red[x] ![i](http://e)"
@@ -109,7 +109,7 @@ def test_a_run_without_a_model_in_the_link(model):
 
 
 def test_the_card_is_shown_as_text(model, zipped):
-    card = imported.keep(io.BytesIO(changed(zipped, {"README.md": ATTACK.encode()})), "model.zip")
+    card = imported_models.keep(io.BytesIO(changed(zipped, {"README.md": ATTACK.encode()})), "model.zip")
     app = open_page(EXPORT, run=card.id)
     clean(app)
     assert ATTACK in [element.value for element in app.code]
@@ -134,7 +134,7 @@ def test_a_model_from_a_file_answers_is_exported_and_deleted(model, quick, zippe
     app.file_uploader(key="model_file_0").set_value((f"../{ATTACK}.zip", zipped, "application/zip")).run()
     assert [toast.value for toast in app.toast] == ["The model is checked and chosen."]
     clean(app)
-    (found,) = imported.list_imported()
+    (found,) = imported_models.list_imported()
     assert app.selectbox(key="run_choice").value == found.id
     assert len(removed) == 1
     assert ATTACK not in "".join(str(element.value) for element in (*app.markdown, *app.caption))
@@ -151,7 +151,7 @@ def test_a_model_from_a_file_answers_is_exported_and_deleted(model, quick, zippe
 
     button_like(app, "Delete it and free").click().run()
     clean(app)
-    assert imported.list_imported() == []
+    assert imported_models.list_imported() == []
     assert app.selectbox(key="run_choice").value == model.id
 
 
@@ -161,14 +161,14 @@ def test_a_hostile_model_file_is_refused_with_the_reason(model, zipped):
     app.file_uploader(key="model_file_0").set_value(("model.zip", attack, "application/zip")).run()
     clean(app)
     assert "auto\\_map" in app.error[0].value
-    assert imported.list_imported() == []
+    assert imported_models.list_imported() == []
 
 
 def test_a_model_file_is_the_first_model(zipped, model):
-    from core.runs import store
+    from core.runs.training import store
 
     store.delete_run(model.id)
     app = open_page(PREDICT)
     app.file_uploader(key="model_file_0").set_value(("model.zip", zipped, "application/zip")).run()
     clean(app)
-    assert app.selectbox(key="run_choice").value == imported.list_imported()[0].id
+    assert app.selectbox(key="run_choice").value == imported_models.list_imported()[0].id

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 from filelock import FileLock
 
-from core.data.datasets import find_dataset, save_dataset
-from core.data.fixes import Done
-from core.data.records import RejectedRow
-from core.home import home
+from core.base.home import home
+from core.data.quality.fixes import Done
+from core.data.reading.text.records import RejectedRow
+from core.data.storage.datasets import find_dataset, save_dataset
 from core.learning.config import TrainingConfig
 from core.learning.suggestions import suggest
-from core.runs import engines, forecasts, store, studies
+from core.runs.tasks import forecasts, studies
+from core.runs.training import engines, store
 from tests.learning.test_forecast import MEASURED
 from tests.pages.seeding import make_dataset, make_run
 from tests.pages.test_pages import HOSTILE_IDS, RUNS, TRAIN, button, clean, labels, open_page, words

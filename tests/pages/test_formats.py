@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from core.data.uploads import keep_upload
+from core.data.storage.uploads import keep_upload
 from tests.data.packing import parquet, workbook, zipped
 from tests.pages.test_pages import DATA, clean, open_page, words
 

@@ -6,11 +6,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 from streamlit.testing.v1 import AppTest
 
-from core.learning.calibration import Calibration, write_calibration
-from core.runs import store
-from core.serving import neighbours
+from core.base.formatting import coloured_words
+from core.learning.evaluation.calibration import Calibration, write_calibration
+from core.runs.training import store
+from core.serving import similar_texts
 from core.serving.loading import load_ahead
-from core.words import coloured_words
 from tests.pages.test_pages import PREDICT, clean, open_page, words
 
 ATTACK = (
@@ -53,7 +53,7 @@ def test_words_are_coloured_with_numbers_beside(run):
 
 def test_what_an_answer_took_is_given_back(run, monkeypatch):
     given_back = []
-    monkeypatch.setattr("core.learning.memory.give_back_freed_memory", lambda: given_back.append(True))
+    monkeypatch.setattr("core.base.memory.give_back_freed_memory", lambda: given_back.append(True))
     ask(run, "they like good work")
     assert given_back
 
@@ -102,7 +102,7 @@ def test_without_a_temperature_there_is_nothing_to_switch(run):
 
 def test_nearest_training_texts_are_made_when_asked_and_go_with_the_run(run):
     app = ask(run, "fine and good work")
-    assert not (run.folder / neighbours.FILE).exists()
+    assert not (run.folder / similar_texts.FILE).exists()
     app.toggle(key="neighbours").set_value(True).run()
     clean(app)
     table = app.dataframe[-1].value
@@ -112,7 +112,7 @@ def test_nearest_training_texts_are_made_when_asked_and_go_with_the_run(run):
         "Label": "good",
         "Similarity": pytest.approx(1, abs=1e-3),
     }
-    assert (run.folder / neighbours.FILE).is_file()
+    assert (run.folder / similar_texts.FILE).is_file()
     store.delete_run(run.id)
     assert not run.folder.exists()
 
@@ -153,7 +153,7 @@ def test_a_training_keeps_its_cores(run, monkeypatch, training):
     chosen = []
     for name in ("use_one_core", "use_all_cores"):
         monkeypatch.setattr(f"core.learning.hardware.{name}", lambda name=name: chosen.append(name))
-    monkeypatch.setattr("core.locks.is_held", lambda path: training and path.name == "device.lock")
+    monkeypatch.setattr("core.base.locks.is_held", lambda path: training and path.name == "device.lock")
     ask(run, "good day")
     assert chosen[-1] == ("use_one_core" if training else "use_all_cores")
 

@@ -22,18 +22,20 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.testing.v1 import AppTest
 
 from core import charts
-from core.data.datasets import list_datasets, load_splits
-from core.data.sample import read_sample
-from core.data.streaming import read_beginning
-from core.data.uploads import delete_upload, keep_upload
-from core.errors import UserError
-from core.home import home
-from core.learning.calibration import Calibration
+from core.base.errors import UserError
+from core.base.formatting import STATUS, duration
+from core.base.home import home
+from core.data.reading.streaming import read_beginning
+from core.data.storage.datasets import list_datasets, load_splits
+from core.data.storage.sample import read_sample
+from core.data.storage.uploads import delete_upload, keep_upload
 from core.learning.config import TUTORIAL, TrainingConfig
+from core.learning.evaluation.calibration import Calibration
 from core.learning.suggestions import suggest
-from core.runs import cleaning, engines, labeller, labellings, queue, store
-from core.runs.events import EventLog
-from core.words import STATUS, duration
+from core.runs.results import cleaning
+from core.runs.tasks import labeller, labellings
+from core.runs.training import engines, queue, store
+from core.runs.training.events import EventLog
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -441,7 +443,7 @@ def test_the_sidebar_starts_from_what_suits_the_data_and_leaves_what_a_person_ch
     def listed():
         return [replace(data, counts=data.counts | {"train": counts[data.id]}) for data in list_datasets()]
 
-    monkeypatch.setattr("core.data.datasets.list_datasets", listed)
+    monkeypatch.setattr("core.data.storage.datasets.list_datasets", listed)
     app = open_page(TRAIN, dataset=few.id)
     assert app.number_input(key="setting_epochs").value == suggest("bundled", 100, 3).epochs == 10
     assert "Suggested for 100 texts in 3 classes and this model." in words(app)
@@ -834,7 +836,7 @@ def label_file(run, content: str, text: Sequence[str] = ()) -> AppTest:
         # The same work, here: a process of its own would not have the stand-in for the model.
         patch.setattr(labeller, "NICE", 0)
         patch.setattr(
-            "core.runs.engines.start_labelling",
+            "core.runs.training.engines.start_labelling",
             lambda folder: SimpleNamespace(wait=partial(int, labeller.main(folder))),
         )
         next(button for button in app.button if button.label.startswith("Label ")).click().run()

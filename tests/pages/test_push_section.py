@@ -7,11 +7,11 @@ import pytest
 from streamlit.runtime.scriptrunner import StopException, get_script_run_ctx
 from streamlit.testing.v1 import AppTest
 
-from core.errors import UserError
-from core.runs import exports
-from core.runs.models import usable_models
-from core.serving import hub as hub_module
-from core.serving.onnx_export import Parity
+from core.base.errors import UserError
+from core.runs.results import exports
+from core.runs.results.models import usable_models
+from core.serving.export import hub as hub_module
+from core.serving.export.onnx_export import Parity
 from tests.pages.seeding import make_dataset, make_run
 from tests.pages.test_pages import EXPORT, button, clean, open_page, words
 from tests.serving.hub_stand_in import hub_stand_in

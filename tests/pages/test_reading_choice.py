@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.data.uploads import keep_upload
+from core.data.storage.uploads import keep_upload
 from tests.pages.test_pages import DATA, PROJECT
 
 TEXT = "Made by Zoë\n\ntext;label\n" + "".join(f"Schön, {i} mal;{'ab'[i % 2]}\n" for i in range(30))

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.learning.calibration import at_threshold, read_calibration, write_calibration
-from core.runs import engines, store
-from core.runs.judged import AFTER, BEFORE, answers_of
-from core.runs.report_file import report_of_run
-from core.runs.studies import BASELINES
-from core.words import percent
+from core.base.formatting import percent
+from core.learning.evaluation.calibration import at_threshold, read_calibration, write_calibration
+from core.runs.results.evaluated_texts import AFTER, BEFORE, answers_of
+from core.runs.results.report_file import report_of_run
+from core.runs.tasks.studies import BASELINES
+from core.runs.training import engines, store
 from tests.pages.seeding import LABELS, TEMPERATURE, make_dataset, make_predictions, make_run, make_scores
 from tests.pages.studies import make_study
 from tests.pages.test_pages import ATTACKS, PROJECT, RUNS, button, clean, labels, open_page, words
@@ -281,7 +281,9 @@ def test_damaged_parts_of_a_report_are_left_out(name, run):
 
 def test_the_file_is_made_when_it_is_asked_for(run, monkeypatch):
     made = []
-    monkeypatch.setattr("core.runs.report_file.report_html", lambda content: made.append(content) or "")
+    monkeypatch.setattr(
+        "core.runs.results.report_file.report_html", lambda content: made.append(content) or ""
+    )
     app = open_page(RUNS, run=run.id)
     clean(app)
     assert not made

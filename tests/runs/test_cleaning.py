@@ -7,18 +7,19 @@ import time
 import pytest
 from filelock import FileLock, Timeout
 
-from core import folders
-from core.errors import UserError
+from core.base import folders
+from core.base.errors import UserError
 from core.learning.config import TrainingConfig
-from core.runs import cleaning, queue, store
-from core.runs.events import EventLog
+from core.runs.results import cleaning
+from core.runs.training import queue, store
+from core.runs.training.events import EventLog
 
 DAY = 24 * 3600
 
 
 @pytest.fixture(autouse=True)
 def no_worker(monkeypatch):
-    monkeypatch.setattr("core.runs.engines.start_worker", lambda: None)
+    monkeypatch.setattr("core.runs.training.engines.start_worker", lambda: None)
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.learning.config import TrainingConfig
-from core.runs import store
-from core.runs.comparing import compare_runs
+from core.runs.results.comparison import compare_runs
+from core.runs.training import store
 
 LABELS = ["bad", "good"]
 
@@ -121,10 +121,10 @@ def test_all_but_the_texts_is_plain_json(make):
 
 
 def test_the_same_runs_are_compared_once_until_their_answers_change(make, monkeypatch):
-    from core.runs import comparing
+    from core.runs.results import comparison
 
-    asked, original = [], comparing.compare
-    monkeypatch.setattr(comparing, "compare", lambda *given: asked.append(1) or original(*given))
+    asked, original = [], comparison.compare
+    monkeypatch.setattr(comparison, "compare", lambda *given: asked.append(1) or original(*given))
     runs = [make(rows(10, [1])), make(rows(10, [3]))]
     assert compare_runs(runs) is compare_runs(runs)
     assert len(asked) == 1

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from core.runs.events import EventLog, read_events
+from core.runs.training.events import EventLog, read_events
 
 
 def test_events_come_back_in_order_with_their_time(tmp_path):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from core.learning.config import TrainingConfig
-from core.runs import following, store
-from core.runs.events import EventLog
+from core.runs.training import following, store
+from core.runs.training.events import EventLog
 
 
 @pytest.fixture

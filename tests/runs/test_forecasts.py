@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 from filelock import FileLock
 
-from core import locks
-from core.data.datasets import delete_dataset
-from core.errors import UserError
-from core.home import home
+from core.base import locks
+from core.base.errors import UserError
+from core.base.home import home
+from core.data.storage.datasets import delete_dataset
 from core.learning.config import TrainingConfig
-from core.runs import engines, forecasts, queue, store
+from core.runs.tasks import forecasts
+from core.runs.training import engines, queue, store
 from tests.learning.test_forecast import MEASURED
 
 CONFIG = TrainingConfig(epochs=2, batch_size=2, max_length=16, precision="fp32")
@@ -107,7 +108,7 @@ def test_what_goes_wrong_is_said_and_not_tried_at_every_look(dataset, asked, mon
     def fail(*_):
         raise UserError("more memory", "too little", "Close other programs.")
 
-    monkeypatch.setattr("core.learning.measuring.measure", fail)
+    monkeypatch.setattr("core.learning.forecasting.measurement.measure", fail)
     forecasts.main(dataset.id, json.dumps(forecasts.settings.to_dict(CONFIG)))
     outlook = forecasts.look(dataset, CONFIG)
     assert (outlook.state, outlook.problem) == ("failed", "Expected more memory; found too little.")

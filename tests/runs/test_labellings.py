@@ -11,12 +11,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from core import locks
-from core.data.uploads import KEPT_SECONDS
-from core.disk import NoSpace
-from core.errors import UserError
-from core.runs import engines, labeller, labellings
-from core.serving.labelling import Plan, part_of, parts_of
+from core.base import locks
+from core.base.disk import NoSpace
+from core.base.errors import UserError
+from core.data.storage.uploads import KEPT_SECONDS
+from core.runs.tasks import labeller, labellings
+from core.runs.training import engines
+from core.serving.file_labelling import Plan, part_of, parts_of
 from tests.processes import wait_for
 
 

@@ -11,9 +11,9 @@ import pytest
 from pyarrow import parquet
 
 from core.learning.config import TrainingConfig
-from core.learning.judging import judge
-from core.runs import store
-from core.runs.reports import sound_report
+from core.learning.evaluation.full_report import judge
+from core.runs.results.report_json import sound_report
+from core.runs.training import store
 
 NAMES = ["bad", "good"]
 

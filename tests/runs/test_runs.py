@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from core.errors import UserError
-from core.home import home
+from core.base.errors import UserError
+from core.base.home import home
 from core.learning.config import TrainingConfig
-from core.runs import exports, queue, store, worker
-from core.runs.events import EventLog, read_events
-from core.runs.models import usable_models
+from core.runs.results import exports
+from core.runs.results.models import usable_models
+from core.runs.training import queue, store, worker
+from core.runs.training.events import EventLog, read_events
 from tests.processes import kill, processes_of, trainer_of, wait_for, worker_process
 
 FAST = TrainingConfig(epochs=2, batch_size=2, learning_rate=1e-3, max_length=16, precision="fp32")
@@ -25,7 +26,7 @@ LONG = replace(FAST, epochs=100, batch_size=1, evaluations_per_epoch=20)
 
 @pytest.fixture
 def no_worker(monkeypatch):
-    monkeypatch.setattr("core.runs.engines.start_worker", lambda: None)
+    monkeypatch.setattr("core.runs.training.engines.start_worker", lambda: None)
 
 
 @pytest.fixture(autouse=True)
@@ -252,7 +253,7 @@ def test_many_looks_start_one_worker(dataset, monkeypatch):
         def wait(self):
             return 0
 
-    monkeypatch.setattr("core.runs.engines._spawn", lambda *_, **__: started.append(1) or Slow())
+    monkeypatch.setattr("core.runs.training.engines._spawn", lambda *_, **__: started.append(1) or Slow())
     for _ in range(5):
         queue.ensure_worker()
     assert started == [1]

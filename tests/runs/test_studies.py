@@ -15,18 +15,19 @@ import psutil
 import pytest
 from filelock import FileLock
 
-from core.data import datasets
+from core.base.errors import UserError
+from core.base.home import home
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
-from core.errors import UserError
-from core.home import home
-from core.learning.opinions import ask
-from core.learning.suspects import Suspects
-from core.learning.train import train_classifier
-from core.runs import engines, store, studies
-from core.runs.events import EventLog
-from core.runs.examiner import READ_CHARACTERS, _Rows, _write_table
-from core.runs.studies import BASELINES, CURVE, TRAINED, Study
+from core.data.storage import datasets
+from core.learning.label_errors.detection import Suspects
+from core.learning.label_errors.trained_model import ask
+from core.learning.training.train import train_classifier
+from core.runs.tasks import studies
+from core.runs.tasks.examiner import READ_CHARACTERS, _Rows, _write_table
+from core.runs.tasks.studies import BASELINES, CURVE, TRAINED, Study
+from core.runs.training import engines, store
+from core.runs.training.events import EventLog
 from tests.pages.seeding import make_dataset
 from tests.pages.studies import make_study
 from tests.processes import is_at_work, kill, processes_of, wait_for, with_words
@@ -47,7 +48,7 @@ def held():
 
 
 def examiner(dataset) -> psutil.Process | None:
-    return with_words("core.runs.examiner", str(dataset.folder))
+    return with_words("core.runs.tasks.examiner", str(dataset.folder))
 
 
 def ended(dataset, kind=BASELINES) -> studies.StudyState:
@@ -373,7 +374,7 @@ def test_a_folder_that_may_not_be_written_to_is_said(monkeypatch):
 def test_a_process_that_the_system_ended_for_lack_of_memory_is_said_to_be(monkeypatch):
     dataset = make_dataset()
     monkeypatch.setattr(studies, "memory_kills", lambda: 3)
-    monkeypatch.setattr("core.runs.memory_kills.memory_kills", lambda: 4)
+    monkeypatch.setattr("core.base.memory_kills.memory_kills", lambda: 4)
     monkeypatch.setattr(engines, "start_study", lambda *arguments: KILLED)
     studies.start(dataset, BASELINES)
     state = ended(dataset)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from core.learning.config import TrainingConfig
-from core.learning.train import train_classifier
+from core.learning.training.train import train_classifier
 from tests.tiny import tiny_splits, write_tiny_model
 
 CONFIG = TrainingConfig(

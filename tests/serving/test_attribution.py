@@ -7,7 +7,7 @@ import torch
 
 from core.learning.batching import Batch
 from core.learning.hardware import Hardware
-from core.learning.networks import load_finetuned
+from core.learning.models.interface import load_finetuned
 from core.learning.tokenizer import TextTokenizer
 from core.serving import attribution
 from core.serving.attribution import integrated_gradients, leave_one_out, leave_out, log_odds, split_words

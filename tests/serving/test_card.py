@@ -9,14 +9,15 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
-from core.data.datasets import save_dataset
 from core.data.labels import LabeledTexts
-from core.data.records import RejectedRow
+from core.data.reading.text.records import RejectedRow
 from core.data.splits import Splits
-from core.learning import catalogue
+from core.data.storage.datasets import save_dataset
+from core.learning import pretrained
 from core.learning.config import TrainingConfig
-from core.runs import bundle, store
-from core.serving.card import Origin, model_card
+from core.runs.results import bundle_contents
+from core.runs.training import store
+from core.serving.export.model_card import Origin, model_card
 
 SETTINGS = asdict(TrainingConfig())
 SCORES = {
@@ -123,7 +124,7 @@ def test_metadata_makes_the_round_trip(prose):
 
 
 def test_norwegian_is_a_language_and_not_false(prose, monkeypatch):
-    monkeypatch.setattr("core.serving.card.languages.detect", lambda texts: ["no"] * len(texts))
+    monkeypatch.setattr("core.serving.export.model_card.languages.detect", lambda texts: ["no"] * len(texts))
     assert metadata_of(model_card("Tiny", prose, SETTINGS, None))["language"] == "no"
 
 
@@ -246,10 +247,10 @@ def test_the_card_of_a_run_names_its_model_and_the_files_beside_it(dataset):
     run = store.create_run(TrainingConfig(model="bert-base-uncased"), dataset)
     (run.folder / "model").mkdir()
     (run.folder / "model" / "model.safetensors").write_bytes(b"weights")
-    card = bundle.card_of(run, ["predict.py", "onnx/model.onnx", "classifier.html"])
-    assert metadata_of(card)["base_model"] == catalogue.find("bert-base-uncased").repo
+    card = bundle_contents.card_of(run, ["predict.py", "onnx/model.onnx", "classifier.html"])
+    assert metadata_of(card)["base_model"] == pretrained.find("bert-base-uncased").repo
     assert f"sha256 of model\\.safetensors: `{hashlib.sha256(b'weights').hexdigest()}`" in card
     for words in ('python predict.py "A text to label."', "onnx/model.onnx", "classifier.html"):
         assert words in plain(card)
-    alone = bundle.card_of(run)
+    alone = bundle_contents.card_of(run)
     assert "predict.py" not in plain(alone)

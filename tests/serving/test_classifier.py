@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from core.errors import UserError
-from core.learning.answers import predict_probabilities, predict_swiftly
+from core.base.errors import UserError
 from core.learning.batching import EncodedDataset, encode
-from core.learning.calibration import Calibration, with_temperature, write_calibration
+from core.learning.evaluation.calibration import Calibration, with_temperature, write_calibration
+from core.learning.evaluation.inference import predict_probabilities, predict_swiftly
 from core.learning.hardware import Hardware
-from core.learning.networks import load_finetuned
+from core.learning.models.interface import load_finetuned
 from core.learning.tokenizer import TextTokenizer
 from core.serving import classifier as module
 from core.serving.classifier import Classifier

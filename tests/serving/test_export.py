@@ -13,13 +13,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.errors import UserError
-from core.learning.calibration import Calibration, write_calibration
-from core.runs import exports, store
-from core.runs.models import Model, usable_models
-from core.serving import imported, onnx_export, web_runtime
+from core.base.errors import UserError
+from core.learning.evaluation.calibration import Calibration, write_calibration
+from core.runs.results import exports
+from core.runs.results.models import Model, usable_models
+from core.runs.training import store
+from core.serving import imported_models
 from core.serving.classifier import Classifier
-from core.serving.onnx_export import Parity
+from core.serving.export import onnx_export
+from core.serving.export.onnx_export import Parity
+from core.serving.web_page import web_runtime
 from tests.pages.seeding import make_run
 from tests.tiny import TEXTS
 
@@ -72,7 +75,7 @@ def test_the_whole_way_round(model, no_runtime, tmp_path):
     assert set(made.lacking) == {exports.WEB}
     assert made.measured == 2
     assert -1 <= made.change <= 1
-    found = imported.keep(out, "bundle.zip")
+    found = imported_models.keep(out, "bundle.zip")
     assert {path.name for path in found.place.iterdir()} == {
         "model",
         "README.md",
@@ -152,7 +155,7 @@ def test_what_cannot_be_made_is_said_and_the_rest_is_made(model, quick, monkeypa
     exports.export_model(model, exports.BUNDLE, tmp_path / "bundle.zip")
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
         assert not [name for name in archive.namelist() if "onnx" in name or name == "index.html"]
-    assert imported.keep(tmp_path / "bundle.zip", "bundle.zip")
+    assert imported_models.keep(tmp_path / "bundle.zip", "bundle.zip")
 
 
 def test_a_page_whose_calibration_has_changed_is_made_again(model, quick, tmp_path, monkeypatch):
@@ -169,7 +172,7 @@ def test_a_page_whose_calibration_has_changed_is_made_again(model, quick, tmp_pa
 
 def test_a_model_from_a_file_is_checked_on_texts_of_ours(model, quick, tmp_path):
     exports.export_model(model, exports.BUNDLE, tmp_path / "bundle.zip")
-    found = imported.keep(tmp_path / "bundle.zip", "bundle.zip")
+    found = imported_models.keep(tmp_path / "bundle.zip", "bundle.zip")
     other = next(one for one in usable_models() if one.id == found.id)
     made = exports.make(other)
     assert quick[-1][1] == list(exports.NEUTRAL)
@@ -178,7 +181,7 @@ def test_a_model_from_a_file_is_checked_on_texts_of_ours(model, quick, tmp_path)
         assert exports.card_of(other) == archive.read("README.md").decode()
     # And again out of it.
     exports.export_model(other, exports.BUNDLE, tmp_path / "again.zip")
-    assert imported.keep(tmp_path / "again.zip", "again.zip").id == found.id
+    assert imported_models.keep(tmp_path / "again.zip", "again.zip").id == found.id
 
 
 def test_a_folder_of_somebody_gets_nothing_beside_it(model, quick, trained, tmp_path):

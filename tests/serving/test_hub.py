@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from core.errors import UserError
-from core.serving.hub import push
+from core.base.errors import UserError
+from core.serving.export.hub import push
 from tests.serving.hub_stand_in import hub_stand_in
 
 TOKEN = "hf_thisTokenMustBeNowhereAfterwards"
@@ -141,7 +141,7 @@ def test_no_network_is_said(folder, hub):
 
 
 def test_a_silent_hub_is_given_up_on(folder, hub, monkeypatch):
-    monkeypatch.setattr("core.serving.hub.PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr("core.serving.export.hub.PATIENCE_SECONDS", 0.5)
     hub.silent = "/api/repos/create"
     with pytest.raises(UserError, match="a network that leads to the hub"):
         send(folder, hub)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.errors import UserError
-from core.learning.calibration import Calibration, read_calibration
-from core.serving import imported
+from core.base.errors import UserError
+from core.learning.evaluation.calibration import Calibration, read_calibration
+from core.serving import imported_models
 from core.serving.classifier import Classifier
 from tests.tiny import TEXTS
 
@@ -49,14 +49,14 @@ def with_entry(parts: dict[str, bytes], entry: zipfile.ZipInfo, content: bytes =
     return file.getvalue()
 
 
-def keep(content: bytes, name: str = "model.zip") -> imported.Imported:
-    return imported.keep(io.BytesIO(content), name)
+def keep(content: bytes, name: str = "model.zip") -> imported_models.Imported:
+    return imported_models.keep(io.BytesIO(content), name)
 
 
 def refused(content: bytes, words: str, home: Path) -> None:
     with pytest.raises(UserError, match=words):
         keep(content)
-    assert imported.list_imported() == []
+    assert imported_models.list_imported() == []
     # Nothing is left, inside or outside of where models are kept.
     assert [path for path in home.rglob("*") if path.is_file()] == []
     assert not list(home.parent.glob("evil*"))
@@ -68,22 +68,22 @@ def test_a_model_is_taken_and_answers_as_before(parts, trained, textuner_home):
     assert found.name == "../../<b>my</b> model.zip"
     assert found.place.parent == textuner_home / "models"
     assert found.not_taken == 1
-    assert imported.card_of(found.place) == "# Card"
+    assert imported_models.card_of(found.place) == "# Card"
     assert read_calibration(found.folder) == Calibration(2.0)
     expected = Classifier.load(trained, calibrated=False).predict(ALL_TEXTS).probabilities
     answers = Classifier.load(found.folder, calibrated=False).predict(ALL_TEXTS).probabilities
     assert np.array_equal(answers, expected)
-    assert {path.name for path in found.folder.iterdir()} <= set(imported.TAKEN)
+    assert {path.name for path in found.folder.iterdir()} <= set(imported_models.TAKEN)
 
 
 def test_the_same_model_twice_is_kept_once_and_deleted_for_good(parts):
     first, again = keep(zipped(parts)), keep(zipped(parts, zipfile.ZIP_DEFLATED), "other.zip")
-    assert [first] == imported.list_imported()
+    assert [first] == imported_models.list_imported()
     assert again == first
-    assert imported.delete(first.id) > len(parts["model.safetensors"])
-    assert imported.list_imported() == []
+    assert imported_models.delete(first.id) > len(parts["model.safetensors"])
+    assert imported_models.list_imported() == []
     with pytest.raises(UserError, match="none that is kept"):
-        imported.delete("../../../etc")
+        imported_models.delete("../../../etc")
 
 
 def test_a_folder_in_the_zip_and_what_a_mac_adds(parts):
@@ -144,15 +144,15 @@ def test_a_file_that_is_longer_than_it_says(parts, textuner_home):
 
 
 def test_more_than_the_cap(parts, textuner_home, monkeypatch):
-    monkeypatch.setitem(imported.TAKEN, "model.safetensors", 1000)
+    monkeypatch.setitem(imported_models.TAKEN, "model.safetensors", 1000)
     refused(zipped(parts), "model.safetensors of at most 1.0 kB", textuner_home)
-    monkeypatch.setitem(imported.TAKEN, "model.safetensors", 10**9)
-    monkeypatch.setattr(imported, "LARGEST_CONTENT", 5000)
+    monkeypatch.setitem(imported_models.TAKEN, "model.safetensors", 10**9)
+    monkeypatch.setattr(imported_models, "LARGEST_CONTENT", 5000)
     refused(zipped(parts), "a model of at most 5.0 kB", textuner_home)
 
 
 def test_too_many_entries(parts, textuner_home):
-    many = parts | {f"{i}.txt": b"" for i in range(imported.MOST_ENTRIES)}
+    many = parts | {f"{i}.txt": b"" for i in range(imported_models.MOST_ENTRIES)}
     refused(zipped(many), "at most 1,000 files", textuner_home)
 
 
@@ -261,9 +261,9 @@ def test_a_calibration_that_makes_no_sense_is_passed_over(parts):
 
 def test_a_damaged_note_is_no_damaged_model(parts):
     found = keep(zipped(parts))
-    (found.place / imported.NOTE).write_text("{")
-    (again,) = imported.list_imported()
+    (found.place / imported_models.NOTE).write_text("{")
+    (again,) = imported_models.list_imported()
     assert (again.id, again.name) == (found.id, f"(cannot be read) {found.id}")
-    (found.folder / imported.WEIGHTS).unlink()
-    assert imported.list_imported() == []
+    (found.folder / imported_models.WEIGHTS).unlink()
+    assert imported_models.list_imported() == []
     assert keep(zipped(parts)).name == "model.zip"

@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.data.datasets import save_dataset
+from core.base.errors import UserError
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
-from core.errors import UserError
-from core.serving import neighbours
+from core.data.storage.datasets import save_dataset
+from core.serving import similar_texts
 from core.serving.classifier import Classifier
-from core.serving.neighbours import find_neighbours
+from core.serving.similar_texts import find_neighbours
 from tests.tiny import LABEL2ID, TEXTS, tiny_splits
 
 
@@ -22,9 +22,9 @@ def classifier(trained):
 def find(classifier, trained, dataset, tmp_path, monkeypatch):
     """Finds the neighbours, and tells how often vectors were made."""
     made = []
-    vectors = neighbours._vectors
+    vectors = similar_texts._vectors
     monkeypatch.setattr(
-        neighbours, "_vectors", lambda *given: (made.append(len(given[1])), vectors(*given))[1]
+        similar_texts, "_vectors", lambda *given: (made.append(len(given[1])), vectors(*given))[1]
     )
 
     def find(model=trained, folder=dataset.folder):
@@ -87,7 +87,7 @@ def test_no_pickle_is_read(find, tmp_path):
 
 
 def test_of_many_texts_a_sample_is_taken_that_is_always_the_same(find, monkeypatch):
-    monkeypatch.setattr(neighbours, "MOST_TEXTS", 4)
+    monkeypatch.setattr(similar_texts, "MOST_TEXTS", 4)
     found, made = find()
     assert (len(found), found.total, made) == (4, 6, [4])
     assert find()[0].texts == found.texts

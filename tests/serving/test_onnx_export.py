@@ -9,13 +9,13 @@ import onnxruntime
 import pytest
 import torch
 
-from core.disk import NoSpace
-from core.errors import UserError
-from core.learning.catalogue import resolve
+from core.base.disk import NoSpace
+from core.base.errors import UserError
 from core.learning.config import TrainingConfig
-from core.learning.train import train_classifier
-from core.serving import onnx_export, onnx_maker
-from core.serving.onnx_export import export_onnx
+from core.learning.pretrained import resolve
+from core.learning.training.train import train_classifier
+from core.serving.export import onnx_export, onnx_process
+from core.serving.export.onnx_export import export_onnx
 from tests.tiny import TEXTS, write_tiny_model
 
 ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
@@ -85,14 +85,14 @@ def test_other_architectures(kind, tmp_path):
         "modernbert": lambda: ModernBertConfig(**sizes, cls_token_id=2, sep_token_id=3, local_attention=8),
     }[kind]()
     folder = classifier_of(config, tmp_path / "model")
-    onnx_maker.write_graph(folder, tmp_path / "out.onnx")
-    parity = onnx_maker.compare(folder, tmp_path / "out.onnx", "fp32", ALL_TEXTS, None)
+    onnx_process.write_graph(folder, tmp_path / "out.onnx")
+    parity = onnx_process.compare(folder, tmp_path / "out.onnx", "fp32", ALL_TEXTS, None)
     assert parity.labels_equal == parity.texts
 
 
 def test_the_embedded_model(splits, tmp_path):
     from core.learning.hardware import Hardware
-    from core.learning.networks import load_for_training
+    from core.learning.models.interface import load_for_training
     from core.learning.tokenizer import TextTokenizer
 
     source, folder = resolve("bundled"), tmp_path / "model"
@@ -105,13 +105,13 @@ def test_the_embedded_model(splits, tmp_path):
 
 
 def test_wrong_answers_leave_no_file(folder, tmp_path, monkeypatch):
-    onnx_maker.write_graph(folder, tmp_path / "graph.onnx")
+    onnx_process.write_graph(folder, tmp_path / "graph.onnx")
     model = onnx.load(tmp_path / "graph.onnx")
     bias = next(part for part in model.graph.initializer if part.name.endswith("classifier.bias"))
     bias.CopyFrom(onnx.numpy_helper.from_array(np.float32([0.01, 0]), bias.name))
     onnx.save(model, tmp_path / "wrong.onnx")
     with pytest.raises(UserError, match="within 0.0001 of torch's"):
-        onnx_maker.compare(folder, tmp_path / "wrong.onnx", "fp32", ALL_TEXTS, None)
+        onnx_process.compare(folder, tmp_path / "wrong.onnx", "fp32", ALL_TEXTS, None)
     # The same, told by the process.
     (folder / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="comes to its end"):
@@ -137,11 +137,11 @@ def test_a_full_disk_is_said(folder, tmp_path, monkeypatch):
     request = {"folder": folder, "out": tmp_path / "out.onnx", "scratch": tmp_path, "room": 10**6}
     request |= {"precision": "fp32", "graph": None, "texts": [], "labels": None}
     with pytest.raises(NoSpace, match="room for the ONNX file"):
-        onnx_maker.make(request, lambda _: None)
+        onnx_process.make(request, lambda _: None)
 
 
 def test_batches_of_any_shape(folder, tmp_path):
-    onnx_maker.write_graph(folder, tmp_path / "graph.onnx")
+    onnx_process.write_graph(folder, tmp_path / "graph.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
     ids, alone = np.full((3, 5), 4, dtype=np.int64), np.full((1, 2), 4, dtype=np.int64)
     mask = np.ones_like(ids)
@@ -161,7 +161,7 @@ def test_what_cannot_be_exported_is_said(folder, tmp_path, monkeypatch):
 
 def test_a_sample_reaches_from_the_shortest_to_the_longest_text():
     texts = ["x" * i for i in range(1000, 0, -1)]
-    chosen = [len(texts[i]) for i in onnx_maker._sample(texts, 10)]
+    chosen = [len(texts[i]) for i in onnx_process._sample(texts, 10)]
     assert chosen[0] == 1
     assert chosen[-1] == 1000
     assert len(set(chosen)) == 10
@@ -173,4 +173,4 @@ def test_an_architecture_that_the_exporter_does_not_follow_is_said(folder, tmp_p
 
     monkeypatch.setattr(torch.onnx, "export", fails)
     with pytest.raises(UserError, match="bert, which torch's exporter does not follow .*a loop over data"):
-        onnx_maker.write_graph(folder, tmp_path / "out.onnx")
+        onnx_process.write_graph(folder, tmp_path / "out.onnx")

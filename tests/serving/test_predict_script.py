@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.learning.calibration import Calibration, write_calibration
 from core.learning.config import TrainingConfig
-from core.learning.train import train_classifier
-from core.serving import onnx_maker
+from core.learning.evaluation.calibration import Calibration, write_calibration
+from core.learning.training.train import train_classifier
 from core.serving.classifier import Classifier
-from core.serving.onnx_export import FILE_NAMES
-from core.serving.predict_script import write_predict_script
+from core.serving.export import onnx_process
+from core.serving.export.onnx_export import FILE_NAMES
+from core.serving.export.predict_script import write_predict_script
 from tests.tiny import TEXTS, tiny_splits, write_tiny_model
 
 ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
@@ -49,8 +49,8 @@ def bundle(tmp_path_factory) -> Path:
         train_classifier(tiny_splits(), CONFIG, root / "bundle", lambda _: None, lambda: False)
     folder = root / "bundle"
     (folder / "onnx").mkdir()
-    onnx_maker.write_graph(folder, folder / FILE_NAMES["fp32"])
-    onnx_maker.quantize(folder / FILE_NAMES["fp32"], folder / FILE_NAMES["int8"])
+    onnx_process.write_graph(folder, folder / FILE_NAMES["fp32"])
+    onnx_process.quantize(folder / FILE_NAMES["fp32"], folder / FILE_NAMES["int8"])
     write_calibration(folder, Calibration(TEMPERATURE, THRESHOLD))
     write_predict_script(folder / "predict.py")
     return folder

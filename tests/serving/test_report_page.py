@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from core import __main__ as cli
+from core.base.errors import UserError
+from core.base.formatting import percent
 from core.charts import MEANINGS
-from core.errors import UserError
-from core.learning.calibration import set_threshold
-from core.runs import store
-from core.runs.report_file import report_of_run
-from core.serving import report_page
-from core.words import percent
+from core.cli import main as cli
+from core.learning.evaluation.calibration import set_threshold
+from core.runs.results.report_file import report_of_run
+from core.runs.training import store
+from core.serving.report import report_page
 from tests.pages.seeding import LABELS, make_dataset, make_run
 
 ATTACKS = (

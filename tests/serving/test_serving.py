@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from core.data.reading import read_table
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.reading.files import read_table
 from core.learning.config import TrainingConfig
-from core.learning.train import train_classifier
-from core.serving.card import model_card
+from core.learning.training.train import train_classifier
 from core.serving.classifier import Classifier
-from core.serving.export import export_huggingface, export_state_dict
+from core.serving.export.model_card import model_card
+from core.serving.export.model_files import export_huggingface, export_state_dict
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from tests.tiny import TEXTS
 

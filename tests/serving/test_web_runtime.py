@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import pytest
 
-from core.errors import UserError
-from core.serving import web_runtime
+from core.base.errors import UserError
+from core.serving.web_page import web_runtime
 
 CONTENT = {"/script.mjs": b"script", "/binary.wasm": b"binary" * 1000}
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from core.learning.catalogue import resolve
+from core.learning.pretrained import resolve
 from core.learning.tokenizer import TextTokenizer
-from core.serving import word_pieces
+from core.serving.web_page import word_pieces
 
 NODE = shutil.which("node")
 LONGEST = 40

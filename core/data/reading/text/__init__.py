@@ -1,0 +1,1 @@
+"""Text with delimiters becomes records: encoding, delimiter, quotation marks, header."""

@@ -1,0 +1,1 @@
+"""Saved data sets, uploaded files and the built-in sample, on disk."""

@@ -1,0 +1,1 @@
+"""Linear classifiers to compare with, and the learning curve."""

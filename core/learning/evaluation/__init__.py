@@ -1,0 +1,1 @@
+"""Inference over many texts, and the metrics, intervals and calibration of what comes out."""

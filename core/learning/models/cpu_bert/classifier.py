@@ -1,0 +1,207 @@
+"""A classifier of the BERT family on the CPU: the written-out encoder and a head."""
+
+import json
+from collections.abc import Callable
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core.base.errors import UserError
+from core.learning.batching import Batch
+from core.learning.config import TrainingConfig
+from core.learning.hardware import Hardware
+from core.learning.models.cpu_bert.architectures import Architecture
+from core.learning.models.cpu_bert.dropout import DropoutMasks
+from core.learning.models.cpu_bert.encoder import BertEncoder
+from core.learning.models.optimizer import EncoderAdamW
+
+_ACTIVATIONS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
+
+
+class BertNetwork:
+    """See `networks.Network`.
+
+    Args:
+        folder: config.json and model.safetensors, of a bare encoder or of a classifier.
+        config: what config.json holds.
+        label2id: classes of a new head; None takes head and classes from the folder.
+        seed: of the dropout masks.
+
+    Raises:
+        UserError: a weight is missing or has another shape than the configuration says.
+    """
+
+    part_tokens: int | None = 4096
+    device = "cpu"
+
+    def __init__(
+        self,
+        folder: Path,
+        config: dict[str, Any],
+        architecture: Architecture,
+        hardware: Hardware,
+        label2id: dict[str, int] | None,
+        seed: int,
+    ) -> None:
+        if label2id is not None:
+            config = config | {
+                "architectures": [architecture.transformers_class],
+                "problem_type": "single_label_classification",
+                "label2id": label2id,
+                "id2label": {str(number): label for label, number in label2id.items()},
+                "dtype": "float32",
+            }
+        self.names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
+        self._config = config
+        self._architecture = architecture
+        self.precision = hardware.precision
+        working = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
+        self._encoder = BertEncoder(architecture, working)
+        self._head = _head(architecture, len(self.names))
+        self._read(folder / "model.safetensors", new_head=label2id is not None)
+        self._encoder.refresh()
+        self._hidden_masks = _masks(architecture.dropout, working, seed)
+        same = architecture.attention_dropout == architecture.dropout
+        self._attention_masks = (
+            self._hidden_masks if same else _masks(architecture.attention_dropout, working, seed + 1)
+        )
+
+    @property
+    def nbytes(self) -> int:
+        return sum(weight.nbytes for weight in self._weights().values())
+
+    @property
+    def hidden(self) -> int:
+        """Width of a token's state."""
+        return self._architecture.hidden
+
+    def begin(self, step: int) -> None:
+        self._encoder.clear_gradients()
+        self._head.zero_grad(set_to_none=True)
+        for masks in {self._hidden_masks, self._attention_masks} - {None}:
+            masks.begin(step)
+
+    def learn(self, batch: Batch, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.no_grad():
+            first, tape = self._encoder.forward(
+                batch.ids, batch.padding, self._hidden_masks, self._attention_masks, tape=True
+            )
+        first.requires_grad_()
+        self._head.train()
+        logits = self._head(first)
+        loss_of(logits).backward()
+        with torch.no_grad():
+            self._encoder.backward(tape, first.grad)
+        return logits.detach()
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> Tensor:
+        self._head.eval()
+        first, _ = self._encoder.forward(batch.ids, batch.padding, None, None, tape=False)
+        return self._head(first)
+
+    def exact(self) -> "BertNetwork":
+        if self.precision == "fp32":
+            return self
+        twin = copy(self)
+        twin.precision, twin._encoder = "fp32", self._encoder.exact()
+        return twin
+
+    @torch.inference_mode()
+    def mean_states(self, batch: Batch, layers: int) -> Tensor:
+        states = torch.stack(self._encoder.states(batch.ids, batch.padding, layers), dim=1).float()
+        if batch.padding is None:
+            return states.mean(dim=2)
+        tokens = (~batch.padding)[:, None, :, None]
+        return (states * tokens).sum(dim=2) / tokens.sum(dim=2)
+
+    def optimizer(self, config: TrainingConfig, total_steps: int) -> EncoderAdamW:
+        self._encoder.allocate_gradients()
+        return EncoderAdamW(self._encoder, self._head, config, total_steps)
+
+    def state(self) -> dict[str, Tensor]:
+        # The optimizer has the words: it knows which of them have changed.
+        return {
+            "matrices": self._encoder.matrices.values,
+            "vectors": self._encoder.vectors.values,
+            "random": torch.get_rng_state(),
+            **{f"head.{name}": value for name, value in self._head.state_dict().items()},
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        self._encoder.matrices.values.copy_(state["matrices"])
+        self._encoder.vectors.values.copy_(state["vectors"])
+        self._encoder.refresh()
+        self._head.load_state_dict({name: state[f"head.{name}"] for name in self._head.state_dict()})
+        torch.set_rng_state(state["random"])
+
+    def save(self, folder: Path) -> None:
+        text = json.dumps(self._config, indent=2, ensure_ascii=False)
+        (folder / "config.json").write_text(text, encoding="utf-8")
+        weights = {name: weight.detach().clone() for name, weight in self._weights().items()}
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    def _weights(self) -> dict[str, Tensor]:
+        dense, classes = self._architecture.family.head
+        layers = [layer for layer in self._head if isinstance(layer, nn.Linear)]
+        head = {
+            f"{name}.{part}": getattr(layer, part)
+            for name, layer in zip((dense, classes), layers, strict=True)
+            for part in ("weight", "bias")
+        }
+        return self._encoder.parameters() | head
+
+    @torch.no_grad()
+    def _read(self, file: Path, new_head: bool) -> None:
+        with safe_open(file, framework="pt") as weights:
+            stored = {_usual(name): name for name in weights.keys()}  # noqa: SIM118
+            prefix = f"{self._architecture.family.prefix}."
+            for name, target in self._weights().items():
+                # A bare encoder's names lack the prefix, in most files.
+                found = stored.get(name) or stored.get(name.removeprefix(prefix))
+                is_head = name.rpartition(".")[0] in self._architecture.family.head
+                is_classes = name.startswith(f"{self._architecture.family.head[1]}.")
+                if new_head and is_head and (found is None or is_classes):
+                    continue
+                value = weights.get_tensor(found) if found else None
+                if value is None or value.shape != target.shape:
+                    raise _unfit(file, name, tuple(target.shape), value)
+                target.copy_(value)
+
+
+def _head(architecture: Architecture, classes: int) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Linear(architecture.hidden, architecture.hidden),
+        _ACTIVATIONS[architecture.family.head_activation](),
+        nn.Dropout(architecture.head_dropout),
+        nn.Linear(architecture.hidden, classes),
+    ]
+    for layer in layers[::3]:
+        nn.init.normal_(layer.weight, std=architecture.deviation)
+        nn.init.zeros_(layer.bias)
+    if architecture.family.dropout_before_head:
+        layers.insert(0, nn.Dropout(architecture.head_dropout))
+    return nn.Sequential(*layers)
+
+
+def _masks(rate: float, working: torch.dtype, seed: int) -> DropoutMasks | None:
+    return DropoutMasks(rate, working, seed) if rate else None
+
+
+def _usual(name: str) -> str:
+    # The oldest files call a norm's weight and bias by the names of the paper.
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+def _unfit(file: Path, name: str, shape: tuple[int, ...], found: Tensor | None) -> UserError:
+    return UserError(
+        f"a weight {name} of shape {list(shape)} in {file.name}",
+        f"one of shape {list(found.shape)}" if found is not None else "no such weight",
+        "Choose another model, or replace the folder by one whose config.json fits its weights.",
+    )

@@ -1,0 +1,99 @@
+"""A model folder becomes a network that learns and answers, safely.
+
+Two kinds of network share one interface: encoders of the BERT family on the CPU are computed by this
+project's own code (`bert`), which is several times faster there; every other architecture, and every GPU,
+by transformers' models. Whoever trains or asks a network does not know which.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from core.learning.batching import Batch
+from core.learning.config import TrainingConfig
+from core.learning.hardware import Hardware
+from core.learning.models.cpu_bert.architectures import read_architecture
+from core.learning.models.optimizer import Optimizer
+
+
+class Network(Protocol):
+    """A text classifier's weights, and what can be done with them."""
+
+    names: list[str]
+    """Class names in the order of their numbers."""
+    device: str
+    precision: str
+    """bf16, fp16 or fp32: the format of its matrix products."""
+    hidden: int
+    """Width of a token's state."""
+    nbytes: int
+    """Bytes of the weights, as they are saved."""
+    part_tokens: int | None
+    """Tokens, padding included, up to which it computes fastest at once; None when more is always better."""
+
+    def begin(self, step: int) -> None:
+        """Forget all gradients and make ready for the training step with this number, from 0."""
+
+    def learn(self, batch: Batch, loss_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Add the gradients of a batch's loss; `loss_of` makes a scalar of the logits.
+
+        Returns:
+            The logits, float32 [texts, classes], with dropout.
+        """
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """float32 [texts, classes], on the device, without dropout or gradients."""
+
+    def exact(self) -> "Network":
+        """The same weights, not copied, computed in float32; itself when it does so. For answering alone."""
+
+    def mean_states(self, batch: Batch, layers: int) -> torch.Tensor:
+        """The mean over each text's tokens of the states in the last layers: float32 [texts, layers, hidden].
+
+        It is what sentence embeddings are made of (Reimers and Gurevych 2019, arXiv:1908.10084).
+        """
+
+    def optimizer(self, config: TrainingConfig, total_steps: int) -> Optimizer:
+        """What will update the weights."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Weights and random states: with the optimizer's state, what the next training step depends on."""
+
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave, in a network freshly loaded from the same folder."""
+
+    def save(self, folder: Path) -> None:
+        """Write config.json and model.safetensors as transformers reads them."""
+
+
+def load_for_training(folder: Path, label2id: dict[str, int], hardware: Hardware, seed: int) -> Network:
+    """A pre-trained encoder with a new, randomly initialised classification head; weights in float32.
+
+    Args:
+        folder: config.json and model.safetensors of the encoder.
+        label2id: class name → number; stored in the network's configuration.
+        seed: decides the new head.
+    """
+    torch.manual_seed(seed)
+    return _load(folder, hardware, label2id, seed)
+
+
+def load_finetuned(folder: Path, hardware: Hardware) -> Network:
+    """A fine-tuned classifier as it was saved, ready to answer; weights in float32."""
+    return _load(folder, hardware, None, 0)
+
+
+def _load(folder: Path, hardware: Hardware, label2id: dict[str, int] | None, seed: int) -> Network:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    architecture = read_architecture(config) if hardware.device == "cpu" else None
+    if architecture is not None:
+        from core.learning.models.cpu_bert.classifier import BertNetwork
+
+        return BertNetwork(folder, config, architecture, hardware, label2id, seed)
+
+    from core.learning.models.transformers_model import HubNetwork
+
+    return HubNetwork(folder, hardware, label2id)

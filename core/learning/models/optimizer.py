@@ -1,0 +1,332 @@
+"""AdamW with clipping: of a transformers model, and of a written-out encoder with its flat blocks.
+
+Weight decay pulls matrices alone: biases and norms have a scale of their own, and an embedding row that no
+text contains should stay exactly as it was.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core.learning.config import TrainingConfig
+from core.learning.models.cpu_bert.encoder import BertEncoder
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+"""AdamW's usual constants (Loshchilov and Hutter 2019, arXiv:1711.05101), torch's defaults."""
+
+HORIZON = 256
+"""Steps after which a momentum that nothing feeds has faded to 1e-12 of itself."""
+
+
+MEAN_DELAY = 9
+"""Steps by which what a momentum still gives is late in the mean: the mean of a geometric series of β1."""
+
+
+PIECE = 1 << 21
+"""Values updated at once: a float32 copy of all gradients would take as much memory as the weights do."""
+
+
+_SCALER = {"scale": "scale", "growth_tracker": "_growth_tracker"}
+"""What changes in a GradScaler: name in our state → name in its own."""
+
+
+class Optimizer(Protocol):
+    """What turns a batch's gradients into new weights."""
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss to compute gradients of, enlarged where half precision would lose small ones."""
+
+    def step(self, learning_rate: float) -> None:
+        """Clip the gradients' common norm and update the weights."""
+
+    def settle(self, words: Tensor | None = None) -> None:
+        """Carry out what was put off; before weights are read.
+
+        Args:
+            words: token ids of any shape; only what is read for them. None for all weights.
+        """
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next step depends on beside weights and gradients."""
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave, in a fresh optimizer of a fresh network."""
+
+
+class ModelAdamW:
+    """For any torch module, on any device."""
+
+    def __init__(self, model: nn.Module, config: TrainingConfig, scaler: torch.amp.GradScaler) -> None:
+        self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        tables = {id(table.weight) for table in model.modules() if isinstance(table, nn.Embedding)}
+        decayed = [p for p in self._parameters if p.ndim > 1 and id(p) not in tables]
+        spared = [p for p in self._parameters if p.ndim <= 1 or id(p) in tables]
+        groups = [
+            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": spared, "weight_decay": 0.0},
+        ]
+        self._adamw = torch.optim.AdamW(groups, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+        self._scaler = scaler
+        self._clipping = config.gradient_clipping
+
+    def scale(self, loss: Tensor) -> Tensor:
+        return self._scaler.scale(loss)
+
+    def step(self, learning_rate: float) -> None:
+        self._scaler.unscale_(self._adamw)
+        if self._clipping:
+            torch.nn.utils.clip_grad_norm_(self._parameters, self._clipping)
+        for group in self._adamw.param_groups:
+            group["lr"] = learning_rate
+        self._scaler.step(self._adamw)
+        self._scaler.update()
+
+    def settle(self, words: Tensor | None = None) -> None:
+        pass
+
+    def state(self) -> dict[str, Tensor]:
+        state = {
+            f"{i}.{name}": value
+            for i, parameter in enumerate(self._all())
+            for name, value in self._adamw.state[parameter].items()
+        }
+        # Empty where nothing is scaled.
+        scaler = self._scaler.state_dict()
+        return state | {name: torch.tensor(scaler[key]) for name, key in _SCALER.items() if key in scaler}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        for i, parameter in enumerate(self._all()):
+            self._adamw.state[parameter] = {
+                # torch's fused update wants the count of steps where the parameter is.
+                name: state[f"{i}.{name}"].to(parameter.device).clone()
+                for name in ("step", "exp_avg", "exp_avg_sq")
+                if f"{i}.{name}" in state
+            }
+        if self._scaler.is_enabled():
+            found = {key: state[name].item() for name, key in _SCALER.items() if name in state}
+            self._scaler.load_state_dict(self._scaler.state_dict() | found)
+
+    def _all(self) -> list[Tensor]:
+        return [parameter for group in self._adamw.param_groups for parameter in group["params"]]
+
+
+class EncoderAdamW:
+    """For an encoder with flat blocks and a small head: one update for each block, and one for words.
+
+    Args:
+        total_steps: the most that will be asked for.
+    """
+
+    def __init__(
+        self, encoder: BertEncoder, head: nn.Module, config: TrainingConfig, total_steps: int
+    ) -> None:
+        self._encoder = encoder
+        self._head = list(head.parameters())
+        self._clipping = config.gradient_clipping
+        self._decayed = _Moments(
+            [encoder.matrices.values, *(p for p in self._head if p.ndim > 1)], config.weight_decay
+        )
+        self._spared = _Moments([encoder.vectors.values, *(p for p in self._head if p.ndim <= 1)], 0.0)
+        self._words = WordRows(encoder.words, total_steps)
+
+    def scale(self, loss: Tensor) -> Tensor:
+        return loss
+
+    @torch.no_grad()
+    def step(self, learning_rate: float) -> None:
+        ids, rows = _summed(self._encoder.word_gradients)
+        decayed = [self._encoder.matrix_gradients(), *(p.grad for p in self._head if p.ndim > 1)]
+        spared = [self._encoder.vectors.gradients, *(p.grad for p in self._head if p.ndim <= 1)]
+        scale = _clip_scale([*decayed, *spared, rows], self._clipping) if self._clipping else 1.0
+        self._decayed.step(decayed, scale, learning_rate)
+        self._spared.step(spared, scale, learning_rate)
+        self._words.step(ids, rows.mul_(scale), learning_rate)
+        self._encoder.refresh()
+
+    def settle(self, words: Tensor | None = None) -> None:
+        self._words.settle(words)
+
+    def state(self) -> dict[str, Tensor]:
+        parts = {"decayed": self._decayed, "spared": self._spared, "words": self._words}
+        return {f"{part}.{name}": value for part, of in parts.items() for name, value in of.state().items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        for part, of in {"decayed": self._decayed, "spared": self._spared, "words": self._words}.items():
+            prefix = f"{part}."
+            of.load_state({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
+
+
+class _Moments:
+    """AdamW's moments of some blocks, and torch's fused update of them.
+
+    The operation itself, since making a `torch.optim.AdamW` imports torch's compiler, which takes most of a
+    second.
+    """
+
+    def __init__(self, values: list[Tensor], weight_decay: float) -> None:
+        self._values = values
+        self._weight_decay = weight_decay
+        self._first = [torch.zeros_like(block) for block in values]
+        self._second = [torch.zeros_like(block) for block in values]
+        self._steps = [torch.zeros(()) for _ in values]
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and counts, not the values: views, not copies."""
+        tensors = {"first": self._first, "second": self._second, "steps": self._steps}
+        return {f"{name}.{i}": value for name, values in tensors.items() for i, value in enumerate(values)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        for name, value in self.state().items():
+            value.copy_(state[name])
+
+    def step(self, gradients: list[Tensor], scale: float, learning_rate: float) -> None:
+        """Update with gradients of any format times `scale`; they are not changed."""
+        for i, gradient in enumerate(gradients):
+            self._steps[i] += 1
+            blocks = (self._values[i], gradient, self._first[i], self._second[i])
+            for pieces in zip(*map(_pieces, blocks), strict=True):
+                self._update(*pieces, self._steps[i], scale, learning_rate)
+
+    def _update(
+        self,
+        values: Tensor,
+        gradient: Tensor,
+        first: Tensor,
+        second: Tensor,
+        steps: Tensor,
+        scale: float,
+        learning_rate: float,
+    ) -> None:
+        torch.ops.aten._fused_adamw_(
+            [values],
+            [gradient.float() * scale],
+            [first],
+            [second],
+            [],
+            [steps],
+            lr=learning_rate,
+            beta1=BETA1,
+            beta2=BETA2,
+            weight_decay=self._weight_decay,
+            eps=EPSILON,
+            amsgrad=False,
+            maximize=False,
+        )
+
+
+class WordRows:
+    """AdamW, without decay, of an embedding table in which each step touches few rows.
+
+    Dense AdamW moves a row on after its last gradient, by its fading momentum. Here a row stands still
+    until it is touched or read, and then makes up for the steps it missed, in closed form: with first and
+    second moment m and v after step s, the missed steps s + j together subtract
+
+        m / √v · Σ_j rate(s + j) · (β1 / √β2)^j · √(1 - β2^(s+j)) / (1 - β1^(s+j))
+
+    which is the dense update but for ε, which is added to √v as it is `MEAN_DELAY` steps after s. A row
+    that is never touched has no moments and stays as it was, to the bit.
+
+    Args:
+        values: float32 [rows, width], updated in place.
+        total_steps: the most that will be asked for.
+    """
+
+    def __init__(self, values: Tensor, total_steps: int) -> None:
+        self.values = values
+        self._first = torch.zeros_like(values)
+        self._second = torch.zeros_like(values)
+        self._touched_at = np.zeros(len(values), dtype=np.int64)
+        self._step = 0
+        # By step s: the sum above, up to the present step.
+        self._missed = np.zeros(total_steps + 1)
+
+    def step(self, ids: Tensor, gradients: Tensor, learning_rate: float) -> None:
+        """Update the rows `ids`, each named once, with gradients [ids, width]."""
+        first, second, values = self._made_up(ids)
+        self._advance(learning_rate)
+        first.lerp_(gradients, 1 - BETA1)
+        second.mul_(BETA2).addcmul_(gradients, gradients, value=1 - BETA2)
+        correction = (1 - BETA2**self._step) ** 0.5
+        rate = learning_rate * correction / (1 - BETA1**self._step)
+        values.addcdiv_(first, second.sqrt().add_(EPSILON * correction), value=-rate)
+        self._put(ids, first, second, values)
+
+    @torch.no_grad()
+    def settle(self, ids: Tensor | None = None) -> None:
+        """Let rows make up for what they missed: these, named any number of times, or all."""
+        late = (self._touched_at > 0) & (self._touched_at < self._step)
+        if ids is not None:
+            read = np.zeros_like(late)
+            read[ids.numpy()] = True
+            late &= read
+        rows = torch.from_numpy(np.flatnonzero(late))
+        self._put(rows, *self._made_up(rows))
+
+    def state(self) -> dict[str, Tensor]:
+        """Values and moments of the touched rows; the others are as the pre-trained model has them."""
+        ids = torch.from_numpy(np.flatnonzero(self._touched_at))
+        return {
+            "ids": ids,
+            "values": self.values[ids],
+            "first": self._first[ids],
+            "second": self._second[ids],
+            "touched_at": torch.from_numpy(self._touched_at)[ids],
+            "missed": torch.from_numpy(self._missed),
+            "step": torch.tensor(self._step),
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        ids = state["ids"]
+        self.values[ids], self._first[ids], self._second[ids] = (
+            state[name] for name in ("values", "first", "second")
+        )
+        self._touched_at[ids.numpy()] = state["touched_at"].numpy()
+        self._missed[:] = state["missed"].numpy()
+        self._step = int(state["step"])
+
+    def _made_up(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        touched_at = self._touched_at[ids.numpy()]
+        missed = self._step - touched_at
+        first, second, values = self._first[ids], self._second[ids], self.values[ids]
+        epsilon = _column(EPSILON * np.sqrt(1 - BETA2 ** (touched_at + MEAN_DELAY)))
+        # Where nothing was ever touched the momentum is zero and so is the quotient, whatever the divisor.
+        quotient = first / (second.sqrt() + epsilon.clamp_(min=1e-30))
+        values.addcmul_(quotient, _column(self._missed[touched_at]), value=-1)
+        return first.mul_(_column(BETA1**missed)), second.mul_(_column(BETA2**missed)), values
+
+    def _advance(self, learning_rate: float) -> None:
+        self._step += 1
+        start = max(0, self._step - HORIZON)
+        distance = self._step - np.arange(start, self._step)
+        correction = (1 - BETA2**self._step) ** 0.5 / (1 - BETA1**self._step)
+        self._missed[start : self._step] += learning_rate * correction * (BETA1 / BETA2**0.5) ** distance
+
+    def _put(self, ids: Tensor, first: Tensor, second: Tensor, values: Tensor) -> None:
+        self._first[ids], self._second[ids], self.values[ids] = first, second, values
+        self._touched_at[ids.numpy()] = self._step
+
+
+def _summed(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Each id once, with the sum of its gradients."""
+    ids, places = torch.unique(torch.cat([part[0] for part in parts]), return_inverse=True)
+    gradients = torch.cat([part[1] for part in parts])
+    return ids, gradients.new_zeros(len(ids), gradients.shape[1]).index_add_(0, places, gradients)
+
+
+def _clip_scale(gradients: list[Tensor], largest: float) -> float:
+    """What to multiply the gradients by so that their common norm is at most `largest`."""
+    # Dot products of blocks with themselves: torch's norms read a block less quickly.
+    floats = (piece.float() for block in gradients for piece in _pieces(block))
+    norm = sum(torch.dot(piece, piece).item() for piece in floats) ** 0.5
+    return largest / (norm + 1e-6) if norm > largest else 1.0
+
+
+def _pieces(block: Tensor) -> tuple[Tensor, ...]:
+    """A block as views of at most `PIECE` values."""
+    return block.view(-1).split(PIECE)
+
+
+def _column(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32))[:, None]

@@ -1,0 +1,155 @@
+"""A classifier of any architecture of the Hugging Face hub, or on a GPU: transformers' own model."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
+
+from core.base.errors import UserError
+from core.base.formatting import count
+from core.learning.batching import Batch
+from core.learning.config import TrainingConfig
+from core.learning.hardware import Hardware
+from core.learning.models.optimizer import ModelAdamW
+
+# It reports each load of an encoder as if the new classification head were a fault.
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+
+class HubNetwork:
+    """See `networks.Network`. No code of the folder runs.
+
+    Args:
+        folder: config.json and model.safetensors, of a bare encoder or of a classifier.
+        label2id: classes of a new head; None takes head and classes from the folder.
+
+    Raises:
+        UserError: head and classes are to be the folder's, and it lacks weights: they would be random.
+    """
+
+    part_tokens: int | None = None
+
+    def __init__(self, folder: Path, hardware: Hardware, label2id: dict[str, int] | None) -> None:
+        safe = {"trust_remote_code": False, "local_files_only": True}
+        config = AutoConfig.from_pretrained(folder, **safe)
+        if label2id is not None:
+            config.label2id = label2id
+            config.id2label = {number: label for label, number in label2id.items()}
+            # Several labels per text is another problem type; one label per text is the only one here.
+            config.problem_type = "single_label_classification"
+        model, found = AutoModelForSequenceClassification.from_pretrained(
+            folder, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **safe
+        )
+        if label2id is None and found["missing_keys"]:
+            raise _incomplete(sorted(found["missing_keys"]))
+        self.names = [config.id2label[i] for i in range(config.num_labels)]
+        self.device = hardware.device
+        self._hardware = hardware
+        self._model = model.to(hardware.device).eval()
+
+    @property
+    def nbytes(self) -> int:
+        return sum(weight.nbytes for weight in self._weights().values())
+
+    def begin(self, step: int) -> None:
+        self._model.zero_grad(set_to_none=True)
+
+    def learn(self, batch: Batch, loss_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        self._model.train()
+        logits = self._forward(batch)
+        loss_of(logits).backward()
+        return logits.detach()
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> torch.Tensor:
+        self._model.eval()
+        return self._forward(batch)
+
+    def exact(self) -> "HubNetwork":
+        if self.precision == "fp32":
+            return self
+        twin = copy(self)
+        twin._hardware = replace(self._hardware, precision="fp32")
+        return twin
+
+    @torch.inference_mode()
+    def mean_states(self, batch: Batch, layers: int) -> torch.Tensor:
+        self._model.eval()
+        padding = torch.zeros_like(batch.ids, dtype=torch.bool) if batch.padding is None else batch.padding
+        tokens = self._moved(~padding)
+        with self._autocast():
+            found = self._model.base_model(
+                input_ids=self._moved(batch.ids), attention_mask=tokens.long(), output_hidden_states=True
+            )
+        kept = tokens[:, None, :, None]
+        states = torch.stack(found.hidden_states[-layers:], dim=1).float()
+        return (states * kept).sum(dim=2) / kept.sum(dim=2)
+
+    @property
+    def precision(self) -> str:
+        return self._hardware.precision
+
+    @property
+    def hidden(self) -> int:
+        return self._model.config.hidden_size
+
+    def optimizer(self, config: TrainingConfig, total_steps: int) -> ModelAdamW:
+        scaler = torch.amp.GradScaler(self.device, enabled=self._hardware.precision == "fp16")
+        return ModelAdamW(self._model, config, scaler)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        state = {f"model.{name}": value for name, value in self._weights().items()}
+        if self.device == "cuda":
+            state["random.cuda"] = torch.cuda.get_rng_state()
+        return state | {"random": torch.get_rng_state()}
+
+    @torch.no_grad()
+    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+        for name, value in self._weights().items():
+            value.copy_(state[f"model.{name}"])
+        torch.set_rng_state(state["random"])
+        if self.device == "cuda":
+            torch.cuda.set_rng_state(state["random.cuda"])
+
+    def save(self, folder: Path) -> None:
+        self._model.save_pretrained(folder)
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        """Name → weight or buffer; of tied ones, which are the same tensor, the first name."""
+        found, seen = {}, set()
+        for name, value in self._model.state_dict().items():
+            place = (value.data_ptr(), value.shape, value.stride())
+            if value.numel() == 0 or place not in seen:
+                found[name] = value
+            seen.add(place)
+        return found
+
+    def _forward(self, batch: Batch) -> torch.Tensor:
+        padding = torch.zeros_like(batch.ids, dtype=torch.bool) if batch.padding is None else batch.padding
+        with self._autocast():
+            return self._model(
+                input_ids=self._moved(batch.ids), attention_mask=self._moved(~padding).long()
+            ).logits.float()
+
+    def _moved(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.device != "cuda":
+            return tensor.to(self.device)
+        # From pinned memory, so that the copy does not make the processor wait for the GPU.
+        return tensor.pin_memory().to(self.device, non_blocking=True)
+
+    def _autocast(self) -> torch.autocast:
+        dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[self._hardware.precision]
+        return torch.autocast(self.device, dtype=dtype, enabled=dtype is not None)
+
+
+def _incomplete(missing: list[str]) -> UserError:
+    return UserError(
+        "a classifier with all its weights",
+        f"{count(len(missing), 'weight')} missing, such as {missing[0]}",
+        "Choose another model, or replace the folder by a whole one.",
+    )

@@ -1,0 +1,289 @@
+"""From splits to a judged classifier: the story of one training."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.base.disk import NoSpace, force, full_is_said
+from core.base.memory import peak_bytes, shortage_is_said
+from core.data.labels import LabeledTexts
+from core.data.splits import Splits
+from core.learning import pretrained
+from core.learning.batching import EncodedDataset, encode
+from core.learning.config import TrainingConfig, check
+from core.learning.evaluation.calibration import Calibration, fit_temperature, forget_calibration
+from core.learning.evaluation.full_report import judge
+from core.learning.evaluation.inference import predict_probabilities
+from core.learning.evaluation.metrics import collapsed
+from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
+from core.learning.models.interface import Network, load_finetuned, load_for_training
+from core.learning.tokenizer import TextTokenizer
+from core.learning.training.best_weights import Kept, record, recorded
+from core.learning.training.checkpoints import Snapshots, State, newest
+from core.learning.training.loop import Event, describe, fit
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+WEIGHTS = "model.safetensors"
+_SAVING = ".saving-"
+
+KEPT = "kept.json"
+"""Beside the snapshots: what is known of the best weights so far."""
+
+RESUME = "Make room, then resume: it goes on from its last snapshot."
+"""What to do about a training that a full disk ended."""
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a training leaves beside its weights."""
+
+    report: dict[str, Any]
+    """Scores, speed and hardware; plain values, ready for JSON."""
+    predictions: pd.DataFrame
+    """split, text, label, predicted, confidence (0 to 1), probabilities (float32 per class, in the order of
+    label2id; uncalibrated): one row per held-out text."""
+    calibration: Calibration
+    """Fitted to the weights that were kept; whoever keeps the report writes it into the model folder."""
+    stopped: bool
+    """Ended early because a person asked for it."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What stays the same from the first token to the last score."""
+
+    config: TrainingConfig
+    hardware: Hardware
+    source: Path
+    tokenizer: TextTokenizer
+
+    def encode(self, texts: LabeledTexts) -> EncodedDataset:
+        with shortage_is_said("splitting the texts into tokens", self.config.batch_size, at_steps=False):
+            return encode(texts.texts, texts.labels, self.tokenizer)
+
+    def facts(self) -> dict[str, str]:
+        return {
+            "device": self.hardware.device,
+            "precision": self.hardware.precision,
+            "hardware_reason": self.hardware.reason,
+        }
+
+
+def train_classifier(
+    splits: Splits,
+    config: TrainingConfig,
+    model_folder: Path,
+    report: Callable[[Event], None],
+    should_stop: Callable[[], bool],
+    snapshots_folder: Path | None = None,
+) -> TrainingOutcome | None:
+    """Fine-tune a pre-trained encoder, keep its best weights in `model_folder`, and score them.
+
+    Args:
+        splits: training texts, and held-out ones to choose the weights by (validation) and to judge (test).
+        model_folder: becomes a standard Hugging Face folder; its weights file is there as soon as
+            there are weights worth keeping, and is replaced in one piece by better ones.
+        report: receives one event at a time.
+        should_stop: asked before every step. Asked between two batches of a scoring, too, which it does not
+            end, so that whoever asked may know that it was heard.
+        snapshots_folder: where the training's state is kept now and then; when there is one in it, the
+            training goes on from there. None keeps none.
+
+    Returns:
+        The outcome; None when it was stopped before the first step, so that there are no weights.
+
+    Raises:
+        UserError: settings out of range, no model in reach, or a loss that is no number.
+        OutOfMemory: memory ran out, and smaller parts of a batch were no way out.
+        NoSpace: there is no room for better weights; the ones kept before, and the newest snapshot, are as
+            they were.
+    """
+    began = time.perf_counter()
+    with shortage_is_said("loading the model", config.batch_size, at_steps=False):
+        setting = set_up(config)
+        network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
+    weights_bytes = network.nbytes
+    train = setting.encode(splits.train)
+    validation = setting.encode(splits.validation) if len(splits.validation) else None
+    state, damages = _newest(snapshots_folder, config)
+    done = state.step if state else 0
+    report({"type": "started", "step": done, **setting.facts(), **describe(train, config)})
+    for message in [*damages, *([f"Gone on from the snapshot of step {done:,}."] if done else [])]:
+        report({"type": "note", "message": message})
+
+    def keep(network: Network, kept: Kept) -> None:
+        def say(draft: Path) -> None:
+            if known:
+                record(known, kept, draft, model_folder / WEIGHTS)
+
+        try:
+            save_model(network, setting.tokenizer, model_folder, say)
+        except NoSpace:
+            if not taken.give_up_older():
+                raise
+            save_model(network, setting.tokenizer, model_folder, say)
+
+    def spared() -> int:
+        # The best weights so far and better ones beside them, until those take their place.
+        return weights_bytes * (1 if (model_folder / WEIGHTS).is_file() else 2)
+
+    taken = Snapshots(snapshots_folder, report, spared)
+    known = snapshots_folder / KEPT if snapshots_folder else None
+    kept = recorded(known, model_folder / WEIGHTS) if known else None
+    with shortage_is_said("the training", config.batch_size):
+        result = fit(network, train, validation, config, report, should_stop, keep, taken, state, kept)
+    if result.best_step == 0:
+        return None
+    del network
+    with shortage_is_said("scoring the model", config.batch_size, at_steps=False):
+        answers = _answers(splits, setting, model_folder, should_stop)
+        scores, calibration = _judge(splits, answers)
+        predictions = _predictions(splits, answers)
+    summary = {
+        **scores,
+        **setting.facts(),
+        "steps": result.steps,
+        "best_step": result.best_step,
+        "converged": result.converged,
+        "truncated": train.truncated,
+        "train_seconds": result.train_seconds,
+        "total_seconds": result.seconds_before + time.perf_counter() - began,
+        "samples_per_second": result.samples_per_second,
+        "tokens_per_second": result.tokens_per_second,
+        "peak_memory_bytes": peak_bytes(setting.hardware.device),
+    }
+    return TrainingOutcome(summary, predictions, calibration, result.stopped)
+
+
+def save_model(
+    network: Network, tokenizer: TextTokenizer, folder: Path, before_weights: Callable[[Path], None]
+) -> None:
+    """Write a standard Hugging Face folder, the weights last and in one piece.
+
+    Args:
+        before_weights: called with the written weights file just before it takes its place.
+
+    Raises:
+        NoSpace: the disk is full; what was in the folder before is as it was.
+    """
+    with full_is_said("the best weights so far", network.nbytes, folder, RESUME):
+        _save_model(network, tokenizer, folder, before_weights)
+
+
+def _save_model(
+    network: Network, tokenizer: TextTokenizer, folder: Path, before_weights: Callable[[Path], None]
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # Of a process that was killed as it saved.
+    for unfinished in folder.parent.glob(f"{_SAVING}*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_SAVING) as temporary:
+        network.save(Path(temporary))
+        tokenizer.save(Path(temporary))
+        # Whoever sees the weights file sees a complete folder.
+        for file in sorted(Path(temporary).iterdir(), key=lambda path: path.name == WEIGHTS):
+            force(file)
+            if file.name == WEIGHTS:
+                before_weights(file)
+                forget_calibration(folder)
+            file.replace(folder / file.name)
+
+
+def set_up(config: TrainingConfig) -> Setting:
+    """Make this process ready to train with these settings, and find the model.
+
+    Raises:
+        UserError: settings out of range, or no model in reach.
+    """
+    check(config)
+    pretrained.check_length(config.model, config.max_length)
+    use_all_cores()
+    keep_freed_memory()
+    source = pretrained.resolve(config.model)
+    # Saved with the model, so that whoever loads the folder cuts texts where training did.
+    tokenizer = TextTokenizer(source, config.max_length)
+    return Setting(config, choose_hardware(config.precision), source, tokenizer)
+
+
+def _newest(root: Path | None, config: TrainingConfig) -> tuple[State | None, list[str]]:
+    if root is None:
+        return None, []
+    with shortage_is_said("reading the last snapshot", config.batch_size, at_steps=False):
+        return newest(root)
+
+
+def _answers(
+    splits: Splits, setting: Setting, model_folder: Path, between: Callable[[], object]
+) -> dict[str, np.ndarray]:
+    """Of each split with held-out texts: the probabilities [texts, classes]."""
+    # In float32, so that the scores are those of the downloaded weights in any other program.
+    network = load_finetuned(model_folder, replace(setting.hardware, precision="fp32"))
+    return {
+        name: predict_probabilities(network, setting.encode(texts), between=between)
+        for name, texts in _held_out(splits).items()
+    }
+
+
+def _judge(splits: Splits, answers: dict[str, np.ndarray]) -> tuple[dict[str, Any], Calibration]:
+    """What the report says of the answers, and what makes them honest."""
+    import numpy as np
+
+    names = _names(splits)
+    labels = {name: np.array(texts.labels) for name, texts in _held_out(splits).items()}
+    # Never on the test texts: their scores would then flatter it.
+    fitted = fit_temperature(answers["validation"], labels["validation"]) if "validation" in answers else None
+    calibration = Calibration(fitted.temperature) if fitted else Calibration()
+    scores: dict[str, Any] = {"validation": None, "test": None}
+    for name, probabilities in answers.items():
+        scores[name] = judge(probabilities, labels[name], names, calibration.temperature)
+    collapse = _collapsed(scores, names)
+    return {**scores, "calibration": asdict(fitted) if fitted else None, "collapsed": collapse}, calibration
+
+
+def _collapsed(scores: dict[str, Any], names: list[str]) -> dict[str, Any] | None:
+    """By the test texts; by those for validation where there are no others."""
+    judged = scores["test"] or scores["validation"]
+    found = collapsed(judged["confusion"]) if judged else None
+    return {"label": names[found.number], "share": found.share} if found else None
+
+
+def _predictions(splits: Splits, answers: dict[str, np.ndarray]) -> pd.DataFrame:
+    # Imported late: the first training step does not wait for it.
+    import numpy as np
+    import pandas as pd
+
+    names = np.array(_names(splits), dtype=object)
+    tables = [
+        pd.DataFrame(
+            {
+                "split": split,
+                "text": getattr(splits, split).texts,
+                "label": names[getattr(splits, split).labels],
+                "predicted": names[probabilities.argmax(axis=1)],
+                "confidence": probabilities.max(axis=1),
+                "probabilities": list(probabilities.astype(np.float32)),
+            }
+        )
+        for split, probabilities in answers.items()
+    ]
+    empty = pd.DataFrame(columns=["split", "text", "label", "predicted", "confidence", "probabilities"])
+    return pd.concat(tables or [empty], ignore_index=True)
+
+
+def _held_out(splits: Splits) -> dict[str, LabeledTexts]:
+    parts = {"validation": splits.validation, "test": splits.test}
+    return {name: texts for name, texts in parts.items() if len(texts)}
+
+
+def _names(splits: Splits) -> list[str]:
+    names = splits.train.id2label
+    return [names[i] for i in range(len(names))]

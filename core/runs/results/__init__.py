@@ -1,0 +1,1 @@
+"""What finished runs leave: reports, comparisons, exports; and how old ones are deleted."""

@@ -1,0 +1,353 @@
+"""What a training will take, known before it starts: measured in a process of its own, kept, and looked up.
+
+<home>/forecasts/<what is trained on>-<how>.json   what a few steps took, or why that is not known
+                 <…>.begun                         somebody began to measure it
+                 measuring.lock                    held by the one process that measures
+
+python -m core.runs.tasks.forecasts DATASET_ID SETTINGS measures, unless another process does so already, or a
+training is at work: neither would be measured as it is alone. Pages look, and let it begin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from core.base import locks
+from core.base.disk import whole_file
+from core.base.errors import UserError
+from core.base.formatting import duration, size
+from core.base.home import home
+from core.data.storage.datasets import Dataset, find_dataset, load_splits
+from core.learning import config as settings
+from core.learning import pretrained
+from core.learning.config import TrainingConfig
+from core.learning.forecasting import estimate
+from core.learning.forecasting.estimate import Forecast, Measurements
+from core.runs.training import engines, processes
+from core.runs.training.store import Run
+
+log = logging.getLogger(__name__)
+
+FILE = "forecast.json"
+"""In a run's folder: what was expected of it when it was submitted."""
+
+BUSY_SECONDS = 600.0
+"""Age from which what was measured on a busy machine is measured anew."""
+
+OLD_SECONDS = 30 * 24 * 3600.0
+"""Age from which anything is."""
+
+PATIENCE_SECONDS = 300.0
+"""Time until another try where measuring went wrong."""
+
+KEPT = 500
+"""Files that stay, the newest."""
+
+LOG_BYTES = 1_000_000
+
+DELETED = "The data set has been deleted meanwhile."
+NOT_HERE = "The model is not on this machine yet, and for texts this long there is no other to go by."
+
+LOCK = "measuring.lock"
+LOOK_SECONDS = 1.0
+"""Time to wait for a lock: whoever only looks whether it is held, holds it for a moment."""
+
+_VERSION = 1
+_BEGUN = ".begun"
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is known now of what a training will take."""
+
+    state: str
+    """measured, measuring, waiting (for a training or another measuring to end), unmeasured or failed."""
+    estimate: Forecast | None = None
+    """The best that is known; while nothing is measured for these very settings, an estimate, if any."""
+    problem: str = ""
+    """Why it could not be measured."""
+    at_hand: bool = True
+    """Whether the model is on this machine; of one that is not there are only estimates."""
+
+    @property
+    def pending(self) -> bool:
+        """Whether looking again may show more."""
+        return self.state in ("measuring", "waiting", "unmeasured")
+
+
+def look(dataset: Dataset, config: TrainingConfig) -> Outlook:
+    """What is known of a training with these settings. Starts nothing.
+
+    Raises:
+        UserError: no such model.
+    """
+    at_hand = pretrained.is_at_hand(config.model)
+    if not dataset.folder.is_dir():
+        # A page that still shows it would begin a process at every look.
+        return Outlook("failed", None, DELETED, at_hand)
+    if not at_hand and config.max_length > pretrained.find(TrainingConfig.model).longest:
+        # The model that stands in for it does not read texts that long.
+        return Outlook("failed", None, NOT_HERE, at_hand)
+    measured_config = config if at_hand else _stand_in(config)
+    path = _file(dataset, measured_config)
+    measured, problem = _read(path)
+    known = _known(measured, dataset, config, measured_config)
+    if measured and not _is_stale(measured):
+        return Outlook("measured", known, at_hand=at_hand)
+    if locks.is_held(_root() / LOCK):
+        state = "measuring" if _begun(path).exists() else "waiting"
+        return Outlook(state, known, at_hand=at_hand)
+    failed = _failure(path, problem)
+    if failed:
+        return Outlook("failed", known, failed, at_hand)
+    state = "waiting" if processes.is_training() else "unmeasured"
+    return Outlook(state, known, at_hand=at_hand)
+
+
+def begin(dataset: Dataset, config: TrainingConfig) -> None:
+    """Start the process that measures a few steps of this training, if nobody measures and none trains."""
+    if look(dataset, config).state == "unmeasured":
+        wanted = config if pretrained.is_at_hand(config.model) else _stand_in(config)
+        engines.start_measuring(dataset.id, settings.to_dict(wanted))
+
+
+def wait(dataset: Dataset, config: TrainingConfig) -> Forecast:
+    """Measure it if need be, and wait until it is known.
+
+    Raises:
+        UserError: it could not be measured.
+    """
+    while (outlook := look(dataset, config)).pending:
+        begin(dataset, config)
+        time.sleep(0.2)
+    if outlook.forecast is None:
+        raise UserError(
+            "a forecast of this training", outlook.problem, "It can be trained without; try again later."
+        )
+    return outlook.forecast
+
+
+def record(run: Run, dataset: Dataset) -> None:
+    """Write down in the run what is expected of it, if anything is, to be compared with what it takes."""
+    found = look(dataset, run.config).forecast
+    if found is None:
+        return
+    try:
+        with whole_file(run.folder / FILE) as draft:
+            draft.write_text(json.dumps(asdict(found)), encoding="utf-8")
+    except OSError as error:
+        # The run is in the line already, and can do without.
+        log.warning("the forecast of run %s cannot be written: %s", run.id, error)
+
+
+def recorded(run: Run) -> Forecast | None:
+    """What was expected of the run when it was submitted; None when nothing was, or it cannot be read."""
+    try:
+        return estimate.read(json.loads((run.folder / FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def in_words(found: Forecast) -> str:
+    """Time and memory: "1 min 20 s and 1.1 GB of memory"."""
+    where = "GPU memory" if found.device == "cuda" else "memory"
+    return f"{duration(found.seconds)} and {size(found.memory_bytes)} of {where}"
+
+
+def compared(found: Forecast, report: dict[str, Any]) -> str | None:
+    """Forecast against real, in one line; None when the report does not say what the run took."""
+    seconds, memory = report.get("total_seconds"), report.get("peak_memory_bytes")
+    if not seconds:
+        return None
+    if report.get("converged"):
+        return f"Forecast {duration(found.seconds)} for all epochs; stopped early after {duration(seconds)}."
+    words = f"Forecast {duration(found.seconds)}, took {duration(seconds)} ({_off(seconds, found.seconds)})"
+    if memory:
+        off = _off(memory, found.memory_bytes)
+        words += f"; memory {size(found.memory_bytes)}, used {size(memory)} ({off})"
+    return words + "."
+
+
+def _off(real: float, expected: float) -> str:
+    return f"{real / expected - 1:+.0%}" if expected else "nothing was expected"
+
+
+def main(dataset_id: str, values: str) -> int:
+    """Measure. Returns the exit code: 0 unless the data set or the settings are none."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        dataset, config = find_dataset(dataset_id), settings.from_dict(json.loads(values))
+    except UserError as error:
+        log.info("%s", error)
+        return 1
+    root = _root()
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with locks.hold(root / LOCK, timeout=LOOK_SECONDS):
+            _sweep(root)
+            _measure(dataset, config)
+    except Timeout:
+        log.info("another process measures")
+    return 0
+
+
+def _measure(dataset: Dataset, config: TrainingConfig) -> None:
+    path = _file(dataset, config)
+    # Left behind by a process that is ended from outside: so others know that it was.
+    _begun(path).touch()
+    content = _measured(dataset, config, path.parent)
+    if content:
+        with whole_file(path) as draft:
+            draft.write_text(json.dumps(content), encoding="utf-8")
+    _begun(path).unlink(missing_ok=True)
+
+
+def _measured(dataset: Dataset, config: TrainingConfig, root: Path) -> dict[str, Any] | None:
+    """What to keep; None when a training began meanwhile."""
+    # Imported late: the lock should be held before torch is loaded, which takes seconds.
+    from core.learning.forecasting.measurement import Disturbed, measure
+
+    try:
+        found = measure(load_splits(dataset.folder), config, root, processes.is_training)
+        return {"measured": estimate.to_dict(found)}
+    except Disturbed:
+        log.info("a training began")
+        return None
+    except UserError as error:
+        log.info("%s", error)
+        return {"problem": error.reason}
+    except Exception as error:
+        log.exception("the measuring broke off")
+        return {"problem": f"The measuring broke off: {type(error).__name__}: {str(error)[:200]}"}
+
+
+def _known(
+    measured: Measurements | None, dataset: Dataset, config: TrainingConfig, measured_config: TrainingConfig
+) -> Forecast | None:
+    if measured and measured_config == config:
+        return estimate.forecast(measured, config, dataset.counts)
+    model = pretrained.find(config.model)
+    others = sorted(_others(dataset, config), key=lambda other: _distance(other, config))
+    fit = (other for other in others if estimate.can_estimate(other, model))
+    other = next(fit, None)
+    return estimate.estimate(other, config, dataset.counts, model) if other else None
+
+
+def _others(dataset: Dataset, config: TrainingConfig) -> list[Measurements]:
+    """What was measured with the same texts and max length on this machine."""
+    found = (_read(path)[0] for path in _root().glob(f"{_texts_key(dataset, config)}-*.json"))
+    return [measured for measured in found if measured]
+
+
+def _distance(other: Measurements, config: TrainingConfig) -> tuple[bool, bool, float, bool]:
+    batches = max(other.batch_size, config.batch_size) / min(other.batch_size, config.batch_size)
+    return other.model != config.model, other.precision != config.precision, batches, not other.quiet
+
+
+def _stand_in(config: TrainingConfig) -> TrainingConfig:
+    """The embedded model in the place of one that is not on this machine."""
+    return replace(config, model=TrainingConfig.model)
+
+
+def _is_stale(measured: Measurements) -> bool:
+    return time.time() - measured.measured > (OLD_SECONDS if measured.quiet else BUSY_SECONDS)
+
+
+def _failure(path: Path, problem: str) -> str:
+    """What went wrong lately; nothing when it is worth another try."""
+    file, words = (path, problem) if problem else (_begun(path), "The measuring was ended from outside.")
+    try:
+        return words if time.time() - file.stat().st_mtime < PATIENCE_SECONDS else ""
+    except FileNotFoundError:
+        return ""
+
+
+def _read(path: Path) -> tuple[Measurements | None, str]:
+    """What was measured, or why that went wrong; neither when there is nothing, or nothing sound."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if "measured" in content:
+            return estimate.from_dict(content["measured"]), ""
+        return None, str(content["problem"])
+    except FileNotFoundError:
+        return None, ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        log.warning("the forecast %s cannot be read", path.name)
+        return None, ""
+
+
+def _root() -> Path:
+    return home() / "forecasts"
+
+
+def _file(dataset: Dataset, config: TrainingConfig) -> Path:
+    how = _hash(_weights_mark(config.model), config.model, config.batch_size, config.precision)
+    return _root() / f"{_texts_key(dataset, config)}-{how}.json"
+
+
+def _begun(path: Path) -> Path:
+    return path.with_suffix(_BEGUN)
+
+
+def _texts_key(dataset: Dataset, config: TrainingConfig) -> str:
+    return _hash(_VERSION, _machine(), dataset.sha256, config.max_length)
+
+
+def _hash(*values: object) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:24]
+
+
+def _machine() -> list[str | int | None]:
+    """What makes a training faster or slower, as far as it can be told without torch."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [platform.node(), platform.machine(), cores, gpus, _torch_version()]
+
+
+@cache
+def _torch_version() -> str:
+    return version("torch")
+
+
+def _weights_mark(model: str) -> list[int]:
+    """Changes when the owner of the machine replaces a model of their own."""
+    folder = pretrained.find(model).folder
+    if folder is None:
+        return []
+    with suppress(OSError):
+        found = (folder / "model.safetensors").stat()
+        return [found.st_size, found.st_mtime_ns]
+    return []
+
+
+def _sweep(root: Path) -> None:
+    """Remove what a process that was ended left, and all but the newest files. For the lock's holder."""
+    for path in root.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        if (root / "log.txt").stat().st_size > LOG_BYTES:
+            os.truncate(root / "log.txt", 0)
+    files = sorted(root.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in files[KEPT:]:
+        path.unlink(missing_ok=True)
+        _begun(path).unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))

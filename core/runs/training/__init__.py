@@ -1,0 +1,1 @@
+"""A training as a folder and a process: its state, events, queue, worker and engines."""

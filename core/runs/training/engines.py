@@ -1,0 +1,162 @@
+"""Where a run executes: a process of its own on this machine, that outlives tab and server.
+
+Another engine (a cluster, say) would start the same entry point, `python -m core.runs.training.trainer <folder>`.
+"""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from core.base.errors import UserError
+from core.base.home import home
+from core.runs.training.store import Run
+
+log = logging.getLogger(__name__)
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+# No process of ours tells anybody what it does, and none asks a hub unless a person chose a model from it.
+_ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "true"}
+
+
+FAILED_LATELY_SECONDS = 15.0
+"""Time from the start of a worker that ended with an error until the start of another one."""
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    started: float
+    """On the monotonic clock, in seconds."""
+
+    def failed_lately(self) -> bool:
+        """Whether another one would, most likely, end the same way. A kill says nothing of the next one."""
+        code = self.process.poll()
+        failed = code is not None and code > 0
+        return failed and time.monotonic() - self.started < FAILED_LATELY_SECONDS
+
+
+_worker_lock = threading.Lock()
+_workers: dict[Path, _Worker] = {}
+
+
+def start_worker() -> None:
+    """Start the process that drains the line of queued runs; it ends by itself when the line is empty.
+
+    One that this process started before and that has not ended is enough: it may still be on its way to
+    its lock, which takes seconds on busy cores. One that ended at once with an error is not followed by
+    the next at every look of every page.
+    """
+    root = home()
+    with _worker_lock:
+        earlier = _workers.get(root)
+        if earlier is not None and (earlier.process.poll() is None or earlier.failed_lately()):
+            return
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            process = _spawn("core.runs.training.worker", log=root / "worker.log")
+        except OSError as error:
+            # A full disk or no memory: whoever looks at a page still sees it, and the next look tries again.
+            log.warning("the worker cannot be started: %s", error)
+            return
+        _workers[root] = _Worker(process, time.monotonic())
+    # Waited for in the background, so that an ended worker does not stay behind as a zombie.
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def start_trainer(run: Run) -> subprocess.Popen[bytes]:
+    """Start the process that trains one run; what it prints goes into the run's log."""
+    return _spawn("core.runs.training.trainer", str(run.folder), log=run.folder / "log.txt")
+
+
+def start_study(log: Path, folder: Path, kind: str, run_id: str | None) -> subprocess.Popen[bytes]:
+    """Start the process that does one study of the data set in a folder; what it prints goes into the log."""
+    return _spawn("core.runs.tasks.examiner", str(folder), kind, *([run_id] if run_id else []), log=log)
+
+
+def start_labelling(folder: Path) -> subprocess.Popen[bytes]:
+    """Start the process that labels the file of one labelling; what it prints goes into its log."""
+    return _spawn("core.runs.tasks.labeller", str(folder), log=folder / "log.txt")
+
+
+_measuring_lock = threading.Lock()
+_measuring: dict[Path, subprocess.Popen[bytes]] = {}
+
+
+def start_measuring(dataset_id: str, values: dict[str, Any]) -> None:
+    """Start the process that measures a few steps of a training; see `forecasts`. One at a time.
+
+    Args:
+        values: the settings, as `config.to_dict` gives them.
+    """
+    root = home()
+    with _measuring_lock:
+        earlier = _measuring.get(root)
+        if earlier is not None and earlier.poll() is None:
+            return
+        folder = root / "forecasts"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            process = _spawn(
+                "core.runs.tasks.forecasts", dataset_id, json.dumps(values), log=folder / "log.txt"
+            )
+        except OSError as error:
+            log.warning("the measuring cannot be started: %s", error)
+            return
+        _measuring[root] = process
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+_hardware_lock = threading.Lock()
+
+
+def describe_hardware() -> dict[str, str]:
+    """device, precision and reason of a training on this machine, asked of a process that may load torch.
+
+    Raises:
+        UserError: when that process fails.
+    """
+    # Several tabs may ask at once: one process answers them all.
+    with _hardware_lock:
+        return _ask_for_hardware()
+
+
+@cache
+def _ask_for_hardware() -> dict[str, str]:
+    command = [sys.executable, "-m", "core", "device", "--json"]
+    try:
+        done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            "an answer about this machine's hardware within 60 seconds",
+            "none",
+            "Training works all the same; reload the page later to see the answer.",
+        ) from error
+    if done.returncode:
+        raise UserError(
+            "an answer about this machine's hardware",
+            done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"exit code {done.returncode}",
+            "Check the installation with the README's test command.",
+        )
+    return json.loads(done.stdout)
+
+
+def _spawn(module: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=PROJECT,
+            env={**os.environ, **_ENVIRONMENT},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )

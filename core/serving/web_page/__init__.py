@@ -1,0 +1,1 @@
+"""A classifier as one HTML file that answers in the browser."""
