@@ -1,1 +1,1 @@
-"""What every part of the engine stands on: errors for people, files, locks, memory, how numbers are written. No torch."""
+"""Errors for people, files and locks, memory, how numbers are written: used everywhere. No torch."""

@@ -673,11 +673,3 @@ def _add_settings(command: argparse.ArgumentParser) -> None:
         if field.name == "seed":
             words["default"] = default
         command.add_argument(f"--{field.name.replace('_', '-')}", **words)
-
-
-if __name__ == "__main__":
-    # A closed pipe (`| head`) ends the program quietly, as other tools do.
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    sys.exit(main())

@@ -13,8 +13,8 @@ of `safe` is therefore that of the whole time for all rounds, and so are the two
 time that the snapshots took, as the training itself measured it, and all else. Beside it is the median of the
 rounds' ratios, which shows what events and log cost, free of what else the machine did. The first snapshot is
 taken right after the first step, in the warm-up, which does not count; from then on they are as far apart, in
-the time that a process was `safe`, as their cost allows (`core.learning.training.checkpoints.SHARE`), so a measurement
-should be long enough for several.
+the time that a process was `safe`, as their cost allows (`core.learning.training.checkpoints.SHARE`), so a
+measurement should be long enough for several.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 <home>/datasets/<id>/   splits.parquet   columns split, text, label, line (in its file; null where not known)
                         rejected.jsonl   a row of the file that was set aside per line
                         dataset.json     everything else; written last
-                        studies/         what was found out about the texts later (see `core.runs.tasks.studies`)
+                        studies/         what was found out later (see `core.runs.tasks.studies`)
 """
 
 import hashlib

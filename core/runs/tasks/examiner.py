@@ -1,4 +1,4 @@
-"""python -m core.runs.tasks.examiner FOLDER KIND [RUN]: does one study of the data set in this folder, and ends.
+"""python -m core.runs.tasks.examiner FOLDER KIND [RUN]: one study of the data set in this folder.
 
 What it finds goes into the data set's folder (see `studies`), what it prints into the study's log. Studies
 wait for one another, and work at low priority: a training beside them keeps its speed.

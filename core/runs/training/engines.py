@@ -1,6 +1,7 @@
 """Where a run executes: a process of its own on this machine, that outlives tab and server.
 
-Another engine (a cluster, say) would start the same entry point, `python -m core.runs.training.trainer <folder>`.
+Another engine (a cluster, say) would start the same entry point,
+`python -m core.runs.training.trainer <folder>`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The process that writes an ONNX file and checks it: `python -m core.serving.export.onnx_process`; see `onnx_export`.
+"""`python -m core.serving.export.onnx_process` writes an ONNX file and checks it; see `onnx_export`.
 
 Reads one JSON request from standard input. Answers in JSON lines: {"step": words} as it goes on, and at last
 {"parity": …} or {"error": [expected, found, remedy]}.
