@@ -1,6 +1,7 @@
 """Imports point one way, and pages that only show things stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,6 +95,15 @@ def test_a_folder_of_core_holds_few_modules():
         str(folder): sum(1 for path in folder.glob("*.py") if path.stem != "__init__") for folder in folders
     }
     assert {folder: modules for folder, modules in crowded.items() if modules > MOST_MODULES} == {}
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in core_files()}), ids=str)
+def test_the_readme_of_a_folder_names_its_files(folder):
+    there = {path.name for path in folder.iterdir() if path.is_file()} - {"__init__.py", "README.md"}
+    said = (folder / "README.md").read_text(encoding="utf-8")
+    assert {name for name in there if f"`{name}`" not in said} == set()
+    named = set(re.findall(r"^\| `([\w.]+\.\w+)` \|", said, re.MULTILINE))
+    assert named - there == set()
 
 
 @pytest.mark.parametrize("page", sorted((PROJECT / "pages").glob("*.py")), ids=lambda page: page.stem)
