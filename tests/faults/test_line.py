@@ -23,7 +23,7 @@ import sys
 from dataclasses import replace
 from core.data.storage.datasets import find_dataset
 from core.learning.config import TrainingConfig
-from core.runs import engines, queue
+from core.runs.training import engines, queue
 
 dataset_id, model, real = sys.argv[1:]
 if real == "no":
@@ -37,7 +37,7 @@ for line in sys.stdin:
 
 WORKER = """
 import sys
-from core.runs import store, worker
+from core.runs.training import store, worker
 from core.runs.training.events import EventLog
 from filelock import FileLock
 

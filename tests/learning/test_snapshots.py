@@ -74,7 +74,7 @@ def test_damaged_ones_do_not_take_the_place_of_those_after_them(tmp_path):
 WRITER = """
 import os, sys, torch
 from pathlib import Path
-from core.learning import snapshots
+from core.learning.training import checkpoints
 from core.learning.training.checkpoints import State, write
 
 boundary = int(sys.argv[2])
@@ -93,9 +93,9 @@ root = Path(sys.argv[1])
 write(root, State(1, {"weights": torch.ones(1000)}, {}))
 for name in ("mkdir", "rename", "write_text"):
     setattr(Path, name, counted(getattr(Path, name)))
-snapshots.save_file = counted(snapshots.save_file)
+checkpoints.save_file = counted(checkpoints.save_file)
 os.fsync = counted(os.fsync)
-snapshots.shutil.rmtree = counted(snapshots.shutil.rmtree)
+checkpoints.shutil.rmtree = counted(checkpoints.shutil.rmtree)
 write(root, State(2, {"weights": torch.full((1000,), 2.0)}, {}))
 write(root, State(3, {"weights": torch.full((1000,), 3.0)}, {}))
 print(calls)
