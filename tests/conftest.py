@@ -1,18 +1,47 @@
 """What all tests share: a home of their own, and a model small enough to train in a second."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Read when torch is loaded. The workers share the cores: threads of each would wait for the others'.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import core.learning  # noqa: F401 - its settings come before torch
+from tests.examples import IN_CI, QUICK_EXAMPLES
 from tests.tiny import tiny_splits, write_tiny_model
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # No test asks a hub, unless it says where one is.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A shell starts what is put in the background with Ctrl-C ignored, and children inherit that: a test that
+# interrupts one would wait for an end that never comes.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("quick", max_examples=QUICK_EXAMPLES, deadline=None)
+settings.load_profile("ci" if IN_CI else "quick")
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# Marks of all tests of a folder directly under tests/.
+MARKS_OF_FOLDERS = {"browser": "browser", "faults": "process"}
+# Seconds for a test that waits for processes, a browser or a long computation; a hanging one is still ended.
+LONG_TIMEOUT = 1200
+
+
+def pytest_collection_modifyitems(items) -> None:
+    tests = Path(__file__).parent
+    for item in items:
+        mark = MARKS_OF_FOLDERS.get(item.path.relative_to(tests).parts[0])
+        if mark:
+            item.add_marker(mark)
+        long = any(map(item.get_closest_marker, ("process", "browser", "slow")))
+        if long and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT))
 
 
 @pytest.fixture(autouse=True)

@@ -49,6 +49,7 @@ def test_core_imports_point_one_way(path):
         assert not {"torch", "transformers"} & {name.split(".")[0] for name in imported_modules(path)}
 
 
+@pytest.mark.process
 def test_modules_of_pages_that_only_show_do_not_load_torch():
     modules = (
         "core.charts",

@@ -18,6 +18,8 @@ from core.runs.training import store
 from tests.serving.hub_stand_in import hub_stand_in
 from tests.tiny import TEXTS
 
+pytestmark = pytest.mark.process
+
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -59,6 +61,7 @@ def trained(files, tiny):
     return json.loads(out.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_train_predict_evaluate_export_and_list(trained, files):
     for name in ("run", "folder", "test", "train_seconds", "samples_per_second", "tokens_per_second"):
         assert trained[name]
@@ -144,6 +147,7 @@ def test_runs_are_compared(trained, textuner_home):
     assert "2 to 8 runs" in core("compare", trained["run"], expect=1)[1]
 
 
+@pytest.mark.slow
 def test_a_forecast_is_measured_printed_and_leaves_no_data_set(files, tiny, textuner_home):
     arguments = [files / "train.csv", "--text", "message", "--label", "class", "--model", tiny]
     arguments += ["--max-length", 32, "--batch-size", 8]
@@ -162,6 +166,7 @@ def test_a_forecast_is_measured_printed_and_leaves_no_data_set(files, tiny, text
     assert "epochs is 0" in err
 
 
+@pytest.mark.slow
 def test_every_command_explains_itself():
     commands = re.findall(r"^    ([a-z]+)", core("--help")[0], re.MULTILINE)
     assert {"train", "forecast", "predict", "evaluate", "export", "push", "runs", "device"} <= set(commands)

@@ -32,6 +32,7 @@ def hub(monkeypatch):
         yield hub
 
 
+@pytest.mark.process
 def test_a_typed_token_is_not_shown(run, hub):
     terminal, standard_input = pty.openpty()
     command = [sys.executable, "-m", "core", "push", run.id, "--to", "owner/name"]

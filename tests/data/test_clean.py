@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from core.base.errors import UserError
 from core.data.reading.text import clean_lines, delimited
 from core.data.tables import Choice, Limits
+from tests.examples import examples
 
 GUESS = Choice()
 FIELDS = st.text(st.sampled_from("ab ,;\t|\"'é😀\\#\x85"), max_size=8)
@@ -53,7 +54,7 @@ def written(rows, delimiter, end, quoting):
     return file.getvalue()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.lists(st.tuples(FIELDS, FIELDS, st.sampled_from(["pos", "neg"])), min_size=1, max_size=8),
     st.sampled_from(",;\t|"),
@@ -73,7 +74,7 @@ def test_what_a_writer_wrote_is_read_alike(rows, delimiter, end, quoting, encodi
         assert_alike(fast, slow_table(content))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 def test_what_is_broken_is_read_alike_or_not_at_all(lines, end, ended):
     content = (end.join(lines) + (end if ended else "")).encode()

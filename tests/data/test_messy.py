@@ -14,6 +14,7 @@ from core.data.reading.files import read_table
 from core.data.reading.text import delimited
 from core.data.reading.text.decoding import decode_lines, find_encoding
 from core.data.tables import Choice, Limits
+from tests.examples import examples
 
 SHARED = Path(__file__).parents[3] / "shared"
 MESSY = SHARED / "messy"
@@ -242,19 +243,19 @@ PIECES = [
 TEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=60).map("".join)
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=examples(1_000), deadline=None)
 @given(TEXTS)
 def test_every_line_of_any_text_is_accounted_for(text):
     assert_accounted_for(text.encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_give_a_table_or_a_reason(content):
     assert_accounted_for(content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     TEXTS,
     st.builds(

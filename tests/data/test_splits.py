@@ -82,6 +82,7 @@ def test_the_seed_alone_decides(labeled):
     assert split_by_percent(texts, SplitPlan(seed=7)).test != split_by_percent(texts, SplitPlan(seed=8)).test
 
 
+@pytest.mark.process
 def test_the_split_does_not_depend_on_the_hash_seed_of_the_process():
     script = (
         "from core.data.labels import LabeledTexts\n"

@@ -63,6 +63,7 @@ def test_threads_keep_to_the_quota_of_a_container(monkeypatch, tmp_path, quota, 
     assert asked == [threads]
 
 
+@pytest.mark.process
 def test_memory_stays_with_a_training_process():
     # In a process of its own: the setting holds until the end.
     program = (

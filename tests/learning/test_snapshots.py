@@ -102,6 +102,7 @@ print(calls)
 """
 
 
+@pytest.mark.process
 def test_a_kill_at_any_file_operation_leaves_a_whole_snapshot(tmp_path):
     def run(boundary):
         root = tmp_path / str(boundary)

@@ -216,6 +216,7 @@ def test_user_text_is_never_markdown(file, held):
         assert attack not in shown
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("file", [DATA, TRAIN, RUNS, PREDICT, EXPORT])
 def test_a_page_opens_without_torch_and_transformers(file, textuner_home):
     check = (

@@ -20,6 +20,8 @@ from core.runs.training import engines
 from core.serving.file_labelling import Plan, part_of, parts_of
 from tests.processes import wait_for
 
+pytestmark = pytest.mark.process
+
 
 def nobody(folder):
     return SimpleNamespace(wait=lambda: 0)

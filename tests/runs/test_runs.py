@@ -144,6 +144,7 @@ def test_places_in_line_and_leaving_it(dataset, no_worker):
 # Worker and trainer
 
 
+@pytest.mark.process
 def test_a_submitted_run_is_trained_judged_and_can_be_taken_away(tiny, dataset, tmp_path):
     run = queue.submit(replace(FAST, model=tiny), dataset)
     wait_for(lambda: status(run) == "finished")
@@ -163,6 +164,7 @@ def test_a_submitted_run_is_trained_judged_and_can_be_taken_away(tiny, dataset, 
     wait_for(lambda: not processes_of(home()), seconds=20)
 
 
+@pytest.mark.process
 def test_runs_in_line_are_trained_one_at_a_time_in_order(tiny, dataset):
     runs = [queue.submit(replace(FAST, model=tiny, seed=seed), dataset) for seed in range(3)]
     most = 0
@@ -175,6 +177,7 @@ def test_runs_in_line_are_trained_one_at_a_time_in_order(tiny, dataset):
     assert starts == sorted(starts)
 
 
+@pytest.mark.process
 def test_stop_keeps_the_best_weights(tiny, dataset):
     run = queue.submit(replace(LONG, model=tiny), dataset)
     wait_for(lambda: any(event["type"] == "evaluated" for event in store.events_of(run)))
@@ -185,6 +188,7 @@ def test_stop_keeps_the_best_weights(tiny, dataset):
     assert store.report_of(run)["test"] is not None
 
 
+@pytest.mark.process
 def test_a_killed_trainer_is_told_apart_and_the_line_goes_on(tiny, dataset):
     first = queue.submit(replace(LONG, model=tiny), dataset)
     second = queue.submit(replace(FAST, model=tiny), dataset)
@@ -198,6 +202,7 @@ def test_a_killed_trainer_is_told_apart_and_the_line_goes_on(tiny, dataset):
     wait_for(lambda: status(second) == "finished")
 
 
+@pytest.mark.process
 def test_training_goes_on_when_the_worker_dies_and_the_next_waits_for_it(tiny, dataset):
     first = queue.submit(replace(LONG, model=tiny), dataset)
     wait_for(lambda: status(first) == "running")

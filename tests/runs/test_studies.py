@@ -33,6 +33,8 @@ from tests.pages.studies import make_study
 from tests.processes import is_at_work, kill, processes_of, wait_for, with_words
 from tests.runs.test_runs import FAST
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(autouse=True)
 def nothing_left_running(textuner_home):

@@ -66,6 +66,7 @@ def quick(monkeypatch):
     return asked
 
 
+@pytest.mark.process
 def test_the_whole_way_round(model, no_runtime, tmp_path):
     """Run, bundle, import: the same probabilities to the bit; predict.py gives the same labels."""
     steps, out = [], tmp_path / "bundle.zip"

@@ -19,6 +19,8 @@ from core.serving.export.onnx_export import FILE_NAMES
 from core.serving.export.predict_script import write_predict_script
 from tests.tiny import TEXTS, tiny_splits, write_tiny_model
 
+pytestmark = pytest.mark.process
+
 ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
 SETTINGS = {"model": "local/tiny", "epochs": 10, "batch_size": 4, "learning_rate": 5e-3, "max_length": 16}
 CONFIG = TrainingConfig(**SETTINGS, precision="fp32")

@@ -46,6 +46,7 @@ def folder(tiny, splits, tmp_path):
     return tmp_path / "model"
 
 
+@pytest.mark.process
 def test_exports_give_the_same_answers_in_plain_transformers(folder, tmp_path):
     export_state_dict(folder, tmp_path / "model.pth")
     export_huggingface(folder, "# card", tmp_path / "model.zip")
@@ -64,6 +65,7 @@ def test_exports_give_the_same_answers_in_plain_transformers(folder, tmp_path):
     assert np.abs(np.array(answers) - ours.probabilities).max() < 1e-4
 
 
+@pytest.mark.process
 def test_usage_example_of_the_card_runs_as_printed(folder, dataset, tmp_path):
     card = model_card("Tiny", dataset, asdict(CONFIG), None)
     export_huggingface(folder, card, tmp_path / "model.zip")

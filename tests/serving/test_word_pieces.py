@@ -98,7 +98,7 @@ PIECES = [
     ),
 ]
 
-pytestmark = pytest.mark.skipif(NODE is None, reason="node is needed for this test")
+pytestmark = [pytest.mark.skipif(NODE is None, reason="node is needed for this test"), pytest.mark.process]
 
 
 @pytest.fixture(scope="module")
