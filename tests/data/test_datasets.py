@@ -396,7 +396,8 @@ def test_saved_data_sets_are_read_without_pandas_which_takes_half_a_second_to_lo
 def test_a_data_set_is_read_without_pandas_which_a_training_would_wait_for(splits):
     dataset = save_dataset("odd", splits, [], {})
     read = (
-        "import sys, pathlib; from core.data.storage import datasets; datasets.load_splits(pathlib.Path(sys.argv[1]))"
+        "import sys, pathlib; from core.data.storage.datasets import load_splits; "
+        "load_splits(pathlib.Path(sys.argv[1]))"
     )
     done = subprocess.run(
         [sys.executable, "-c", f"{read}; print('pandas' in sys.modules)", str(dataset.folder)],
