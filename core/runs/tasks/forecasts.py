@@ -77,7 +77,7 @@ class Outlook:
 
     state: str
     """measured, measuring, waiting (for a training or another measuring to end), unmeasured or failed."""
-    estimate: Forecast | None = None
+    forecast: Forecast | None = None
     """The best that is known; while nothing is measured for these very settings, an estimate, if any."""
     problem: str = ""
     """Why it could not be measured."""
