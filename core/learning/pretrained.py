@@ -172,7 +172,7 @@ def resolve(name: str) -> Path:
         return checkpoint.folder
     if checkpoint.repo is None:
         return _embedded_folder()
-    return _hub_folder(checkpoint)
+    return _hub_folder(checkpoint, checkpoint.repo)
 
 
 def is_at_hand(name: str) -> bool:
@@ -182,7 +182,7 @@ def is_at_hand(name: str) -> bool:
         UserError: unknown name.
     """
     checkpoint = find(name)
-    return checkpoint.repo is None or _cached_hub_folder(checkpoint) is not None
+    return checkpoint.repo is None or _cached_hub_folder(checkpoint.repo, checkpoint.revision) is not None
 
 
 def folder_on_disk(name: str) -> Path | None:
@@ -275,15 +275,15 @@ def _local_checkpoint(folder: Path) -> Checkpoint:
     )
 
 
-def _cached_hub_folder(checkpoint: Checkpoint) -> Path | None:
+def _cached_hub_folder(repo: str, revision: str | None) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         folder = Path(
             snapshot_download(
-                checkpoint.repo,
-                revision=checkpoint.revision,
+                repo,
+                revision=revision,
                 allow_patterns=HUB_FILES,
                 local_files_only=True,
             )
@@ -294,8 +294,8 @@ def _cached_hub_folder(checkpoint: Checkpoint) -> Path | None:
     return folder if all((folder / name).is_file() for name in FILES) else None
 
 
-def _hub_folder(checkpoint: Checkpoint) -> Path:
-    cached = _cached_hub_folder(checkpoint)
+def _hub_folder(checkpoint: Checkpoint, repo: str) -> Path:
+    cached = _cached_hub_folder(repo, checkpoint.revision)
     if cached is not None:
         return cached
 
@@ -305,7 +305,7 @@ def _hub_folder(checkpoint: Checkpoint) -> Path:
     _ask_hub(checkpoint)
     log.info("fetching %s at revision %s", checkpoint.repo, checkpoint.revision)
     try:
-        folder = snapshot_download(checkpoint.repo, revision=checkpoint.revision, allow_patterns=HUB_FILES)
+        folder = snapshot_download(repo, revision=checkpoint.revision, allow_patterns=HUB_FILES)
     except (OSError, HTTPError) as error:
         if means_full(error):
             size = 4 * checkpoint.parameters

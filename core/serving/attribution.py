@@ -10,12 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
     from core.serving.classifier import Classifier
 
@@ -150,8 +151,10 @@ def integrated_gradients(folder: Path, text: str, label: str) -> Attribution:
     ids, places = tokenizer.spans(text)
     spans, each, read = split_words(text, places)
     model = _plain_model(folder)
+    # Any: transformers' annotation of id2label has None and words as keys, which no loaded model has.
+    config: Any = model.config
     # As the classifier has it: the other table, label2id, may be missing or say something else.
-    number = [model.config.id2label[i] for i in range(model.config.num_labels)].index(label)
+    number = [config.id2label[i] for i in range(config.num_labels)].index(label)
     given = torch.tensor([ids])
     padding = torch.tensor([tokenizer.blank(text)])
     for steps in (STEPS, MOST_STEPS):
@@ -163,7 +166,7 @@ def integrated_gradients(folder: Path, text: str, label: str) -> Attribution:
     return Attribution(label, spans, weights, None, each, read, whole, delta, steps)
 
 
-def _plain_model(folder: Path) -> torch.nn.Module:
+def _plain_model(folder: Path) -> PreTrainedModel:
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging
 
@@ -174,7 +177,7 @@ def _plain_model(folder: Path) -> torch.nn.Module:
 
 
 def _gradients(
-    model: torch.nn.Module, ids: torch.Tensor, padding: torch.Tensor, number: int, steps: int
+    model: PreTrainedModel, ids: torch.Tensor, padding: torch.Tensor, number: int, steps: int
 ) -> tuple[np.ndarray, float]:
     """The weight of each token, and what they should add up to."""
     import torch

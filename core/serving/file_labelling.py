@@ -300,7 +300,7 @@ def _write_part(
 ) -> None:
     part = part_of(folder, number)
     with full_is_said("the labelled file", int(labelled.memory_usage(deep=True).sum()), folder):
-        if truth is not None:
+        if truth is not None and answers is not None:
             with whole_file(part.with_suffix(".npz")) as draft, draft.open("wb") as file:
                 np.savez(file, truth=truth, answers=answers.astype(np.float32))
         # Last: a part counts as done when this file is there.
@@ -338,7 +338,7 @@ class Tally:
         self.first_rejected += table.rejected[: SHOWN_REJECTED - len(self.first_rejected)]
         if self.trained_on:
             self.familiar += sum(text in self.trained_on for text in join_text(table, self.text))
-        if truth is not None:
+        if truth is not None and answers is not None:
             self._add_scored(truth, answers)
 
     def _add_scored(self, truth: np.ndarray, answers: np.ndarray) -> None:

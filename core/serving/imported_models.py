@@ -421,8 +421,11 @@ def _check_settings(folder: Path) -> None:
 
 def _check_classes(config: dict[str, Any]) -> None:
     names = config.get("id2label")
-    sound = isinstance(names, dict) and 2 <= len(names) <= MOST_CLASSES
-    if not sound or set(names) != {str(number) for number in range(len(names))}:
+    if (
+        not isinstance(names, dict)
+        or not 2 <= len(names) <= MOST_CLASSES
+        or set(names) != {str(number) for number in range(len(names))}
+    ):
         raise UserError(
             f"a text classifier: a config.json whose id2label names 2 to {MOST_CLASSES:,} classes from 0 on",
             "none" if not isinstance(names, dict) else count(len(names), "class", "classes"),

@@ -12,7 +12,7 @@ from core.learning import pretrained
 
 @pytest.fixture
 def no_cache(monkeypatch):
-    monkeypatch.setattr(pretrained, "_cached_hub_folder", lambda checkpoint: None)
+    monkeypatch.setattr(pretrained, "_cached_hub_folder", lambda repo, revision: None)
 
 
 def test_embedded_model_is_found_without_running_its_package(monkeypatch):

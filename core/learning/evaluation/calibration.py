@@ -7,7 +7,7 @@ import logging
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -250,6 +250,6 @@ def _read(file: Path) -> dict[str, Any]:
     return content
 
 
-def _is_between(value: object, low: float, high: float) -> bool:
+def _is_between(value: object, low: float, high: float) -> TypeGuard[float]:
     """Whether it is a number in this range; no number is one, and true and false are none."""
-    return type(value) in (int, float) and low <= value <= high
+    return (type(value) is int or type(value) is float) and low <= value <= high

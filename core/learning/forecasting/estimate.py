@@ -31,8 +31,6 @@ EFFICIENCY = 0.9
 """Power of the weights with which a token's time grows: BERT base has 7.9 times the weights in its layers
 that MiniLM-L6 has, and was 6.4 times slower."""
 
-_Kind = TypeVar("_Kind")
-
 
 @dataclass(frozen=True)
 class Measurements:
@@ -247,6 +245,9 @@ def read(values: object) -> Forecast:
     return found
 
 
+_Kind = TypeVar("_Kind", Measurements, Forecast)
+
+
 def _sound(
     kind: type[_Kind],
     values: object,
@@ -272,4 +273,4 @@ def _sound(
 
 
 def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value < 1e15 and math.isfinite(value)
+    return (type(value) is int or type(value) is float) and 0 <= value < 1e15 and math.isfinite(value)

@@ -25,14 +25,20 @@ class Network(Protocol):
     names: list[str]
     """Class names in the order of their numbers."""
     device: str
-    precision: str
-    """bf16, fp16 or fp32: the format of its matrix products."""
-    hidden: int
-    """Width of a token's state."""
-    nbytes: int
-    """Bytes of the weights, as they are saved."""
     part_tokens: int | None
     """Tokens, padding included, up to which it computes fastest at once; None when more is always better."""
+
+    @property
+    def precision(self) -> str:
+        """bf16, fp16 or fp32: the format of its matrix products."""
+
+    @property
+    def hidden(self) -> int:
+        """Width of a token's state."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights, as they are saved."""
 
     def begin(self, step: int) -> None:
         """Forget all gradients and make ready for the training step with this number, from 0."""

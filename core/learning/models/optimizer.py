@@ -137,8 +137,15 @@ class EncoderAdamW:
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         ids, rows = _summed(self._encoder.word_gradients)
-        decayed = [self._encoder.matrix_gradients(), *(p.grad for p in self._head if p.ndim > 1)]
-        spared = [self._encoder.vectors.gradients, *(p.grad for p in self._head if p.ndim <= 1)]
+        # The backward pass has given every parameter of the head its gradient: none is None.
+        decayed: list[Tensor] = [
+            self._encoder.matrix_gradients(),
+            *(p.grad for p in self._head if p.ndim > 1),  # type: ignore[list-item]
+        ]
+        spared: list[Tensor] = [
+            self._encoder.vectors.gradients,
+            *(p.grad for p in self._head if p.ndim <= 1),  # type: ignore[list-item]
+        ]
         scale = _clip_scale([*decayed, *spared, rows], self._clipping) if self._clipping else 1.0
         self._decayed.step(decayed, scale, learning_rate)
         self._spared.step(spared, scale, learning_rate)
@@ -149,13 +156,19 @@ class EncoderAdamW:
         self._words.settle(words)
 
     def state(self) -> dict[str, Tensor]:
-        parts = {"decayed": self._decayed, "spared": self._spared, "words": self._words}
-        return {f"{part}.{name}": value for part, of in parts.items() for name, value in of.state().items()}
+        return {
+            f"{part}.{name}": value
+            for part, of in self._parts().items()
+            for name, value in of.state().items()
+        }
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        for part, of in {"decayed": self._decayed, "spared": self._spared, "words": self._words}.items():
+        for part, of in self._parts().items():
             prefix = f"{part}."
             of.load_state({n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)})
+
+    def _parts(self) -> dict[str, "_Moments | WordRows"]:
+        return {"decayed": self._decayed, "spared": self._spared, "words": self._words}
 
 
 class _Moments:
@@ -185,9 +198,14 @@ class _Moments:
         """Update with gradients of any format times `scale`; they are not changed."""
         for i, gradient in enumerate(gradients):
             self._steps[i] += 1
-            blocks = (self._values[i], gradient, self._first[i], self._second[i])
-            for pieces in zip(*map(_pieces, blocks), strict=True):
-                self._update(*pieces, self._steps[i], scale, learning_rate)
+            for values, part, first, second in zip(
+                _pieces(self._values[i]),
+                _pieces(gradient),
+                _pieces(self._first[i]),
+                _pieces(self._second[i]),
+                strict=True,
+            ):
+                self._update(values, part, first, second, self._steps[i], scale, learning_rate)
 
     def _update(
         self,

@@ -141,7 +141,7 @@ def write(root: Path, state: State, spared: int = 0) -> None:
 
 def newest(root: Path) -> tuple[State | None, list[str]]:
     """The newest whole snapshot, and what is wrong with each newer one, in words."""
-    damages = []
+    damages: list[str] = []
     for folder in _numbered(root):
         try:
             return _read(folder), damages

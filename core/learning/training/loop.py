@@ -324,7 +324,7 @@ class _Best:
             self.step = step
             self._keep_unless_worse(Kept(step, None))
             return
-        scores = self._score()
+        scores = self._score(self.validation)
         better = self.scores is None or scores.rank > self.scores.rank
         self.without_gain = 0 if better else self.without_gain + 1
         if better:
@@ -349,11 +349,11 @@ class _Best:
             self.keep(self.network, new)
             self.kept = new
 
-    def _score(self) -> EvaluationReport:
-        probabilities = predict_probabilities(self.network, self.validation, between=self.should_stop)
+    def _score(self, validation: EncodedDataset) -> EvaluationReport:
+        probabilities = predict_probabilities(self.network, validation, between=self.should_stop)
         if not np.isfinite(probabilities).all():
             raise _diverged("class probabilities that are no numbers", self.config)
-        return evaluate(probabilities, self.validation.labels, self.network.names)
+        return evaluate(probabilities, validation.labels, self.network.names)
 
 
 class _Meter:

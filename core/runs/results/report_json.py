@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 SPLITS = ("validation", "test")
 SHARES = ("accuracy", "macro_f1")
@@ -130,12 +130,12 @@ def _is_share(value: object) -> bool:
     return _is_number(value) and value <= 1
 
 
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value < 1e15 and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    return (type(value) is int or type(value) is float) and 0 <= value < 1e15 and math.isfinite(value)
 
 
 def _is_correlation(value: object) -> bool:
-    return type(value) in (int, float) and -1 <= value <= 1
+    return (type(value) is int or type(value) is float) and -1 <= value <= 1
 
 
 def _is_share_or_none(value: object) -> bool:

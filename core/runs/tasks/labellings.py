@@ -230,25 +230,25 @@ def state(found: Labelling) -> LabellingState:
     progress = _read(found.folder / "progress.json")
     done, rows = (max(0, int(_number(progress.get(name)))) for name in ("done", "rows"))
     rate = max(0.0, _number(progress.get("rate")))
-    now = {"done": min(done, rows), "rows": rows}
+    done = min(done, rows)
     ended = _read(found.folder / "result.json")
     asked = found.stop_file.exists()
     with suppress(OSError):
         starting = not ended and 0 <= time.time() - _number(progress.get("asked")) < START_SECONDS
         if locks.is_held(found.lock) or (starting and not asked):
-            return LabellingState("stopping" if asked else "running", **now, rate=rate)
+            return LabellingState("stopping" if asked else "running", done, rows, rate=rate)
     if ended.get("status") == "finished":
         return _finished(found, ended)
     if ended.get("status") == "failed":
         words = str(ended.get("reason")), str(ended.get("remedy"))
         resumable = ended.get("resumable") is not False
-        return LabellingState("failed", **now, reason=words[0], remedy=words[1], resumable=resumable)
+        return LabellingState("failed", done, rows, reason=words[0], remedy=words[1], resumable=resumable)
     status = "stopped" if asked else "interrupted"
-    return LabellingState(status, **now, resumable=True)
+    return LabellingState(status, done, rows, resumable=True)
 
 
 def _finished(found: Labelling, ended: dict[str, Any]) -> LabellingState:
-    result = ended.get("result")
+    result: Any = ended.get("result")
     try:
         sound = result["rows"] > 0 and set(result["columns"]) == {"label", "confidence", "unsure", "classes"}
     except _DAMAGED:
@@ -267,7 +267,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _number(value: object) -> float:
-    return float(value) if type(value) in (int, float) and abs(value) < 2**53 else 0.0
+    return float(value) if (type(value) is int or type(value) is float) and abs(value) < 2**53 else 0.0
 
 
 # Said by the process at work

@@ -201,8 +201,8 @@ def _is_starting(progress: dict[str, Any]) -> bool:
 
 def _running(progress: dict[str, Any] | None) -> StudyState:
     share = progress.get("share") if progress else None
-    sound = isinstance(share, int | float) and 0 <= share <= 1
-    return StudyState("running", float(share) if sound else 0.0, str((progress or {}).get("doing", "")))
+    known = float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
+    return StudyState("running", known, str((progress or {}).get("doing", "")))
 
 
 def findings(dataset: Dataset, kind: str) -> dict[str, Any] | None:
@@ -256,7 +256,9 @@ def baseline_of(dataset_id: str, split: str = "all") -> dict[str, Any] | None:
         found = findings(find_dataset(dataset_id), BASELINES)
     except UserError:
         return None
-    scores = found["scores"].get(split) if found else None
+    if not found:
+        return None
+    scores = found["scores"].get(split)
     if not scores:
         return None
     best, majority = scores[found["best"]], scores["majority"]
@@ -359,4 +361,4 @@ def _are_counts(content: dict[str, Any], *names: str) -> bool:
 
 
 def _is_share(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= 1
+    return (type(value) is int or type(value) is float) and math.isfinite(value) and 0 <= value <= 1

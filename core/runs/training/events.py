@@ -261,7 +261,7 @@ def _is_like(value: object, example: object) -> bool:
 
 def _is_number(value: object) -> bool:
     """Whether it is a number to show and to calculate with: finite, not below zero, of a size that occurs."""
-    return type(value) in (int, float) and 0 <= value < _LARGEST
+    return (type(value) is int or type(value) is float) and 0 <= value < _LARGEST
 
 
 def _is_torn(path: Path) -> bool:

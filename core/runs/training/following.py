@@ -23,6 +23,10 @@ def follow(run: Run) -> list[Event]:
 class _Follower:
     """Reads a growing file on from where the last look ended."""
 
+    _inode: int
+    _read: int
+    _events: list[Event]
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
@@ -54,7 +58,7 @@ class _Follower:
 
     def _forget(self) -> None:
         self._inode, self._read = -1, 0
-        self._events: list[Event] = []
+        self._events = []
 
 
 @lru_cache(maxsize=_FOLLOWED)

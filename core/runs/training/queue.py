@@ -1,6 +1,7 @@
 """The line of runs: submit, cancel, and see that somebody works on it."""
 
 from dataclasses import replace
+from typing import TypedDict, Unpack
 
 from filelock import Timeout
 
@@ -17,6 +18,12 @@ from core.runs.training.events import EventLog
 from core.runs.training.store import Run
 
 
+class Changes(TypedDict, total=False):
+    """Settings that a run may change when it is submitted again."""
+
+    batch_size: int
+
+
 def submit(config: TrainingConfig, dataset: Dataset) -> Run:
     """Put a run at the end of the line and see that a worker drains it.
 
@@ -31,7 +38,7 @@ def submit(config: TrainingConfig, dataset: Dataset) -> Run:
     return run
 
 
-def submit_again(run: Run, **changes: int) -> Run:
+def submit_again(run: Run, **changes: Unpack[Changes]) -> Run:
     """A new run with the data and the settings of an earlier one, but for `changes`, from the beginning.
 
     Raises:
@@ -122,7 +129,8 @@ def expected_wait(run: Run) -> float | None:
     at_work = [other for other in runs if store.state(other).status in ("running", "stopping")]
     waiting = [r for r in runs if r.number < run.number and store.state(r).status == "queued"]
     waits = [_seconds_left(ahead, runs) for ahead in [*at_work, *waiting]]
-    return None if None in waits else sum(waits)
+    known = [wait for wait in waits if wait is not None]
+    return sum(known) if len(known) == len(waits) else None
 
 
 def _seconds_left(run: Run, runs: list[Run]) -> float | None:

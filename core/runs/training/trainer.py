@@ -122,6 +122,8 @@ def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
         events.append(event)
         log.info("%s", _in_words(event))
 
+    heard = False
+
     def should_stop() -> bool:
         nonlocal heard
         asked = store.stop_asked(run)
@@ -131,7 +133,6 @@ def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
             heard = True
         return asked
 
-    heard = False
     with shortage_is_said("reading the data set", run.config.batch_size, at_steps=False):
         splits = load_splits(run.folder / "dataset")
     outcome = train_classifier(

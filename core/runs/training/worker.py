@@ -68,12 +68,12 @@ def _drain() -> None:
     passed_over: set[str] = set()
     while True:
         _wait_for_device()
-        for run in store.lost_runs():
+        for lost in store.lost_runs():
             try:
-                _record_loss(run, None)
+                _record_loss(lost, None)
             except (OSError, store.Gone) as error:
                 # One damaged run does not keep the others.
-                log.warning("how run %s ended cannot be written: %s", run.id, error)
+                log.warning("how run %s ended cannot be written: %s", lost.id, error)
                 time.sleep(LOOK_SECONDS)
         # Looked up after the wait: a run may have left the line, or been deleted, in the meantime.
         run = next((run for run in store.waiting_runs() if run.id not in passed_over), None)

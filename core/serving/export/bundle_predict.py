@@ -150,7 +150,8 @@ def main():
     parser.add_argument("--int8", action="store_true", help="take the 8-bit model where both are there")
     chosen = parser.parse_args()
     for stream in (sys.stdin, sys.stdout):
-        stream.reconfigure(encoding="utf-8", errors="replace")
+        # A real standard stream has it, though the type TextIO does not.
+        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
     csv.field_size_limit(2**31 - 1)
     if len(chosen.delimiter) != 1:
         parser.error("--delimiter takes one character")

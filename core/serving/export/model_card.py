@@ -344,7 +344,7 @@ def _limits_of_scores(
         return ["It was not judged on test texts: how good it is on new ones is not known."]
     found, accuracy = [], test["accuracy"]
     low, high = (test.get("intervals") or {}).get("accuracy") or (None, None)
-    if low is not None:
+    if low is not None and high is not None:
         width = f"Its accuracy is known to within {100 * (high - low):.1f} points"
         width += f" ({percent(low)} to {percent(high)})"
         found.append(f"{width}: too wide to rely on." if high - low > WIDE else f"{width}.")

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -116,7 +116,8 @@ def write_graph(folder: Path, out: Path) -> None:
             f"{model.config.model_type}, which torch's exporter does not follow ({_first_line(error)})",
             "Take the Hugging Face folder instead.",
         ) from error
-    _save(program.model_proto, out, _metadata(folder, model.config))
+    # torch's annotation allows None, which only the older exporter returns.
+    _save(cast("torch.onnx.ONNXProgram", program).model_proto, out, _metadata(folder, model.config))
 
 
 def quantize(graph: Path, out: Path) -> None:

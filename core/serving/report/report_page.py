@@ -6,6 +6,7 @@ policy of the file forbids scripts and every request all the same.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -192,14 +193,14 @@ def _column_width(chart: alt.LayerChart | alt.Chart) -> int:
     return 64 if step >= 40 else step
 
 
-def _pairs(scores: dict[str, Any]) -> list[dict[str, Any]]:
+def _pairs(scores: dict[str, Any]) -> list[dict[Hashable, Any]]:
     if not scores.get("confusion"):
         return []
     labels = [row["label"] for row in scores["per_class"]]
     return charts.mistakes_table(labels, scores["confusion"]).to_dict("records")
 
 
-def _mistakes(content: Content) -> list[dict[str, Any]]:
+def _mistakes(content: Content) -> list[dict[Hashable, Any]]:
     if content.mistakes is None or not content.with_texts:
         return []
     shown = content.mistakes.head(MOST_MISTAKES)
@@ -207,9 +208,9 @@ def _mistakes(content: Content) -> list[dict[str, Any]]:
     return shown.assign(text=cut).to_dict("records")
 
 
-def _coverage_rows(table: pd.DataFrame | None) -> list[dict[str, float]]:
+def _coverage_rows(table: pd.DataFrame | None) -> list[dict[Hashable, float]]:
     """The rows nearest to a few shares of the texts: what is left to people buys how much accuracy."""
     if table is None or table.empty:
         return []
-    places = [(table["coverage"] - share).abs().argmin() for share in (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)]
+    places = [int((table["coverage"] - share).abs().argmin()) for share in (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)]
     return table.iloc[list(dict.fromkeys(places))].to_dict("records")

@@ -94,7 +94,7 @@ def _characters(parts: str) -> dict[str, Any]:
         elif became != character:
             changed[character] = became
     # Of "axa" two words are left when x is a space, and three when it is punctuation.
-    parts = {
+    counts = {
         ord(character): len(tokenizer.pre_tokenizer.pre_tokenize_str(f"a{character}a"))
         for character in _all_characters()
     }
@@ -103,8 +103,8 @@ def _characters(parts: str) -> dict[str, Any]:
         "spaced": _ranges(spaced),
         "changed": changed,
         "hangul": hangul,
-        "spaces": _ranges(number for number, count in parts.items() if count == 2),
-        "punctuation": _ranges(number for number, count in parts.items() if count == 3),
+        "spaces": _ranges(number for number, count in counts.items() if count == 2),
+        "punctuation": _ranges(number for number, count in counts.items() if count == 3),
     }
 
 

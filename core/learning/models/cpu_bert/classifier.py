@@ -83,7 +83,7 @@ class BertNetwork:
     def begin(self, step: int) -> None:
         self._encoder.clear_gradients()
         self._head.zero_grad(set_to_none=True)
-        for masks in {self._hidden_masks, self._attention_masks} - {None}:
+        for masks in {m for m in (self._hidden_masks, self._attention_masks) if m is not None}:
             masks.begin(step)
 
     def learn(self, batch: Batch, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
@@ -96,7 +96,8 @@ class BertNetwork:
         logits = self._head(first)
         loss_of(logits).backward()
         with torch.no_grad():
-            self._encoder.backward(tape, first.grad)
+            # The loss's backward pass has just set it: it is not None.
+            self._encoder.backward(tape, first.grad)  # type: ignore[arg-type]
         return logits.detach()
 
     @torch.inference_mode()
@@ -182,9 +183,10 @@ def _head(architecture: Architecture, classes: int) -> nn.Sequential:
         nn.Dropout(architecture.head_dropout),
         nn.Linear(architecture.hidden, classes),
     ]
-    for layer in layers[::3]:
-        nn.init.normal_(layer.weight, std=architecture.deviation)
-        nn.init.zeros_(layer.bias)
+    for layer in layers:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=architecture.deviation)
+            nn.init.zeros_(layer.bias)
     if architecture.family.dropout_before_head:
         layers.insert(0, nn.Dropout(architecture.head_dropout))
     return nn.Sequential(*layers)

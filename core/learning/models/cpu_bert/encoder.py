@@ -11,6 +11,7 @@ The architecture is that of Devlin et al. 2019 (arXiv:1810.04805), section 3: po
 
 from copy import copy
 from dataclasses import dataclass
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
@@ -161,6 +162,26 @@ class BertEncoder:
         if self.working == torch.float32 or self._parts == 1:
             return self.matrices.gradients
         return self._earlier_parts + self.matrices.gradients
+
+    @overload
+    def forward(
+        self,
+        ids: Tensor,
+        padding: Tensor | None,
+        hidden_masks: DropoutMasks | None,
+        attention_masks: DropoutMasks | None,
+        tape: Literal[True],
+    ) -> tuple[Tensor, Tape]: ...
+
+    @overload
+    def forward(
+        self,
+        ids: Tensor,
+        padding: Tensor | None,
+        hidden_masks: DropoutMasks | None,
+        attention_masks: DropoutMasks | None,
+        tape: Literal[False],
+    ) -> tuple[Tensor, None]: ...
 
     def forward(
         self,
