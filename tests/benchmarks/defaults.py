@@ -45,6 +45,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     from core.learning import hardware
     from core.learning.config import TrainingConfig
     from core.learning.training import train as training
+    from core.learning.training.hooks import Hooks
 
     training.use_all_cores = lambda: hardware.torch.set_num_threads(1)
     config = TrainingConfig(
@@ -52,7 +53,7 @@ def train(job: dict[str, Any]) -> dict[str, Any]:
     )
     with tempfile.TemporaryDirectory() as folder:
         outcome = training.train_classifier(
-            _splits(job["data"]), config, Path(folder) / "model", lambda _: None, lambda: False
+            _splits(job["data"]), config, Path(folder) / "model", Hooks(lambda _: None, lambda: False)
         )
     report = outcome.report
     return job | {

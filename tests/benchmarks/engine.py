@@ -13,7 +13,7 @@ from core.learning.hardware import choose_hardware, keep_freed_memory, use_all_c
 from core.learning.models import interface
 from core.learning.models.interface import Network
 from core.learning.tokenizer import TextTokenizer
-from core.learning.training import loop
+from core.learning.training.step import Stepper
 from tests.benchmarks.pace import Pace
 from tests.benchmarks.workload import Job, Rows, spread
 
@@ -35,7 +35,7 @@ def train_engine(job: Job, rows: Rows, pace: Pace) -> Network:
     )
     dataset = _encode(job, rows)
     network = interface.load_for_training(Path(job.model), rows.label2id, hardware, job.seed)
-    stepper = loop.Stepper(network, dataset, config, job.epochs * -(-len(dataset) // job.batch))
+    stepper = Stepper(network, dataset, config, job.epochs * -(-len(dataset) // job.batch))
 
     pace.begin()
     for epoch in range(job.epochs):

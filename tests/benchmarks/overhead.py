@@ -224,6 +224,7 @@ def _fit(
     from core.learning.models import interface
     from core.learning.tokenizer import TextTokenizer
     from core.learning.training import loop
+    from core.learning.training.hooks import Hooks
 
     use_all_cores()
     keep_freed_memory()
@@ -236,7 +237,8 @@ def _fit(
     hardware = choose_hardware(job.precision)
     network = interface.load_for_training(Path(job.model), rows.label2id, hardware, job.seed)
     # Neither scores nor keeps weights: that is the same with and without.
-    loop.fit(network, dataset, None, config, report, should_stop, lambda *_: None, taken)
+    store = SimpleNamespace(stored=None, save=lambda *_: None)
+    loop.fit(network, loop.TrainingData(dataset, None), config, Hooks(report, should_stop), store, taken)
 
 
 def _parser() -> argparse.ArgumentParser:

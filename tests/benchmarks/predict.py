@@ -97,6 +97,7 @@ def train(folder: Path) -> None:
     from core.data.labels import LabeledTexts
     from core.data.splits import Splits
     from core.learning.config import TrainingConfig
+    from core.learning.training.hooks import Hooks
     from core.learning.training.train import train_classifier
 
     rows = sentences()[:TRAINED_ON]
@@ -107,7 +108,7 @@ def train(folder: Path) -> None:
 
     splits = Splits(part(rows[200:]), part(rows[:200]), part([]), how="by a seed")
     config = TrainingConfig(epochs=1, batch_size=16, learning_rate=1e-4)
-    train_classifier(splits, config, folder, lambda event: None, lambda: False)
+    train_classifier(splits, config, folder, Hooks(lambda event: None, lambda: False))
 
 
 def make_stacks(folder: Path, texts: Sequence[str], labels: Sequence[str]) -> list[Stack]:

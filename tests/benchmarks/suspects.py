@@ -31,6 +31,7 @@ from core.learning.baselines.baselines import AVERAGE, Baselines
 from core.learning.hardware import keep_freed_memory, use_all_cores
 from core.learning.label_errors import detection, trained_model
 from core.learning.suggestions import suggest
+from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -143,7 +144,7 @@ def train(
     held_out = np.array([text in held for text in texts])
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        train_classifier(splits, config, Path(folder), lambda event: None, lambda: False)
+        train_classifier(splits, config, Path(folder), Hooks(lambda event: None, lambda: False))
         seconds = time.perf_counter() - began
         began = time.perf_counter()
         model = trained_model.ask(Path(folder), texts, names, lambda share: None)

@@ -93,7 +93,7 @@ def test_a_trainer_without_memory_says_where_and_what_to_try(tiny, dataset, gree
 def test_smaller_parts_hold_in_a_run_that_is_resumed(tiny, dataset, greedy, config):
     # Two texts fit, with all the room for what scoring and busy threads reserve; more than two never do.
     # The pause gives a busy machine the time to look before the run is at its end.
-    greedy("loop", "collate", "(4000 if len(arguments[1]) > 2 else 1)", pause=0.05)
+    greedy("step", "collate", "(4000 if len(arguments[1]) > 2 else 1)", pause=0.05)
     run = queue.submit(replace(config, batch_size=4, epochs=100), dataset)
     wait_for(lambda: any(event["type"] == "snapshot" for event in events_in(run)), every=0.01)
     kill(trainer_of(run))

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,14 +10,17 @@ from core.base.memory import MicroBatch
 from core.learning import pretrained
 from core.learning.batching import encode
 from core.learning.config import TrainingConfig
+from core.learning.evaluation.metrics import EvaluationReport
 from core.learning.hardware import Hardware
 from core.learning.models import interface
 from core.learning.models.interface import load_for_training
 from core.learning.tokenizer import TextTokenizer
-from core.learning.training import loop as fit_module
-from core.learning.training.best_weights import Kept
+from core.learning.training import best_weights
+from core.learning.training.best_weights import StoredWeights
 from core.learning.training.checkpoints import Snapshots, newest
-from core.learning.training.loop import fit, learning_rate_factor
+from core.learning.training.hooks import Hooks
+from core.learning.training.loop import TrainingData, fit
+from core.learning.training.step import Stepper, class_weights, learning_rate_factor
 from tests.tiny import TEXTS
 
 CPU = Hardware("cpu", "fp32", "test")
@@ -53,15 +57,11 @@ def run(network, data, config=SETTINGS, validation=None, should_stop=lambda: Fal
     state, _ = newest(folder) if folder else (None, [])
     result = fit(
         network,
-        data,
-        validation,
+        TrainingData(data, validation),
         config,
-        events.append,
-        should_stop,
-        lambda network, _: kept.append(weights(network)),
-        Snapshots(folder, events.append),
-        state,
-        known,
+        Hooks(events.append, should_stop),
+        SimpleNamespace(stored=known, save=lambda network, _: kept.append(weights(network))),
+        Snapshots(folder, events.append, resume=state),
     )
     return result, events, kept
 
@@ -137,9 +137,9 @@ def test_best_weights_are_kept_not_the_last(network, data, monkeypatch):
 
     def evaluate(*_):
         f1, loss = next(scores)
-        return fit_module.EvaluationReport(10, f1, f1, loss, 0.5, [], [])
+        return EvaluationReport(10, f1, f1, loss, 0.5, [], [])
 
-    monkeypatch.setattr(fit_module, "evaluate", evaluate)
+    monkeypatch.setattr(best_weights, "evaluate", evaluate)
     result, _, kept = run(network, data, replace(SETTINGS, epochs=3), data)
     assert (result.best_step, len(kept)) == (6, 2)
 
@@ -152,7 +152,7 @@ def test_a_loss_that_is_no_number_stops_with_that_reason(network, data):
 
 
 def test_class_weights_follow_frequency():
-    weighed = fit_module._class_weights(np.array([0, 0, 0, 1]), 2, replace(SETTINGS, class_weights=True))
+    weighed = class_weights(np.array([0, 0, 0, 1]), 2, replace(SETTINGS, class_weights=True))
     assert weighed.tolist() == pytest.approx([4 / 6, 2.0])
 
 
@@ -213,23 +213,23 @@ def test_weights_of_steps_that_were_undone_make_way_only_for_better_ones(
     new_network, data, tmp_path, monkeypatch, f1, stored
 ):
     def scores(f1):
-        return fit_module.EvaluationReport(10, f1, f1, 1 - f1, 0.5, [], [])
+        return EvaluationReport(10, f1, f1, 1 - f1, 0.5, [], [])
 
     monkeypatch.setattr(Snapshots, "due", lambda self: self._root is not None)
-    monkeypatch.setattr(fit_module, "evaluate", lambda *_: scores(0.5))
+    monkeypatch.setattr(best_weights, "evaluate", lambda *_: scores(0.5))
     config = replace(SETTINGS, epochs=9)
     with pytest.raises(Lost):
         run(new_network(), data, config, data, lose_at(4), tmp_path)
     # The process went on to step 9 before it was killed, and kept what stood there.
-    undone = Kept(9, scores(0.9))
-    monkeypatch.setattr(fit_module, "evaluate", lambda *_: scores(f1))
+    undone = StoredWeights(9, scores(0.9))
+    monkeypatch.setattr(best_weights, "evaluate", lambda *_: scores(f1))
     asked = iter([False, True])
     network = new_network()
     result, events, kept = run(network, data, config, data, lambda: next(asked), tmp_path, undone)
     # In the course of the training it is the best, as it would have been without the interruption.
     assert [event["best"] for event in events if event["type"] == "evaluated"] == [True]
     assert len(kept) == stored
-    best = Kept(5, scores(f1)) if stored else undone
+    best = StoredWeights(5, scores(f1)) if stored else undone
     assert (result.best_step, result.best) == (best.step, best.scores)
 
 
@@ -337,7 +337,7 @@ def test_a_word_that_missed_steps_is_read_as_its_momentum_moved_it_meanwhile(tin
             for name, value in tensors(network).items():
                 value.copy_(start[name])
         # One text at a time: most words wait several steps until they come again.
-        stepper = fit_module.Stepper(network, data, replace(SETTINGS, batch_size=1), 20)
+        stepper = Stepper(network, data, replace(SETTINGS, batch_size=1), 20)
         losses = []
         for step in range(20):
             stepper.step(np.array([step % len(data)]))

@@ -8,7 +8,7 @@ from core.learning.hardware import Hardware
 from core.learning.models import optimizer as optimizer_module
 from core.learning.models.interface import load_for_training
 from core.learning.models.optimizer import PIECE, ModelAdamW, WordRows, _clip_scale
-from core.learning.training.loop import learning_rate_factor
+from core.learning.training.step import learning_rate_factor
 
 ROWS, WIDTH, STEPS = 40, 8, 400
 CONFIG = TrainingConfig(learning_rate=1e-2, warmup=0.1)

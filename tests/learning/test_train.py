@@ -12,6 +12,7 @@ from core.data.splits import Splits
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.evaluation.calibration import Calibration, read_calibration, write_calibration
 from core.learning.training.checkpoints import Snapshots
+from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from tests.learning.test_fit import Lost, lose_at
 from tests.tutorial import NEW, TRAIN
@@ -21,7 +22,7 @@ FAST = TrainingConfig(epochs=20, batch_size=4, learning_rate=5e-3, max_length=16
 
 def train(splits, config, folder, should_stop=lambda: False):
     events = []
-    return train_classifier(splits, config, folder, events.append, should_stop), events
+    return train_classifier(splits, config, folder, Hooks(events.append, should_stop)), events
 
 
 def test_outcome_holds_scores_of_the_saved_weights(tiny, splits, tmp_path):
@@ -102,7 +103,7 @@ def test_what_a_kill_left_unfinished_is_cleared_away(tiny, splits, tmp_path):
     unfinished = tmp_path / ".saving-of-another-process"
     unfinished.mkdir()
     (unfinished / "model.safetensors").write_bytes(b"half")
-    train_classifier(splits, replace(FAST, model=tiny), tmp_path / "model", [].append, lambda: False)
+    train_classifier(splits, replace(FAST, model=tiny), tmp_path / "model", Hooks([].append, lambda: False))
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
@@ -130,7 +131,7 @@ def test_a_stop_is_heard_during_a_long_evaluation_and_the_final_scoring(tiny, sp
 
     events = []
     config = replace(FAST, model=tiny, epochs=1, evaluations_per_epoch=1)
-    train_classifier(many, config, tmp_path / "model", events.append, should_stop)
+    train_classifier(many, config, tmp_path / "model", Hooks(events.append, should_stop))
     kinds = [event["type"] for event in events]
     # 150 texts are three batches: asked before two steps, and twice in each of the two scorings.
     assert len(heard) == 2 + 2 + 2
@@ -153,11 +154,11 @@ def test_the_time_of_an_interrupted_training_counts(tiny, splits, tmp_path, monk
 
     monkeypatch.setattr("time.perf_counter", later)
     snapshots_at(monkeypatch, 38)
-    arguments = (splits, replace(FAST, model=tiny), tmp_path / "model", [].append)
+    arguments = (splits, replace(FAST, model=tiny), tmp_path / "model")
     with pytest.raises(Lost):
-        train_classifier(*arguments, lose_at(38), tmp_path / "snapshots")
+        train_classifier(*arguments, Hooks([].append, lose_at(38)), tmp_path / "snapshots")
     gone = now[0]
-    report = train_classifier(*arguments, lambda: False, tmp_path / "snapshots").report
+    report = train_classifier(*arguments, Hooks([].append, lambda: False), tmp_path / "snapshots").report
     assert report["steps"] == 40
     assert report["total_seconds"] >= report["train_seconds"]
     assert report["total_seconds"] == pytest.approx(now[0], abs=10)
@@ -174,20 +175,20 @@ def test_a_resumed_training_knows_the_weights_of_steps_that_were_undone(
     weights, snapshots = tmp_path / "model" / "model.safetensors", tmp_path / "snapshots"
     arguments = (splits, config, tmp_path / "model")
     with pytest.raises(Lost):
-        train_classifier(*arguments, whole.append, lose_at(20), snapshots)
+        train_classifier(*arguments, Hooks(whole.append, lose_at(20)), snapshots)
     best = [event for event in whole if event["type"] == "evaluated" and event["best"]][-1]
     assert best["step"] > 10
     kept = weights.read_bytes()
     # Stopped at once, and gone on to the end: neither may lose or misname what was kept.
     snapshots_at(monkeypatch)
     shutil.copytree(tmp_path / "snapshots", tmp_path / "again")
-    stopped = train_classifier(*arguments, [].append, lambda: True, tmp_path / "again").report
+    stopped = train_classifier(*arguments, Hooks([].append, lambda: True), tmp_path / "again").report
     assert stopped["best_step"] == best["step"]
     assert stopped["validation"]["macro_f1"] == best["macro_f1"]
     assert weights.read_bytes() == kept
-    resumed = train_classifier(*arguments, [].append, lambda: False, snapshots).report
+    resumed = train_classifier(*arguments, Hooks([].append, lambda: False), snapshots).report
     ended = weights.read_bytes()
-    report = train_classifier(splits, config, tmp_path / "unbroken", [].append, lambda: False).report
+    report = train_classifier(splits, config, tmp_path / "unbroken", Hooks([].append, lambda: False)).report
     assert (resumed["best_step"], resumed["validation"]) == (report["best_step"], report["validation"])
     assert ended == (tmp_path / "unbroken" / "model.safetensors").read_bytes()
 

@@ -22,6 +22,7 @@ from core.data.splits import SplitPlan, split_by_percent
 from core.data.storage import datasets
 from core.learning.label_errors.detection import Suspects
 from core.learning.label_errors.trained_model import ask
+from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from core.runs.tasks import studies
 from core.runs.tasks.examiner import READ_CHARACTERS, _Rows, _write_table
@@ -115,7 +116,7 @@ def trained_on(dataset, model: str) -> store.Run:
     """A finished run of the tiny model on the data set."""
     run = store.create_run(replace(FAST, model=model), dataset)
     splits = datasets.load_splits(dataset.folder)
-    train_classifier(splits, run.config, run.folder / "model", lambda event: None, lambda: False)
+    train_classifier(splits, run.config, run.folder / "model", Hooks(lambda event: None, lambda: False))
     with EventLog(run.folder / "events.jsonl") as events:
         events.append({"type": "finished"})
     return run

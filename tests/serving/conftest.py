@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from core.learning.config import TrainingConfig
+from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from tests.tiny import tiny_splits, write_tiny_model
 
@@ -19,5 +20,5 @@ def trained(tmp_path_factory) -> Path:
     write_tiny_model(root / "models" / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTUNER_MODELS", str(root / "models"))
-        train_classifier(tiny_splits(), replace(CONFIG), root / "model", lambda _: None, lambda: False)
+        train_classifier(tiny_splits(), replace(CONFIG), root / "model", Hooks(lambda _: None, lambda: False))
     return root / "model"

@@ -13,6 +13,7 @@ from core.base.disk import NoSpace
 from core.base.errors import UserError
 from core.learning.config import TrainingConfig
 from core.learning.pretrained import resolve
+from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from core.serving.export import onnx_export, onnx_process
 from core.serving.export.onnx_export import export_onnx
@@ -24,7 +25,8 @@ CONFIG = TrainingConfig(epochs=10, batch_size=4, learning_rate=5e-3, max_length=
 
 @pytest.fixture
 def folder(tiny, splits, tmp_path) -> Path:
-    train_classifier(splits, replace(CONFIG, model=tiny), tmp_path / "model", lambda _: None, lambda: False)
+    hooks = Hooks(lambda _: None, lambda: False)
+    train_classifier(splits, replace(CONFIG, model=tiny), tmp_path / "model", hooks)
     return tmp_path / "model"
 
 

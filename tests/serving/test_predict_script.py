@@ -12,6 +12,7 @@ import pytest
 
 from core.learning.config import TrainingConfig
 from core.learning.evaluation.calibration import Calibration, write_calibration
+from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from core.serving.classifier import Classifier
 from core.serving.export import onnx_process
@@ -48,7 +49,7 @@ def bundle(tmp_path_factory) -> Path:
     write_tiny_model(root / "models" / "tiny")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTUNER_MODELS", str(root / "models"))
-        train_classifier(tiny_splits(), CONFIG, root / "bundle", lambda _: None, lambda: False)
+        train_classifier(tiny_splits(), CONFIG, root / "bundle", Hooks(lambda _: None, lambda: False))
     folder = root / "bundle"
     (folder / "onnx").mkdir()
     onnx_process.write_graph(folder, folder / FILE_NAMES["fp32"])

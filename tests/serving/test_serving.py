@@ -12,6 +12,7 @@ import torch
 from core.base.errors import UserError
 from core.data.reading.files import read_table
 from core.learning.config import TrainingConfig
+from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from core.serving.classifier import Classifier
 from core.serving.export.model_card import model_card
@@ -42,7 +43,8 @@ print(json.dumps([answers, same, list(model.config.id2label.values())]))
 
 @pytest.fixture
 def folder(tiny, splits, tmp_path):
-    train_classifier(splits, replace(CONFIG, model=tiny), tmp_path / "model", lambda _: None, lambda: False)
+    hooks = Hooks(lambda _: None, lambda: False)
+    train_classifier(splits, replace(CONFIG, model=tiny), tmp_path / "model", hooks)
     return tmp_path / "model"
 
 

@@ -25,7 +25,7 @@ from core.learning.evaluation.metrics import evaluate
 from core.learning.forecasting.estimate import Measurements
 from core.learning.models.interface import Network, load_for_training
 from core.learning.training.checkpoints import SHARE, State, size, write
-from core.learning.training.loop import Stepper
+from core.learning.training.step import Stepper
 from core.learning.training.train import Setting, save_model, set_up
 
 SAMPLE = 4096

@@ -58,6 +58,7 @@ class Snapshots:
         root: their folder; None takes none.
         report: receives an event for each one taken, and a note when there is no room for one.
         spared: bytes of the disk that snapshots leave free, for what the training has to write besides.
+        resume: the state that the training goes on from; None when it begins.
     """
 
     def __init__(
@@ -65,7 +66,9 @@ class Snapshots:
         root: Path | None,
         report: Callable[[dict[str, Any]], None],
         spared: Callable[[], int] = lambda: 0,
+        resume: State | None = None,
     ) -> None:
+        self.resume = resume
         self._root = root
         self._report = report
         self._spared = spared

@@ -24,9 +24,10 @@ from core.learning.evaluation.metrics import collapsed
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
 from core.learning.models.interface import Network, load_finetuned, load_for_training
 from core.learning.tokenizer import TextTokenizer
-from core.learning.training.best_weights import Kept, record, recorded
+from core.learning.training.best_weights import StoredWeights, record, recorded
 from core.learning.training.checkpoints import Snapshots, State, newest
-from core.learning.training.loop import Event, describe, fit
+from core.learning.training.hooks import Event, Hooks
+from core.learning.training.loop import TrainingData, describe, fit
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,8 +83,7 @@ def train_classifier(
     splits: Splits,
     config: TrainingConfig,
     model_folder: Path,
-    report: Callable[[Event], None],
-    should_stop: Callable[[], bool],
+    hooks: Hooks,
     snapshots_folder: Path | None = None,
 ) -> TrainingOutcome | None:
     """Fine-tune a pre-trained encoder, keep its best weights in `model_folder`, and score them.
@@ -92,9 +92,7 @@ def train_classifier(
         splits: training texts, and held-out ones to choose the weights by (validation) and to judge (test).
         model_folder: becomes a standard Hugging Face folder; its weights file is there as soon as
             there are weights worth keeping, and is replaced in one piece by better ones.
-        report: receives one event at a time.
-        should_stop: asked before every step. Asked between two batches of a scoring, too, which it does not
-            end, so that whoever asked may know that it was heard.
+        hooks: told of every event; asked whether to stop.
         snapshots_folder: where the training's state is kept now and then; when there is one in it, the
             training goes on from there. None keeps none.
 
@@ -111,41 +109,20 @@ def train_classifier(
     with shortage_is_said("loading the model", config.batch_size, at_steps=False):
         setting = set_up(config)
         network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
-    weights_bytes = network.nbytes
-    train = setting.encode(splits.train)
-    validation = setting.encode(splits.validation) if len(splits.validation) else None
+    data = TrainingData(
+        setting.encode(splits.train), setting.encode(splits.validation) if len(splits.validation) else None
+    )
     state, damages = _newest(snapshots_folder, config)
-    done = state.step if state else 0
-    report({"type": "started", "step": done, **setting.facts(), **describe(train, config)})
-    for message in [*damages, *([f"Gone on from the snapshot of step {done:,}."] if done else [])]:
-        report({"type": "note", "message": message})
-
-    def keep(network: Network, kept: Kept) -> None:
-        def say(draft: Path) -> None:
-            if known:
-                record(known, kept, draft, model_folder / WEIGHTS)
-
-        try:
-            save_model(network, setting.tokenizer, model_folder, say)
-        except NoSpace:
-            if not taken.give_up_older():
-                raise
-            save_model(network, setting.tokenizer, model_folder, say)
-
-    def spared() -> int:
-        # The best weights so far and better ones beside them, until those take their place.
-        return weights_bytes * (1 if (model_folder / WEIGHTS).is_file() else 2)
-
-    taken = Snapshots(snapshots_folder, report, spared)
-    known = snapshots_folder / KEPT if snapshots_folder else None
-    kept = recorded(known, model_folder / WEIGHTS) if known else None
+    _say_start(setting, data, state, damages, hooks.report)
+    store = _ModelFolder(model_folder, setting.tokenizer, network.nbytes, snapshots_folder)
+    store.snapshots = snapshots = Snapshots(snapshots_folder, hooks.report, store.bytes_to_come, state)
     with shortage_is_said("the training", config.batch_size):
-        result = fit(network, train, validation, config, report, should_stop, keep, taken, state, kept)
+        result = fit(network, data, config, hooks, store, snapshots)
     if result.best_step == 0:
         return None
     del network
     with shortage_is_said("scoring the model", config.batch_size, at_steps=False):
-        answers = _answers(splits, setting, model_folder, should_stop)
+        answers = _answers(splits, setting, model_folder, hooks.should_stop)
         scores, calibration = _judge(splits, answers)
         predictions = _predictions(splits, answers)
     summary = {
@@ -154,7 +131,7 @@ def train_classifier(
         "steps": result.steps,
         "best_step": result.best_step,
         "converged": result.converged,
-        "truncated": train.truncated,
+        "truncated": data.train.truncated,
         "train_seconds": result.train_seconds,
         "total_seconds": result.seconds_before + time.perf_counter() - began,
         "samples_per_second": result.samples_per_second,
@@ -162,6 +139,52 @@ def train_classifier(
         "peak_memory_bytes": peak_bytes(setting.hardware.device),
     }
     return TrainingOutcome(summary, predictions, calibration, result.stopped)
+
+
+def _say_start(
+    setting: Setting,
+    data: TrainingData,
+    state: State | None,
+    damages: list[str],
+    report: Callable[[Event], None],
+) -> None:
+    done = state.step if state else 0
+    facts = {**setting.facts(), **describe(data.train, setting.config)}
+    report({"type": "started", "step": done, **facts})
+    for message in [*damages, *([f"Gone on from the snapshot of step {done:,}."] if done else [])]:
+        report({"type": "note", "message": message})
+
+
+class _ModelFolder:
+    """The store of the best weights: a Hugging Face folder, and beside the snapshots what is known of it."""
+
+    snapshots: Snapshots
+    """The older ones are given up where there is no room for better weights."""
+
+    def __init__(
+        self, folder: Path, tokenizer: TextTokenizer, weights_bytes: int, snapshots_folder: Path | None
+    ) -> None:
+        self.folder = folder
+        self.tokenizer = tokenizer
+        self.weights_bytes = weights_bytes
+        self.known = snapshots_folder / KEPT if snapshots_folder else None
+        self.stored = recorded(self.known, folder / WEIGHTS) if self.known else None
+
+    def save(self, network: Network, stored: StoredWeights) -> None:
+        def say(draft: Path) -> None:
+            if self.known:
+                record(self.known, stored, draft, self.folder / WEIGHTS)
+
+        try:
+            save_model(network, self.tokenizer, self.folder, say)
+        except NoSpace:
+            if not self.snapshots.give_up_older():
+                raise
+            save_model(network, self.tokenizer, self.folder, say)
+
+    def bytes_to_come(self) -> int:
+        # The best weights so far and better ones beside them, until those take their place.
+        return self.weights_bytes * (1 if (self.folder / WEIGHTS).is_file() else 2)
 
 
 def save_model(

@@ -25,7 +25,8 @@ from core.runs.training.events import Event, EventLog, Reserve
 from core.runs.training.store import Run
 
 if TYPE_CHECKING:
-    from core.learning.training.train import TrainingOutcome
+    pass
+from core.learning.training.train import TrainingOutcome
 
 log = logging.getLogger("textuner")
 
@@ -116,6 +117,7 @@ def _give_up_older(run: Run) -> bool:
 def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
     # Imported late: torch takes seconds, and the locks should be held before them.
     from core.data.storage.datasets import load_splits
+    from core.learning.training.hooks import Hooks
     from core.learning.training.train import train_classifier
 
     def report(event: dict[str, object]) -> None:
@@ -139,9 +141,8 @@ def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
         splits,
         run.config,
         run.folder / "model",
-        report,
-        should_stop=should_stop,
-        snapshots_folder=store.snapshots_folder(run),
+        Hooks(report, should_stop),
+        store.snapshots_folder(run),
     )
     if outcome is None:
         return {"type": "stopped", "reason": "Stopped before the first step, so there are no weights."}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.learning.training.best_weights import Kept, record, recorded
+from core.learning.training.best_weights import StoredWeights, record, recorded
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def put(files, step, moved=True):
     """Keep weights; a kill comes before they take their place, unless they are moved."""
     file, weights, draft = files
     draft.write_bytes(b"weights" * step)
-    record(file, Kept(step, None), draft, weights)
+    record(file, StoredWeights(step, None), draft, weights)
     if moved:
         draft.replace(weights)
 
@@ -23,15 +23,15 @@ def test_the_record_is_of_the_weights_that_are_there(files):
     file, weights, _ = files
     assert recorded(file, weights) is None
     put(files, 1)
-    assert recorded(file, weights) == Kept(1, None)
+    assert recorded(file, weights) == StoredWeights(1, None)
     put(files, 2)
-    assert recorded(file, weights) == Kept(2, None)
+    assert recorded(file, weights) == StoredWeights(2, None)
     put(files, 3, moved=False)
-    assert recorded(file, weights) == Kept(2, None)
+    assert recorded(file, weights) == StoredWeights(2, None)
     put(files, 4, moved=False)
-    assert recorded(file, weights) == Kept(2, None)
+    assert recorded(file, weights) == StoredWeights(2, None)
     put(files, 5)
-    assert recorded(file, weights) == Kept(5, None)
+    assert recorded(file, weights) == StoredWeights(5, None)
 
 
 def test_other_weights_are_not_taken_for_those_of_the_record(files):
@@ -46,4 +46,4 @@ def test_a_damaged_record_tells_nothing_and_does_not_hinder_the_next(files, cont
     files[0].write_text(content)
     assert recorded(files[0], files[1]) is None
     put(files, 2)
-    assert recorded(files[0], files[1]) == Kept(2, None)
+    assert recorded(files[0], files[1]) == StoredWeights(2, None)
