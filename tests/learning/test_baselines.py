@@ -10,6 +10,8 @@ from core.learning.baselines import baselines
 from core.learning.baselines.baselines import AVERAGE, EMBEDDINGS, FOLDS, MAJORITY, TFIDF
 from tests.conftest import SHARED_DATA
 
+pytestmark = pytest.mark.slow
+
 BANKING = SHARED_DATA / "banking77" / "train.csv"
 WORDS = {
     "read": ("book", "page", "shelf"),

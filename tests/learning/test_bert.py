@@ -382,6 +382,7 @@ def test_dropout_changes_what_is_learned_and_not_what_is_answered(tmp_path, monk
     assert (drawn.mean(dim=0) - answers).abs().max() < 0.15 * answers.std() + 5 * drawn.std() / 300**0.5
 
 
+@pytest.mark.slow
 def test_the_embedded_encoder_is_that_of_transformers():
     from transformers import AutoModel
 

@@ -1,10 +1,13 @@
 """The learning curve, and what it says about more texts."""
 
 import numpy as np
+import pytest
 
 from core.learning.baselines import learning_curve
 from core.learning.baselines.learning_curve import Point
 from tests.learning.test_baselines import made
+
+pytestmark = pytest.mark.slow
 
 
 def points(*means: float, spread: float = 0.002) -> list[Point]:

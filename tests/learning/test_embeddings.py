@@ -1,10 +1,13 @@
 """Frozen vectors of the embedded model, against transformers' own."""
 
 import numpy as np
+import pytest
 import torch
 
 from core.learning import pretrained
 from core.learning.baselines.embeddings import LAYERS, MAX_TOKENS, embed
+
+pytestmark = pytest.mark.slow
 
 TEXTS = [
     "A fine day.",

@@ -45,6 +45,7 @@ def keep(dataset, config, age=0.0, **changes):
     return path
 
 
+@pytest.mark.process
 def test_what_is_not_measured_is_measured_once_in_a_process_of_its_own(tiny, dataset):
     config = replace(CONFIG, model=tiny)
     assert forecasts.look(dataset, config).state == "unmeasured"
@@ -96,6 +97,7 @@ def test_nothing_is_measured_beside_a_training_or_another_measuring(dataset, ask
     assert not list((home() / "forecasts").glob("*.json"))
 
 
+@pytest.mark.process
 def test_a_training_that_begins_ends_the_measuring(tiny, dataset):
     config = replace(CONFIG, model=tiny)
     with FileLock(home() / "device.lock"):
@@ -208,6 +210,7 @@ def test_a_run_carries_its_forecast_and_is_compared_with_it(dataset, asked, monk
     assert forecasts.recorded(queue.submit_again(store.find_run(run.id))) == found
 
 
+@pytest.mark.process
 def test_a_forecast_of_the_embedded_model(dataset):
     found = forecasts.wait(dataset, TrainingConfig(epochs=1, batch_size=2))
     # A busy machine takes as long as it does.
