@@ -176,11 +176,12 @@ def size(number_of_bytes: int) -> str:
     """A file size: "512 bytes", "4.1 kB", "92.3 MB" (powers of 1,000)."""
     if number_of_bytes < 1000:
         return count(number_of_bytes, "byte")
+    amount = float(number_of_bytes)
     for unit in ("kB", "MB", "GB"):
-        number_of_bytes /= 1000
-        if number_of_bytes < 1000 or unit == "GB":
+        amount /= 1000
+        if amount < 1000 or unit == "GB":
             break
-    return f"{number_of_bytes:.1f} {unit}"
+    return f"{amount:.1f} {unit}"
 
 
 def coloured_words(text: str, spans: Sequence[tuple[int, int]], weights: Sequence[float], read: int) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # A module or nothing has no type of its own.
 
 from filelock import Timeout, lock_descriptor
 
