@@ -259,7 +259,7 @@ def test_a_run_leads_to_its_labels_while_its_data_set_is_there(held):
 
 
 def write_forecast(run, seconds=50.0):
-    found = forecasts.forecast.forecast(MEASURED, run.config, {"train": 100, "validation": 10, "test": 10})
+    found = forecasts.estimate.forecast(MEASURED, run.config, {"train": 100, "validation": 10, "test": 10})
     parts = dict.fromkeys(found.parts, 0.0) | {"steps": seconds}
     content = replace(found, parts=parts)
     (run.folder / "forecast.json").write_text(json.dumps(forecasts.asdict(content)))

@@ -41,7 +41,7 @@ def keep(dataset, config, age=0.0, **changes):
     )
     path = forecasts._file(dataset, config)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"measured": forecasts.forecast.to_dict(measured)}))
+    path.write_text(json.dumps({"measured": forecasts.estimate.to_dict(measured)}))
     return path
 
 
