@@ -537,7 +537,13 @@ def _unpacked(file: Path) -> Path:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m core", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_training_commands(commands)
+    _add_model_commands(commands)
+    _add_run_commands(commands)
+    return parser
 
+
+def _add_training_commands(commands: Any) -> None:  # noqa: ANN401 - argparse's own types are private
     for name, function in (("train", train), ("forecast", foresee)):
         command = _command(commands, name, function)
         command.add_argument("data", type=Path, metavar="DATA.csv", help="training texts and labels")
@@ -557,6 +563,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_reading(command)
     command.add_argument("--json", action="store_true", help="print one JSON object instead")
 
+
+def _add_model_commands(commands: Any) -> None:  # noqa: ANN401
     command = _command(commands, "predict", predict)
     command.add_argument("model", metavar="MODEL", help=MODEL_HELP)
     predicting.add_options(command)
@@ -590,6 +598,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--to", required=True, metavar="OWNER/NAME", help="a new repository on the hub")
     command.add_argument("--private", action="store_true", help="only you can see it")
 
+
+def _add_run_commands(commands: Any) -> None:  # noqa: ANN401
     for name, function in (("resume", resume), ("wait", wait)):
         command = _command(commands, name, function)
         command.add_argument("run", metavar="RUN")
@@ -613,7 +623,6 @@ def _parser() -> argparse.ArgumentParser:
 
     _command(commands, "runs", runs).add_argument("--json", action="store_true")
     _command(commands, "device", device).add_argument("--json", action="store_true")
-    return parser
 
 
 def _command(commands: Any, name: str, function: Any) -> argparse.ArgumentParser:  # noqa: ANN401 - argparse's own types are private
