@@ -1,0 +1,29 @@
+"""Choose the model to take away."""
+
+import streamlit as st
+
+from core.runs.results.models import Model
+
+
+def choose_model(models: list[Model]) -> Model:
+    by_id = {model.id: model for model in models}
+    linked = st.query_params.get("run")
+    if linked is not None and linked not in by_id:
+        st.warning(
+            "The run of this link has no model to take away, or is not kept here. Choose another one.",
+            icon=":material/link_off:",
+        )
+    chosen = st.selectbox(
+        "Model",
+        list(by_id),
+        index=list(by_id).index(linked) if linked in by_id else 0,
+        format_func=lambda id: by_id[id].title,
+        key="run_choice",
+        on_change=follow_choice,
+        help="The runs that ended with a model, the newest first; then models from files.",
+    )
+    return by_id[chosen]
+
+
+def follow_choice() -> None:
+    st.query_params["run"] = st.session_state["run_choice"]

@@ -1,0 +1,121 @@
+"""The words that decided."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from core import charts
+from core.base.formatting import coloured_words, escape_markdown, shorten
+from core.base.memory import shortage_is_said
+from core.runs.results.models import Model
+from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
+from pages.ui.predict.model_loading import mark_of
+
+if TYPE_CHECKING:
+    from core.serving.classifier import Classifier, Predictions
+
+LEAVING_OUT, GRADIENTS = "Leaving words out", "Integrated gradients"
+WORD_ROWS = 8
+
+
+def explain_label(model: Model, classifier: "Classifier", text: str, answer: "Predictions") -> None:
+    if len(answer.names) < 2:
+        return
+    st.subheader("Why", anchor=False)
+    left, right = st.columns(2, vertical_alignment="bottom")
+    way = left.segmented_control(
+        "Explained by",
+        [LEAVING_OUT, GRADIENTS],
+        default=LEAVING_OUT,
+        key="way",
+        help=f"{LEAVING_OUT}: what the model says without each word; fast. {GRADIENTS}: what each word adds "
+        "on the way from an empty text to this one; takes seconds.",
+    )
+    ranked = charts.probability_table(answer.names, answer.probabilities[0])["label"]
+    # A key of its own for each text: another text begins with its own label.
+    mark = hashlib.sha256(f"{model.id} {text}".encode("utf-8", "replace")).hexdigest()[:16]
+    label = right.selectbox("For the class", list(ranked), key=f"class_{mark}")
+    if way == LEAVING_OUT:
+        show_words(text, leave_one_out(classifier, text, label))
+    elif way == GRADIENTS:
+        with st.spinner("Taking gradients"):
+            found = gradients(str(model.folder), mark_of(model), text, label)
+        show_words(text, found)
+
+
+@st.cache_data(max_entries=4, scope="session", show_spinner=False)
+def gradients(folder: str, mark: int, text: str, label: str) -> Attribution:
+    with shortage_is_said("integrated gradients"):
+        return integrated_gradients(Path(folder), text, label)
+
+
+def show_words(text: str, found: Attribution) -> None:
+    if not found.spans:
+        st.caption("The model reads no word of this text.")
+        return
+    name = escape_markdown(shorten(found.label, 60))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        with st.container(border=True):
+            st.markdown(coloured_words(text, found.spans, found.weights, found.read))
+        st.caption(f":blue-background[blue] speaks for {name}, :orange-background[orange] against it.")
+        for note in notes_on(text, found):
+            st.caption(note)
+    with right:
+        st.dataframe(
+            word_table(text, found),
+            hide_index=True,
+            height="content" if len(found.spans) <= WORD_ROWS else 320,
+            alt=describe_words(text, found),
+            column_config={
+                "Weight": st.column_config.NumberColumn(
+                    format="%+.2f",
+                    help="How far the word moves the log-odds of the class. Above 0 it speaks for it.",
+                ),
+                "Without it": st.column_config.NumberColumn(
+                    format="%.1f%%", help="The probability of the class when the word is left out."
+                ),
+            },
+        )
+
+
+def notes_on(text: str, found: Attribution) -> list[str]:
+    """What else must be known to read the colours."""
+    notes = []
+    if found.words_each > 1:
+        notes.append(
+            f"More than {MOST_PIECES} words: {found.words_each} neighbouring ones at a time stand together."
+        )
+    if text[found.read :].strip():
+        notes.append(
+            f"The model reads the first {found.read:,} characters of this text; the rest, in grey, does not "
+            "count."
+        )
+    if found.whole is not None:
+        notes.append(
+            f"Convergence: the weights add up to {found.weights.sum():+.3f}, what the text adds to an empty "
+            f"one is {found.whole:+.3f}; they are off by {abs(found.delta):.1g} after {found.steps} steps."
+        )
+    return notes
+
+
+def word_table(text: str, found: Attribution) -> pd.DataFrame:
+    """The words by the strength of their weights."""
+    order = found.strongest(len(found.spans))
+    table = {
+        "Words" if found.words_each > 1 else "Word": [text[slice(*found.spans[i])] for i in order],
+        "Weight": found.weights[order],
+    }
+    if found.without is not None:
+        table["Without it"] = 100 * found.without[order]
+    return pd.DataFrame(table)
+
+
+def describe_words(text: str, found: Attribution) -> str:
+    named = "; ".join(
+        f"{shorten(text[slice(*found.spans[i])], 40)} {found.weights[i]:+.2f}" for i in found.strongest()
+    )
+    return f"Words by their weight for {shorten(found.label, 40)}: {named}."

@@ -1,0 +1,77 @@
+"""The name of a run, its state, and what can be done with it."""
+
+import streamlit as st
+
+from core.base.errors import UserError
+from core.base.formatting import STATUS, escape_markdown, run_link, shorten
+from core.data.storage.datasets import find_dataset
+from core.runs.training import store
+from core.runs.training.store import Run, RunState
+from pages.ui.navigation import CHECK_PAGE, EXPORT_PAGE, PREDICT_PAGE, TRAIN_PAGE
+from pages.ui.runs.deletion import ask_to_delete
+
+
+def show_heading(run: Run, state: RunState) -> None:
+    status = STATUS[state.status]
+    st.subheader(escape_markdown(shorten(run.name or "A run that cannot be read", 80)))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(status.words, icon=status.icon, color=status.colour)
+        if state.status == "interrupted" and st.button(
+            "Resume on Train",
+            type="secondary" if store.model_folder(run) else "primary",
+            icon=":material/resume:",
+            help="The Train page lets it go on.",
+        ):
+            st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
+        if state.live and st.button("Watch it", type="primary", icon=":material/visibility:"):
+            st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
+        if (
+            not state.live
+            and store.model_folder(run)
+            and st.button("Try it", type="primary", icon=":material/label:")
+        ):
+            st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+        offer_export(run, state)
+        if run.readable and not state.live and is_saved(run):
+            offer_more(run)
+        with st.popover("Share", icon=":material/link:", help="A link to this run"):
+            st.write("Whoever can reach this server can see the run under this link:")
+            st.code(run_link(st.context.url, run.id), language=None, wrap_lines=True)
+        if not state.live and st.button("Delete", icon=":material/delete:"):
+            ask_to_delete(run)
+
+
+def offer_export(run: Run, state: RunState) -> None:
+    if state.live or not store.model_folder(run):
+        return
+    if st.button("Take it away", icon=":material/outbox:", help="Download this model, in any form."):
+        st.switch_page(EXPORT_PAGE, query_params={"run": run.id})
+
+
+def is_saved(run: Run) -> bool:
+    """Whether the data set that the run was started with is still there."""
+    try:
+        find_dataset(run.dataset_id)
+    except UserError:
+        return False
+    return True
+
+
+def offer_more(run: Run) -> None:
+    if st.button(
+        "Train again",
+        icon=":material/replay:",
+        help="Opens the Train page with this data set and these settings, to be changed or not.",
+    ):
+        st.switch_page(TRAIN_PAGE, query_params={"dataset": run.dataset_id, "like": run.id})
+    if st.button(
+        "Check its labels",
+        icon=":material/fact_check:",
+        help="Which labels of the data set are probably wrong, and what simple classifiers reach.",
+    ):
+        st.switch_page(CHECK_PAGE, query_params={"dataset": run.dataset_id})
+
+
+def say(state: RunState) -> str:
+    words = escape_markdown(state.reason)
+    return f"{words}\n\n**What to do:** {escape_markdown(state.remedy)}" if state.remedy else words

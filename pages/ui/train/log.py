@@ -1,0 +1,17 @@
+"""The log of a run."""
+
+import streamlit as st
+
+from core.runs.training import store
+from core.runs.training.store import Run
+
+
+def show_log(run: Run) -> None:
+    opened = st.expander("Log", icon=":material/article:", key="log", on_change="rerun")
+    if opened.open:
+        with opened:
+            st.fragment(follow_log, run_every=2.0 if store.state(run).live else None)(run)
+
+
+def follow_log(run: Run) -> None:
+    st.code(store.log_of(run) or "Nothing printed yet.", language=None, height=300, wrap_lines=True)

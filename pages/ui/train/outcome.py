@@ -1,0 +1,110 @@
+"""How a run ended, and what to do next."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from core.base.errors import UserError
+from core.base.formatting import STATUS, count, escape_markdown, explain, percent
+from core.runs.tasks import forecasts
+from core.runs.training import queue, store
+from core.runs.training.events import Event
+from core.runs.training.store import Run, RunState
+from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE
+from pages.ui.train.link import only_viewing, share
+from pages.ui.train.progress import last_event
+from pages.ui.train.scores import show_scores
+
+
+def show_result(run: Run, state: RunState) -> None:
+    if state.status != "finished":
+        st.warning(say(state), icon=STATUS[state.status].icon)
+    report = store.report_of(run) or {}
+    with st.container(horizontal=True):
+        for name in ("test", "validation"):
+            if report.get(name):
+                show_scores(name.capitalize(), report[name])
+    expected = forecasts.recorded(run)
+    if expected and state.status == "finished" and (words := forecasts.compared(expected, report)):
+        st.caption(f":material/timer: {words}")
+    if only_viewing():
+        return
+    with st.container(horizontal=True):
+        if report and st.button("Judge it", type="primary", icon=":material/insights:"):
+            st.switch_page(RUNS_PAGE, query_params={"run": run.id})
+        if store.model_folder(run) and st.button("Try it", icon=":material/label:"):
+            st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+        if state.status != "finished":
+            offer_another_try(run)
+        share(run)
+
+
+def show_failure(run: Run, state: RunState) -> None:
+    box = st.warning if state.status in ("stopped", "interrupted") else st.error
+    box(say(state), icon=STATUS[state.status].icon)
+    if only_viewing():
+        return
+    if state.status != "damaged":
+        with st.container(horizontal=True):
+            offer_another_try(run)
+    elif st.button("Open it under Runs", icon=":material/insights:"):
+        st.switch_page(RUNS_PAGE, query_params={"run": run.id})
+
+
+def say(state: RunState) -> str:
+    words = escape_markdown(state.reason)
+    return f"{words}\n\n**What to do:** {escape_markdown(state.remedy)}" if state.remedy else words
+
+
+def offer_another_try(run: Run) -> None:
+    """The ways on from a run that did not finish; the first of them is the next step."""
+    resumable, smaller = store.can_resume(run), store.smaller_batch(run)
+    if resumable and not smaller:
+        offer("Resume", "resume", queue.resume, run, primary=True, help="Goes on from the last snapshot.")
+    if smaller:
+        words = f"Start again with batches of {smaller}"
+        offer(words, "replay", queue.submit_again, run, batch_size=smaller, primary=True)
+    if resumable and smaller:
+        offer("Resume as it is", "resume", queue.resume, run, help="Goes on from the last snapshot.")
+    primary = not (resumable or smaller or store.model_folder(run))
+    offer("Start again with these settings", "replay", queue.submit_again, run, primary=primary)
+
+
+def offer(
+    words: str,
+    icon: str,
+    action: Callable[..., Run],
+    run: Run,
+    primary: bool = False,
+    help: str | None = None,
+    **changes: int,
+) -> None:
+    """A button that lets a run go on, or starts another one like it, and shows that one."""
+    kind = "primary" if primary else "secondary"
+    if st.button(words, type=kind, icon=f":material/{icon}:", help=help):
+        try:
+            shown = action(run, **changes)
+        except UserError as error:
+            st.error(explain(error))
+            return
+        st.query_params.from_dict({"run": shown.id})
+        st.rerun()
+
+
+def show_notes(events: list[Event]) -> None:
+    for event in events:
+        if event["type"] == "note":
+            st.info(escape_markdown(event["message"]), icon=":material/info:")
+    started = last_event(events, "started")
+    if started and started["truncated"]:
+        st.caption(
+            f"{count(started['truncated'], 'training text')} of {started['train_texts']:,} "
+            "are longer than the max length and were cut."
+        )
+    shares = [started.get(name) for name in ("padding", "padding_to_longest")] if started else [None]
+    if all(isinstance(share, float) for share in shares):
+        st.caption(
+            f"Texts of like length share a batch: {percent(shares[0], 0)} of what is computed is "
+            f"padding, instead of {percent(shares[1], 0)} with all texts padded to the "
+            "longest."
+        )

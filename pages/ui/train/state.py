@@ -1,0 +1,73 @@
+"""The state of a run in one line, and the button that stops it."""
+
+import streamlit as st
+
+from core.base.errors import UserError
+from core.base.formatting import STATUS, duration, explain
+from core.runs.tasks import forecasts
+from core.runs.training import queue, store
+from core.runs.training.events import Event
+from core.runs.training.store import Run, RunState
+from pages.ui.train.link import only_viewing, share
+from pages.ui.train.outcome import show_failure, show_result
+from pages.ui.train.progress import show_progress
+
+
+def show_state(run: Run, state: RunState, events: list[Event]) -> None:
+    status = STATUS[state.status]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.badge(status.words, icon=status.icon, color=status.colour)
+        if state.seconds is not None:
+            st.caption(f"{duration(state.seconds)} {'so far' if state.live else 'in all'}", width="content")
+        if state.live and not only_viewing():
+            offer_stop(run, state)
+            share(run)
+    if state.status == "queued":
+        st.info(
+            f"Place {queue.position(run) or 1} in line{wait_words(run)}. It starts by itself"
+            f"{expected_words(run)}; you can close this tab.",
+            icon=":material/hourglass_empty:",
+        )
+    elif state.live:
+        show_progress(state, events)
+    elif state.status == "finished" or store.model_folder(run):
+        show_result(run, state)
+    else:
+        show_failure(run, state)
+
+
+def wait_words(run: Run) -> str:
+    seconds = queue.expected_wait(run)
+    return f", about {duration(seconds)} to wait" if seconds and seconds >= 1 else ""
+
+
+def expected_words(run: Run) -> str:
+    expected = forecasts.recorded(run)
+    return f" and takes about {forecasts.in_words(expected)}" if expected else ""
+
+
+def offer_stop(run: Run, state: RunState) -> None:
+    waits = state.status == "queued"
+    if state.status == "stopping" and st.button(
+        "End at once",
+        icon=":material/cancel:",
+        help="Does not wait until its last weights are kept and judged. What was kept before stays.",
+    ):
+        cancel(run, now=True)
+    if st.button(
+        "Take out of the line" if waits else "Stop",
+        icon=":material/stop:",
+        disabled=state.status == "stopping",
+        help=None if waits else "Ends at the next step and keeps the best weights so far.",
+    ):
+        cancel(run)
+
+
+def cancel(run: Run, now: bool = False) -> None:
+    try:
+        queue.cancel(run, now)
+    except UserError as error:
+        st.error(explain(error))
+        return
+    if not now:
+        st.rerun(scope="fragment")
