@@ -22,6 +22,7 @@ ROOMS = {
 }
 """What each room of core may import beside itself."""
 MOST_MODULES = 13
+MOST_LINES_OF_A_PAGE = 150
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -39,6 +40,13 @@ def core_files() -> list[Path]:
     return sorted((PROJECT / "core").rglob("*.py"))
 
 
+def page_files() -> list[Path]:
+    return sorted((PROJECT / "pages").rglob("*.py"))
+
+
+FOLDERS = sorted({path.parent for path in core_files() + page_files()})
+
+
 @pytest.mark.parametrize("path", core_files(), ids=lambda path: str(path.relative_to(PROJECT)))
 def test_core_imports_point_one_way(path):
     part = path.relative_to(PROJECT / "core").parts[0].removesuffix(".py")
@@ -47,6 +55,20 @@ def test_core_imports_point_one_way(path):
     assert not any(name.split(".")[0] == "streamlit" for name in imported_modules(path))
     if part == "data":
         assert not {"torch", "transformers"} & {name.split(".")[0] for name in imported_modules(path)}
+
+
+@pytest.mark.parametrize("path", page_files(), ids=lambda path: str(path.relative_to(PROJECT)))
+def test_sections_know_only_their_own_page(path):
+    imported = {name for name in imported_modules(path) if name.startswith("pages.")}
+    assert all(name.startswith("pages.ui") for name in imported)
+    folders = {name.split(".")[2] for name in imported if name.count(".") > 2}
+    own = path.stem.split("_")[-1].lower() if path.parent.name == "pages" else path.parent.name
+    assert folders <= {own} - {"ui"}
+
+
+@pytest.mark.parametrize("page", sorted((PROJECT / "pages").glob("*.py")), ids=lambda page: page.stem)
+def test_a_page_is_short(page):
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= MOST_LINES_OF_A_PAGE
 
 
 @pytest.mark.process
@@ -83,6 +105,12 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
         "core.serving.spreadsheets",
         "core.serving.web_page.web_page",
     )
+    sections = [
+        ".".join(path.relative_to(PROJECT).with_suffix("").parts)
+        for path in page_files()
+        if path.parent.name != "pages"
+    ]
+    modules = (*modules, *sections)
     check = f"import sys, {', '.join(modules)}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True
@@ -90,15 +118,14 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
     assert done.stdout.strip() == "[]"
 
 
-def test_a_folder_of_core_holds_few_modules():
-    folders = {path.parent for path in core_files()}
+def test_a_folder_holds_few_modules():
     crowded = {
-        str(folder): sum(1 for path in folder.glob("*.py") if path.stem != "__init__") for folder in folders
+        str(folder): sum(1 for path in folder.glob("*.py") if path.stem != "__init__") for folder in FOLDERS
     }
     assert {folder: modules for folder, modules in crowded.items() if modules > MOST_MODULES} == {}
 
 
-@pytest.mark.parametrize("folder", sorted({path.parent for path in core_files()}), ids=str)
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: str(folder.relative_to(PROJECT)))
 def test_the_readme_of_a_folder_names_its_files(folder):
     there = {path.name for path in folder.iterdir() if path.is_file()} - {"__init__.py", "README.md"}
     said = (folder / "README.md").read_text(encoding="utf-8")
