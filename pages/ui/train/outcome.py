@@ -12,8 +12,7 @@ from core.runs.training.events import Event
 from core.runs.training.store import Run, RunState
 from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE
 from pages.ui.train.link import only_viewing, share
-from pages.ui.train.progress import last_event
-from pages.ui.train.scores import show_scores
+from pages.ui.train.progress import last_event, show_scores
 
 
 def show_result(run: Run, state: RunState) -> None:
