@@ -2,10 +2,11 @@
 
 import streamlit as st
 
-from core.base.formatting import STATUS, escape_markdown
+from core.base.formatting import escape_markdown
 from core.runs.training import store
 from core.runs.training.store import Run
 from pages.ui import navigation
+from pages.ui.feedback import STATUS
 from pages.ui.navigation import TRAIN_PAGE
 from pages.ui.runs.confidence import show_sureness
 from pages.ui.runs.curves import show_curves

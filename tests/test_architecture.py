@@ -53,6 +53,8 @@ def test_core_imports_point_one_way(path):
     imported = {name.split(".")[1] for name in imported_modules(path) if name.startswith("core.")}
     assert imported <= ROOMS[part] | {part}
     assert not any(name.split(".")[0] == "streamlit" for name in imported_modules(path))
+    # Icons, colour directives and files of pages belong to the pages.
+    assert not re.search(r":material/|-background\[|pages/\d_", path.read_text(encoding="utf-8"))
     if part == "data":
         assert not {"torch", "transformers"} & {name.split(".")[0] for name in imported_modules(path)}
 

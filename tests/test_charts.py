@@ -13,10 +13,10 @@ from core.base.formatting import (
     duration,
     escape_markdown,
     explain,
-    run_link,
     shorten,
     size,
 )
+from pages.ui.navigation import run_link
 
 HOSTILE = ["<script>alert(1)</script>", "a.b[c]", "x:Q", "line\nbreak", "مرحبا", "y" * 500]
 EVENTS = [

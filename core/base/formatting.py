@@ -8,35 +8,18 @@ from dataclasses import dataclass
 from core.base.errors import UserError
 
 WORD_JOINER = "\u2060"
-BREAK = "\u200b"
-"""A place where a line may end, of no width."""
-
-_FAINT, _STRONG = 0.1, 0.5
-"""Shares of the largest weight from which a word is coloured, and bold."""
-
-_MOST_UNREAD = 300
-"""Characters shown of what a model does not read."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """How a run's status is shown: its words, an icon and a colour of the page kit."""
-
-    words: str
-    icon: str
-    colour: str
-
 
 STATUS = {
-    "queued": Status("waiting in line", ":material/hourglass_empty:", "gray"),
-    "running": Status("running", ":material/play_circle:", "blue"),
-    "stopping": Status("stopping", ":material/stop_circle:", "orange"),
-    "finished": Status("finished", ":material/check_circle:", "green"),
-    "stopped": Status("stopped", ":material/stop_circle:", "orange"),
-    "failed": Status("failed", ":material/error:", "red"),
-    "interrupted": Status("interrupted", ":material/power_off:", "red"),
-    "damaged": Status("damaged", ":material/broken_image:", "red"),
+    "queued": "waiting in line",
+    "running": "running",
+    "stopping": "stopping",
+    "finished": "finished",
+    "stopped": "stopped",
+    "failed": "failed",
+    "interrupted": "interrupted",
+    "damaged": "damaged",
 }
+"""What each status of a run is called."""
 
 SETTINGS = {
     "model": "Model",
@@ -182,38 +165,3 @@ def size(number_of_bytes: int) -> str:
         if amount < 1000 or unit == "GB":
             break
     return f"{amount:.1f} {unit}"
-
-
-def coloured_words(text: str, spans: Sequence[tuple[int, int]], weights: Sequence[float], read: int) -> str:
-    """A text as safe Markdown, its words coloured: blue above zero, orange below, the more the stronger.
-
-    Args:
-        spans: where the words are, in order, in characters.
-        weights: one per word.
-        read: characters that count at all; what comes after them is grey.
-    """
-    most = max((abs(weight) for weight in weights), default=0.0)
-    parts, last = [], 0
-    for (start, end), weight in zip(spans, weights, strict=True):
-        # Between words without a space: a place to break a line, which also keeps marks of Markdown apart.
-        parts.append(" " if start > last else BREAK)
-        parts.append(_coloured(escape_markdown(text[start:end]), weight / most if most else 0.0))
-        last = end
-    if rest := escape_markdown(shorten(text[read:].strip(), _MOST_UNREAD)):
-        parts.append(f" :gray[{rest}]")
-    return "".join(parts[1:])
-
-
-def _coloured(word: str, strength: float) -> str:
-    if abs(strength) < _FAINT:
-        return word
-    colour = "blue" if strength > 0 else "orange"
-    if abs(strength) < _STRONG:
-        return f":{colour}-background[{word}]"
-    return f":{colour}-background[**{word}**]"
-
-
-def run_link(address: str | None, run_id: str) -> str:
-    """The link to share a run by, from the address of any page of the app."""
-    root = re.sub(r"(/(Data|Check|Train|Runs|Compare|Predict|Export))?/*$", "", (address or "").split("?")[0])
-    return f"{root}/?run={run_id}"

@@ -1,5 +1,6 @@
 """The pages: the one table that menu, titles, icons and links come from."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -82,3 +83,9 @@ def start_page(title: str, sidebar: Literal["auto", "expanded"] = "auto") -> Non
         with suppress(StreamlitAPIException):
             st.switch_page(ROUTER, query_params=st.query_params.to_dict() | {"page": title})
     st.set_page_config(page_title=f"{title} – Textuner", layout="wide", initial_sidebar_state=sidebar)
+
+
+def run_link(address: str | None, run_id: str) -> str:
+    """The link to share a run by, from the address of any page of the app."""
+    root = re.sub(rf"(/({'|'.join(PAGES)}))?/*$", "", (address or "").split("?")[0])
+    return f"{root}/?run={run_id}"

@@ -11,10 +11,10 @@ import pytest
 from filelock import FileLock
 
 from core.base.errors import UserError
-from core.base.formatting import STATUS
 from core.cli import main as command_line
 from core.runs.results import cleaning
 from core.runs.training import engines, queue, store, worker
+from pages.ui.feedback import STATUS
 from tests.pages.seeding import make_dataset, make_run
 from tests.pages.test_pages import DATA, PREDICT, RUNS, TRAIN, clean, open_page, words
 

@@ -6,11 +6,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 from streamlit.testing.v1 import AppTest
 
-from core.base.formatting import coloured_words
 from core.learning.evaluation.calibration import Calibration, write_calibration
 from core.runs.training import store
 from core.serving import similar_texts
 from core.serving.loading import load_ahead
+from pages.ui.markup import coloured_words
 from tests.pages.test_pages import PREDICT, clean, open_page, words
 
 ATTACK = (

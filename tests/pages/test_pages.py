@@ -23,7 +23,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import charts
 from core.base.errors import UserError
-from core.base.formatting import STATUS, duration
+from core.base.formatting import duration
 from core.base.home import home
 from core.data.reading.streaming import read_beginning
 from core.data.storage.datasets import list_datasets, load_splits
@@ -36,6 +36,7 @@ from core.runs.results import cleaning
 from core.runs.tasks import labeller, labellings
 from core.runs.training import engines, queue, store
 from core.runs.training.events import EventLog
+from pages.ui.feedback import STATUS
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
 
 PROJECT = Path(__file__).resolve().parents[2]

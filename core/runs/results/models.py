@@ -69,7 +69,7 @@ def _title(run: Run) -> str:
     scores = (store.report_of(run) or {}).get("test") or {}
     accuracy = f", {percent(scores['accuracy'])} test accuracy" if scores else ""
     status = store.state(run).status
-    ending = "" if status in ENDED_WELL else f", {STATUS[status].words}: best weights before that"
+    ending = "" if status in ENDED_WELL else f", {STATUS[status]}: best weights before that"
     name = f"{run.name} – run {run.number}" if run.readable else f"(cannot be read) {run.id}"
     return f"{name}{accuracy}{ending}"
 

@@ -88,7 +88,7 @@ def _about(run: Run) -> dict[str, str]:
     facts = {
         "Model": model_title(run),
         "Run": f"{run.number} ({run.id})",
-        "State": STATUS[state.status].words,
+        "State": STATUS[state.status],
     }
     if state.started is not None:
         facts["Started"] = time.strftime("%d %B %Y, %H:%M UTC", time.gmtime(state.started))

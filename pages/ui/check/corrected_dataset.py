@@ -39,7 +39,7 @@ def offer_save(
         return
     try:
         new = saved.relabel(dataset.id, labels, drop)
-        run = queue.submit(last.config, new) if train else None
+        run = queue.submit(last.config, new) if train and last else None
     except UserError as error:
         show_error(error)
         return

@@ -19,7 +19,7 @@ def show_suspects(dataset: Dataset) -> None:
     runs = runs_of(dataset)
     run = finished_run(runs)
     kind = choose_source(run)
-    if kind == TRAINED and not judged_by(dataset, run):
+    if kind == TRAINED and run and not judged_by(dataset, run):
         return
     found, rows = studies.findings(dataset, kind), studies.table(dataset, kind)
     if found is None or rows is None:

@@ -49,9 +49,9 @@ def show_reading(table: Table, upload: Upload, choice: Choice) -> None:
     if lines := table.line_count:
         parts = [
             f"{lines.rows:,} with rows",
-            lines.header and f"{lines.header:,} with the header",
-            lines.rejected and f"{lines.rejected:,} left out",
-            lines.blank and f"{lines.blank:,} blank",
+            f"{lines.header:,} with the header" if lines.header else None,
+            f"{lines.rejected:,} left out" if lines.rejected else None,
+            f"{lines.blank:,} blank" if lines.blank else None,
         ]
         st.caption(f"{count(lines.total, 'line')} in the file: {', '.join(filter(None, parts))}.")
 
@@ -156,7 +156,7 @@ def choose_word(
 
     def describe(word: str) -> str:
         if word == GUESSED:
-            named = guess if options is ENCODINGS else options.get(guess, guess)
+            named = guess if options is ENCODINGS else options.get(guess or "", guess)
             return f"Guess: {named}" if guess and not chosen else "Guess"
         meaning = options.get(word, word)
         return f"{word} ({meaning})" if options is ENCODINGS and word != meaning else meaning

@@ -73,13 +73,12 @@ def show_datasets() -> None:
 
 
 def show_choice(entry: Dataset | DamagedDataset) -> None:
-    damaged = isinstance(entry, DamagedDataset)
-    if damaged:
+    if isinstance(entry, DamagedDataset):
         st.error(escape_markdown(entry.reason), icon=":material/broken_image:")
     with st.container(horizontal=True):
-        if not damaged and st.button("Train on the selected one", icon=":material/model_training:"):
-            train_on(entry)
-        if not damaged:
+        if isinstance(entry, Dataset):
+            if st.button("Train on the selected one", icon=":material/model_training:"):
+                train_on(entry)
             offer_check(entry, "Check the selected one")
         if st.button("Delete", icon=":material/delete:"):
             ask_to_delete(entry)

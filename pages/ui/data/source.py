@@ -67,7 +67,13 @@ def check(source: Source) -> list[Finding]:
 def token_counter() -> Callable[[Sequence[str]], list[int]] | None:
     """How many tokens each text has for the model that comes with the installation, if it is there."""
     try:
-        tokenizer = TextTokenizer(folder_on_disk(TrainingConfig().model), MOST_TOKENS)
+        folder = folder_on_disk(TrainingConfig().model)
+    except UserError:
+        return None
+    if folder is None:
+        return None
+    try:
+        tokenizer = TextTokenizer(folder, MOST_TOKENS)
     except UserError:
         return None
     return lambda texts: [len(ids) for ids in tokenizer.encode(texts)[0]]

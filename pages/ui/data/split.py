@@ -33,16 +33,17 @@ def choose_split(upload: Upload, table: Table, source: Source) -> tuple[Prepared
         required=True,
         key=f"how_{upload.id}",
     )
+    files: tuple[tuple[str, str], ...] = ()
     if how == SPLIT_COLUMN:
         column = choose_split_column(table, source.mapping, guess, upload)
         plan = choose_plan(upload, ask_test=False)
-        source, files = replace(source, mapping=replace(source.mapping, split=column)), ()
+        source = replace(source, mapping=replace(source.mapping, split=column))
     elif how == OWN_FILES:
         files = tuple(choose_files(source.mapping).items())
         given = dict(files)
         plan = choose_plan(upload, ask_validation="validation" not in given, ask_test="test" not in given)
     else:
-        plan, files = choose_plan(upload), ()
+        plan = choose_plan(upload)
     return split(source, plan, files), check_leaks(source, plan, files)
 
 

@@ -1,6 +1,7 @@
 """ONNX, the web page and the bundle, made once and kept."""
 
 import streamlit as st
+from streamlit.elements.lib.mutable_status_container import StatusContainer
 
 from core.base.errors import UserError
 from core.base.formatting import count, escape_markdown, explain, size
@@ -62,7 +63,7 @@ def make(model: Model) -> None:
     st.rerun()
 
 
-def tell(status: st.delta_generator.DeltaGenerator, step: str) -> None:
+def tell(status: StatusContainer, step: str) -> None:
     status.update(label=escape_markdown(step))
     st.caption(escape_markdown(step))
 
@@ -121,7 +122,7 @@ def facts_of(made: Made, form: str) -> str:
     )
     if form == ONNX:
         return alike
-    if made.change is None:
+    if made.change is None or parity.accuracy_torch is None or parity.accuracy_onnx is None:
         return f"{alike} What it changes in accuracy is not measured: no test texts are at hand."
     return (
         f"{alike} Accuracy on the test texts: {100 * parity.accuracy_torch:.1f}% before, "

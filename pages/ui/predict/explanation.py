@@ -8,10 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from core import charts
-from core.base.formatting import coloured_words, escape_markdown, shorten
+from core.base.formatting import escape_markdown, shorten
 from core.base.memory import shortage_is_said
 from core.runs.results.models import Model
 from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
+from pages.ui.markup import coloured_words
 from pages.ui.predict.model_loading import mark_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def show_words(text: str, found: Attribution) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         with st.container(border=True):
-            st.markdown(coloured_words(text, found.spans, found.weights, found.read))
+            st.markdown(coloured_words(text, found.spans, found.weights.tolist(), found.read))
         st.caption(f":blue-background[blue] speaks for {name}, :orange-background[orange] against it.")
         for note in notes_on(text, found):
             st.caption(note)
@@ -94,7 +95,7 @@ def notes_on(text: str, found: Attribution) -> list[str]:
             f"The model reads the first {found.read:,} characters of this text; the rest, in grey, does not "
             "count."
         )
-    if found.whole is not None:
+    if found.whole is not None and found.delta is not None:
         notes.append(
             f"Convergence: the weights add up to {found.weights.sum():+.3f}, what the text adds to an empty "
             f"one is {found.whole:+.3f}; they are off by {abs(found.delta):.1g} after {found.steps} steps."

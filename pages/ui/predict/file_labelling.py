@@ -88,16 +88,17 @@ def show_labelling(found: Labelling) -> None:
     if state.live:
         follow_labelling(found)
         return
-    if state.status == "finished":
-        show_result(found, state)
+    if state.status == "finished" and state.result is not None:
+        show_result(found, state.result)
     else:
         say_end(state)
     with st.container(horizontal=True):
         if state.resumable:
             offer_resumption(found)
         hopeless = state.status == "failed" and not state.resumable
-        kind = "primary" if hopeless else "secondary"
-        if st.button("Label it anew", icon=":material/restart_alt:", type=kind):
+        if st.button(
+            "Label it anew", icon=":material/restart_alt:", type="primary" if hopeless else "secondary"
+        ):
             labellings.delete(found)
             forget_labelling()
 

@@ -3,10 +3,10 @@
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import STATUS, count, duration, escape_markdown
+from core.base.formatting import count, duration, escape_markdown
 from core.runs.tasks import labellings
 from core.runs.tasks.labellings import Labelling, LabellingState
-from pages.ui.feedback import show_error
+from pages.ui.feedback import STATUS, show_error
 
 
 @st.fragment(run_every=1.0)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.base.formatting import count, percent, shorten, size
 from core.runs.tasks import labellings
-from core.runs.tasks.labellings import Labelling, LabellingState
+from core.runs.tasks.labellings import Labelling
 from core.serving.file_labelling import CSV, JSON_LINES, PARQUET, frames_of, parts_of
 from pages.ui.predict.file_upload import show_rejected
 
@@ -23,8 +23,7 @@ SHOWN_SCORES = (
 NEW_COLUMNS = ("predicted_label", "confidence")
 
 
-def show_result(found: Labelling, state: LabellingState) -> None:
-    result = state.result
+def show_result(found: Labelling, result: dict[str, Any]) -> None:
     new = result["columns"]
     st.success(f"{count(result['rows'], 'row')} labelled.", icon=":material/check_circle:")
     if (new["label"], new["confidence"]) != NEW_COLUMNS:
@@ -92,8 +91,15 @@ def show_scores(found: Labelling, result: dict[str, Any]) -> None:
 def offer_file(found: Labelling) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         form = st.segmented_control(
-            "Format", list(FORM_NAMES), default=CSV, format_func=FORM_NAMES.get, key="form", required=True
+            "Format",
+            list(FORM_NAMES),
+            default=CSV,
+            format_func=FORM_NAMES.__getitem__,
+            key="form",
+            required=True,
         )
+        if form is None:  # Cannot be: the control requires an answer.
+            return
         safe = form == CSV and st.toggle(
             "Safe for spreadsheets",
             value=True,

@@ -6,6 +6,7 @@ import streamlit as st
 
 from core.base.formatting import shorten
 from core.runs.results.models import Model
+from core.runs.training.store import Run
 from core.serving import similar_texts
 from core.serving.similar_texts import Neighbours, find_neighbours
 from pages.ui.predict.model_loading import mark_of
@@ -29,7 +30,7 @@ def show_neighbours(model: Model, classifier: "Classifier", text: str) -> None:
     )
     if not wanted:
         return
-    found = neighbours_of(model, classifier)
+    found = neighbours_of(model, model.run, classifier)
     if len(found) < found.total:
         st.caption(f"Compared with a sample of {len(found):,} of {found.total:,} training texts.")
     nearest = found.nearest(classifier, text)
@@ -50,17 +51,17 @@ def show_neighbours(model: Model, classifier: "Classifier", text: str) -> None:
     )
 
 
-def neighbours_of(model: Model, classifier: "Classifier") -> Neighbours:
+def neighbours_of(model: Model, run: Run, classifier: "Classifier") -> Neighbours:
     kept = shelf(str(model.folder), mark_of(model))
     if not kept:
-        words, run = "Reading the training texts", model.run.folder
+        words, folder = "Reading the training texts", run.folder
         bar = st.progress(0.0, words)
 
         def report(share: float) -> None:
             bar.progress(share, words)
 
         kept.append(
-            find_neighbours(classifier, model.folder, run / "dataset", run / similar_texts.FILE, report)
+            find_neighbours(classifier, model.folder, folder / "dataset", folder / similar_texts.FILE, report)
         )
         bar.empty()
     return kept[0]

@@ -4,11 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import STATUS, count, escape_markdown, size
+from core.base.formatting import count, escape_markdown, size
 from core.runs.results import cleaning
 from core.runs.training import store
 from core.runs.training.store import Run
-from pages.ui.feedback import show_error
+from pages.ui.feedback import STATUS, show_error
 
 # Age from which the clean-up proposes to delete.
 OLD_DAYS = 30

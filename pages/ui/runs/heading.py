@@ -3,11 +3,12 @@
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import STATUS, escape_markdown, run_link, shorten
+from core.base.formatting import escape_markdown, shorten
 from core.data.storage.datasets import find_dataset
 from core.runs.training import store
 from core.runs.training.store import Run, RunState
-from pages.ui.navigation import CHECK_PAGE, EXPORT_PAGE, PREDICT_PAGE, TRAIN_PAGE
+from pages.ui.feedback import STATUS
+from pages.ui.navigation import CHECK_PAGE, EXPORT_PAGE, PREDICT_PAGE, TRAIN_PAGE, run_link
 from pages.ui.runs.deletion import ask_to_delete
 
 

@@ -6,12 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import STATUS, count, duration
+from core.base.formatting import count, duration
 from core.runs.results.comparison import FEWEST, MOST
 from core.runs.results.facts import model_title
 from core.runs.training import store
 from core.runs.training.store import Run
-from pages.ui.feedback import show_error
+from pages.ui.feedback import STATUS, show_error
 from pages.ui.navigation import COMPARE_PAGE
 
 

@@ -38,7 +38,7 @@ def show_forecast(dataset: Dataset, config: TrainingConfig, was_pending: bool) -
         about = "At most" if config.early_stopping else "About"
         st.caption(
             f":material/timer: **{about} {forecasts.in_words(outlook.forecast)}** on this machine"
-            f"{why_rough(outlook, config)}.",
+            f"{why_rough(outlook, outlook.forecast, config)}.",
             help=parts_in_words(outlook.forecast),
         )
     elif outlook.state == "failed":
@@ -49,15 +49,15 @@ def show_forecast(dataset: Dataset, config: TrainingConfig, was_pending: bool) -
         st.caption(":material/timer: Measuring a few steps for a forecast. You can start all the same.")
 
 
-def why_rough(outlook: Outlook, config: TrainingConfig) -> str:
+def why_rough(outlook: Outlook, found: Forecast, config: TrainingConfig) -> str:
     """Why the forecast may be further off than usual, and whether a better one is on its way."""
     if not outlook.at_hand:
         gigabytes = size(4 * pretrained.find(config.model).parameters)
         return f", by estimate, and {gigabytes} to fetch at first"
-    if outlook.pending and outlook.forecast.estimated:
+    if outlook.pending and found.estimated:
         later = "is measured when the training at work has ended"
         return f", by estimate; {later if outlook.state == 'waiting' else 'measuring'}"
-    return "" if outlook.forecast.quiet else "; measured while it was busy: alone it is faster"
+    return "" if found.quiet else "; measured while it was busy: alone it is faster"
 
 
 def parts_in_words(found: Forecast) -> str:

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import run_link
 from core.runs.training import store
 from core.runs.training.store import Run
+from pages.ui.navigation import run_link
 
 
 def only_viewing() -> bool:

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import STATUS, count, escape_markdown, explain, percent
+from core.base.formatting import count, escape_markdown, explain, percent
 from core.runs.tasks import forecasts
 from core.runs.training import queue, store
 from core.runs.training.events import Event
 from core.runs.training.store import Run, RunState
+from pages.ui.feedback import STATUS
 from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE
 from pages.ui.train.link import only_viewing, share
 from pages.ui.train.progress import last_event, show_scores
@@ -79,8 +80,7 @@ def offer(
     **changes: int,
 ) -> None:
     """A button that lets a run go on, or starts another one like it, and shows that one."""
-    kind = "primary" if primary else "secondary"
-    if st.button(words, type=kind, icon=f":material/{icon}:", help=help):
+    if st.button(words, type="primary" if primary else "secondary", icon=f":material/{icon}:", help=help):
         try:
             shown = action(run, **changes)
         except UserError as error:
@@ -100,8 +100,9 @@ def show_notes(events: list[Event]) -> None:
             f"{count(started['truncated'], 'training text')} of {started['train_texts']:,} "
             "are longer than the max length and were cut."
         )
-    shares = [started.get(name) for name in ("padding", "padding_to_longest")] if started else [None]
-    if all(isinstance(share, float) for share in shares):
+    found = [started.get(name) for name in ("padding", "padding_to_longest")] if started else []
+    shares = [share for share in found if isinstance(share, float)]
+    if len(shares) == 2:
         st.caption(
             f"Texts of like length share a batch: {percent(shares[0], 0)} of what is computed is "
             f"padding, instead of {percent(shares[1], 0)} with all texts padded to the "

@@ -3,11 +3,12 @@
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import STATUS, duration, explain
+from core.base.formatting import duration, explain
 from core.runs.tasks import forecasts
 from core.runs.training import queue, store
 from core.runs.training.events import Event
 from core.runs.training.store import Run, RunState
+from pages.ui.feedback import STATUS
 from pages.ui.train.link import only_viewing, share
 from pages.ui.train.outcome import show_failure, show_result
 from pages.ui.train.progress import show_progress
