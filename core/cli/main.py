@@ -164,7 +164,11 @@ def evaluate(options: argparse.Namespace) -> int:
     labeled, rejected = label_texts(table, ColumnMapping(tuple(options.text), options.label), label2id)
     _tell_rejected(rejected)
     with tqdm(total=len(labeled), unit=" texts", file=sys.stderr) as bar:
-        predictions = classifier.predict(labeled.texts, lambda done, _: bar.update(done - bar.n))
+
+        def report_progress(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        predictions = classifier.predict(labeled.texts, report_progress)
     truth, temperature = np.array(labeled.labels), read_calibration(folder).temperature
     report = judge(predictions.probabilities, truth, classifier.names, temperature)
     rejected_rows = len(rejected) + len(table.rejected)
@@ -396,7 +400,7 @@ def _how_read(table: Table) -> str:
         dialect.encoding,
         f"delimiter {dialect.delimiter!r}" if dialect.format in ("csv", "tsv") else "",
         "header" if dialect.has_header else "no header",
-        dialect.skipped_lines and f"{count(dialect.skipped_lines, dialect.unit)} above the table",
+        f"{count(dialect.skipped_lines, dialect.unit)} above the table" if dialect.skipped_lines else "",
         f"{count(len(table.frame), 'row')} read",
         f"{len(table.rejected):,} rejected",
     ]

@@ -267,7 +267,7 @@ def _answer_out_loud(
                 break
             frame, truth, answers = file_labelling.label_table(classifier, table, plan, columns)
             tally.add(table, frame, truth, answers)
-            changed += _say(options, frame[_kept(options, columns) or list(frame)], number == 0)
+            changed += _say(options, frame[_kept(options, columns) or list(frame.columns)], number == 0)
             bar.update(len(frame))
     _tell({**tally.facts(), "unit": stream.dialect.unit}, changed)
     return _ended(tally.rows, stopped=tally.rows < stream.rows)

@@ -114,8 +114,9 @@ def check_file(
     try:
         table = read_table(source, limits, choice)
         report = Report(table, describe_columns(table))
-        report = replace(report, mapping=choose_mapping(table, text, label))
-        labeled, unusable = label_texts(table, report.mapping)
+        mapping = choose_mapping(table, text, label)
+        report = replace(report, mapping=mapping)
+        labeled, unusable = label_texts(table, mapping)
         findings = find_problems(labeled, table.rejected + unusable)
         counts = labeled.class_counts()
         report = replace(report, class_counts=counts, unusable=unusable, findings=findings)

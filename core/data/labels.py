@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -165,10 +166,10 @@ def _choose(
     )
     plain = [column for column in named if places[folded(column.name)] < PLAIN_NAMES]
     look = sorted(filter(looks_right, columns), key=order)
-    hinted = sorted(
-        (column for column in look if _place_of_word(column.name, places) is not None),
-        key=lambda column: _place_of_word(column.name, places),
-    )
+    word_places = [
+        (place, column) for column in look if (place := _place_of_word(column.name, places)) is not None
+    ]
+    hinted = [column for _, column in sorted(word_places, key=itemgetter(0))]
     return next(iter([*filter(looks_right, named), *plain, *hinted, *look, *named]), None)
 
 

@@ -64,7 +64,8 @@ def parts_of_files(
     Raises:
         UserError: a file does not have these columns, or no row with a text and a label.
     """
-    parts, rejected = {}, list(rejected)
+    parts: dict[str, Any] = {}
+    rejected = list(rejected)
     for part, table in tables.items():
         parts[part], unlabeled = label_texts(table, mapping)
         rejected += [

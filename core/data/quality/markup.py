@@ -1,6 +1,7 @@
 """Marks of web pages and of Markdown inside of texts: whether there are any, and the text without them."""
 
 import html
+import html.entities
 import re
 from html.parser import HTMLParser
 

@@ -57,7 +57,7 @@ def near_pairs(texts: Sequence[str]) -> np.ndarray:
     long = np.flatnonzero([len(text) >= SHORTEST for text in texts])
     pairs = [equal]
     if len(long) > 1:
-        signatures = _signatures([texts[i] for i in long])
+        signatures = _signatures([texts[i] for i in long.tolist()])
         candidates = _pairs_of(_bands(signatures))
         agree = (signatures[candidates[:, 0]] == signatures[candidates[:, 1]]).mean(axis=1)
         # Three standard deviations of the estimate below the threshold.

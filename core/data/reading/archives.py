@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import IO
 
 from core.base.errors import UserError
 from core.base.formatting import count, shorten
@@ -245,7 +246,8 @@ def _check_member(member: zipfile.ZipInfo) -> None:
             "Unpack it with its password and choose the table inside.",
         )
     if member.compress_type not in METHODS:
-        method = zipfile.compressor_names.get(member.compress_type, str(member.compress_type))
+        names: dict[int, str] = getattr(zipfile, "compressor_names", {})
+        method = names.get(member.compress_type, str(member.compress_type))
         raise UserError(
             "an archive packed in the usual way (deflate)", f"one packed with {method}", PACK_AGAIN
         )
@@ -254,7 +256,7 @@ def _check_member(member: zipfile.ZipInfo) -> None:
 # Both
 
 
-def _read(stream: io.BufferedIOBase, limits: Limits) -> bytes:
+def _read(stream: IO[bytes] | io.BufferedIOBase, limits: Limits) -> bytes:
     """All of a stream, or an error once it is larger than the limit."""
     chunks, total = [], 0
     while chunk := stream.read(CHUNK_BYTES):

@@ -29,8 +29,8 @@ def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: Ch
     unpacked = unpack(_load(source, limits), limits, choice)
     _check_not_empty(unpacked.content)
     table = _read(unpacked.content, limits, choice)
-    packing = {"packed": unpacked.packed, "member": unpacked.member, "members": unpacked.members}
-    return replace(table, dialect=replace(table.dialect, **packing))
+    dialect = replace(table.dialect, packed=unpacked.packed, member=unpacked.member, members=unpacked.members)
+    return replace(table, dialect=dialect)
 
 
 def find_parts(

@@ -61,6 +61,13 @@ class _Repeated(list):
     """The pairs of an object in which a key stands twice."""
 
 
+def _after_white(text: str, start: int = 0) -> int:
+    """Where the white space ends that begins here; `start` itself where there is none."""
+    found = WHITE.match(text, start)
+    assert found is not None  # The pattern also fits nothing.
+    return found.end()
+
+
 def may_be_json(content: bytes) -> bool:
     """Whether the first character is one that JSON begins with; says nothing about the rest."""
     return content[:OPENING_BYTES].lstrip(BLANK)[:1] in (b"{", b"[")
@@ -77,7 +84,7 @@ def read(content: bytes, limits: Limits, choice: Choice) -> Table | None:
     lines = list(io.StringIO(text, newline=""))
     if are_objects(lines):
         return _read_lines(lines, encoding, limits)
-    start = WHITE.match(text).end()
+    start = _after_white(text)
     try:
         pieces = _array(text, start + 1) if text[start : start + 1] == "[" else _objects(text, start)
     except RecursionError:
@@ -162,9 +169,9 @@ _DECODER = json.JSONDecoder(
 
 def _decode_value(line: str) -> tuple[Any, int]:
     """The one value on a line."""
-    start = WHITE.match(line).end()
+    start = _after_white(line)
     value, end = _decode_at(line, start)
-    if not isinstance(value, _Broken) and (end := WHITE.match(line, end).end()) < len(line):
+    if not isinstance(value, _Broken) and (end := _after_white(line, end)) < len(line):
         value = _Broken(f"broken JSON at character {end + 1}: more than one value")
     return value, end
 
@@ -202,14 +209,14 @@ def _decode_in(text: str, start: int) -> tuple[Any, int]:
 
 def _array(text: str, start: int) -> Iterator[Piece] | None:
     """The elements of an array; None where what stands here is no array of objects."""
-    position = WHITE.match(text, start).end()
+    position = _after_white(text, start)
     first, end = _decode_at(text, position)
     if isinstance(first, _Broken):
         if first.reason == TOO_DEEP:
             raise RecursionError
         is_empty = text[position:].rstrip() == "]"
         return _walk(text, start) if is_empty or KEY.match(text, position) else None
-    after = text[WHITE.match(text, end).end() :][:1]
+    after = text[_after_white(text, end) :][:1]
     if after not in (",", "]", "{", ""):
         return None
     if not isinstance(first, dict | _Repeated):
@@ -220,13 +227,13 @@ def _array(text: str, start: int) -> Iterator[Piece] | None:
 def _walk(text: str, position: int, comma: str = ",", bracket: str = "]") -> Iterator[Piece]:
     """The values from here to the closing bracket, or where none is expected to the end of the text."""
     number, wasted = 1, 0
-    while (position := WHITE.match(text, position).end()) < len(text):
+    while (position := _after_white(text, position)) < len(text):
         if text[position] == bracket:
             if rest := text[position + 1 :].strip():
                 yield number, rest, _Broken("more stands after the end of the array")
             return
         value, end = _decode_at(text, position)
-        after = WHITE.match(text, end).end()
+        after = _after_white(text, end)
         if not isinstance(value, _Broken) and text[after : after + 1] not in (comma, bracket, ""):
             value = value if not comma else _Broken(f"a comma is missing after character {end - position:,}")
         if isinstance(value, _Broken):
@@ -250,7 +257,7 @@ def _objects(text: str, start: int) -> Iterator[Piece] | None:
         if KEY.match(text, start):
             raise _not_a_table(f"an object that is not whole: {value.reason}", ONE_OBJECT_EACH)
         return None
-    after = WHITE.match(text, end).end()
+    after = _after_white(text, end)
     if after == len(text):
         return ((i, _raw(record), record) for i, record in enumerate(_records(value), 1))
     return _walk(text, start, "", "") if text[after] == "{" else None
@@ -366,7 +373,11 @@ def _record(value: Any, limits: Limits) -> tuple[dict[str, str] | None, str]:  #
 
 def _twice(pairs: _Repeated) -> str:
     seen: set[str] = set()
-    return next(key for key, _ in pairs if key in seen or seen.add(key))
+    for key, _ in pairs:
+        if key in seen:
+            return key
+        seen.add(key)
+    raise AssertionError("no key comes twice")
 
 
 def _kind(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -103,7 +103,7 @@ def _tables(file: pq.ParquetFile, batch_rows: int, limits: Limits) -> Iterator[T
     _check_rows_read(first - 1, file)
 
 
-def _opened(content: bytes, in_dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
+def _opened(content: bytes | mmap, in_dictionaries: Sequence[str] = ()) -> pq.ParquetFile:
     return pq.ParquetFile(
         pa.BufferReader(content),
         read_dictionary=list(in_dictionaries),
@@ -121,7 +121,7 @@ def _listed_texts(schema: pq.ParquetSchema) -> list[str]:
 # What is checked before Arrow unpacks anything
 
 
-def _check_end(content: bytes) -> None:
+def _check_end(content: bytes | mmap) -> None:
     length, magic = FOOTER_END.unpack(content[-FOOTER_END.size :])
     if magic != MAGIC:
         raise _broken("its end is missing, or it is encrypted")
@@ -155,7 +155,7 @@ class _Pages:
         return max(1, min(MOST_BATCH_ROWS, 4 * limits.bytes // self.largest))
 
 
-def _pages(content: bytes) -> _Pages:
+def _pages(content: bytes | mmap) -> _Pages:
     # Not by way of pyarrow's metadata: looking at a column whose statistics do not fit ends the process.
     pages = _Pages()
     length, _ = FOOTER_END.unpack(content[-FOOTER_END.size :])
@@ -190,7 +190,7 @@ def _add_pages(headers: Iterator[dict[int, Any]], values: int, pages: _Pages) ->
             pages.values += data[1]
 
 
-def _page_headers(content: bytes, position: int, end: int) -> Iterator[dict[int, Any]]:
+def _page_headers(content: bytes | mmap, position: int, end: int) -> Iterator[dict[int, Any]]:
     while position < min(end, len(content)):
         thrift = _Thrift(memoryview(content)[position : position + LONGEST_HEADER], 0)
         header = thrift.struct(depth=4)
@@ -210,7 +210,7 @@ def _check_pages(pages: _Pages, limits: Limits) -> None:
 class _Thrift:
     """Reads structs of Thrift's compact protocol as dicts of field number → value."""
 
-    def __init__(self, content: bytes | memoryview, position: int) -> None:
+    def __init__(self, content: bytes | memoryview | mmap, position: int) -> None:
         self.content = content
         self.position = position
 
@@ -330,9 +330,9 @@ def _add_batch(batch: pa.RecordBatch, names: list[str], first: int, kept: _Kept,
                 f"a value of {length:,} characters; at most {limits.field_characters:,} are read"
             )
     texts = pa.RecordBatch.from_arrays(columns, names=names)
-    for i in sorted(reasons):
-        raw = "\t".join(column[i].as_py()[:RAW_CHARACTERS] for column in columns)
-        kept.rejected.append(RejectedRow(first + i, reasons[i], raw[:RAW_CHARACTERS]))
+    for row in sorted(reasons):
+        raw = "\t".join(column[row].as_py()[:RAW_CHARACTERS] for column in columns)
+        kept.rejected.append(RejectedRow(first + row, reasons[row], raw[:RAW_CHARACTERS]))
     whole = np.ones(batch.num_rows, dtype=bool)
     whole[list(reasons)] = False
     kept.batches.append(texts.filter(pa.array(whole)) if reasons else texts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from core.data.tables import Choice
 
@@ -46,7 +47,7 @@ def choice_of(words: Mapping[str, str | int | bool | None]) -> Choice:
         words: by field of `Choice`, as `words_of` gives them, or as a stranger wrote them into a link.
     """
     given = {field.name: words.get(field.name) for field in fields(Choice)}
-    found = {name: _value(name, value) for name, value in given.items() if value is not None}
+    found: dict[str, Any] = {name: _value(name, value) for name, value in given.items() if value is not None}
     return Choice(**found)
 
 

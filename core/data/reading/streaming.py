@@ -207,6 +207,7 @@ def _of_json_lines(source: Path, encoding: str, limits: Limits, batch_rows: int)
         batch = _Batch(dialect, names)
         for number, record, rejected in _json_records(source, encoding, limits):
             if record is None:
+                assert rejected is not None  # What is not read says why.
                 batch.rejected.append(rejected)
                 continue
             batch.add(number, [record.get(key, "") for key in keys])
@@ -287,9 +288,9 @@ class _Cutter:
         short_line = -1
         with _opened(self.source, self.encoding) as file:
             lines = _without_mark(file)
-            for number, line in enumerate(islice(lines, self.form.skipped_lines), 1):
-                if not line.isspace():
-                    yield number, [], self._rejected(number, ABOVE, [line])
+            for number, above in enumerate(islice(lines, self.form.skipped_lines), 1):
+                if not above.isspace():
+                    yield number, [], self._rejected(number, ABOVE, [above])
             for line, row in self._cut(lines):
                 if not row:
                     continue

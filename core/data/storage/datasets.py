@@ -194,7 +194,12 @@ def relabel(dataset_id: str, labels: Mapping[Row, str], drop: Collection[Row] = 
     source = dataset.source | {
         "fixes": [*(before.facts() for before in done_to(dataset.source)), done.facts()]
     }
-    return save_dataset(_next_name(dataset.name), replace(splits, **parts), rejected, source)
+    return save_dataset(
+        _next_name(dataset.name),
+        replace(splits, train=parts["train"], validation=parts["validation"], test=parts["test"]),
+        rejected,
+        source,
+    )
 
 
 def read_rejected(dataset: Dataset) -> list[RejectedRow]:

@@ -120,6 +120,7 @@ def _best(lines: list[str], delimiters: tuple[str, ...], choice: Choice) -> _Fit
             fit = _fit(lines, form, choice)
             if best is None or fit.share > best.share:
                 best = fit
+    assert best is not None  # There is a form for one delimiter at least.
     return best
 
 

@@ -9,10 +9,13 @@ import csv
 import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from core.base.formatting import count
 from core.data.reading.text.decoding import LONE_SURROGATE
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 RAW_CHARACTERS = 500
 BATCH_LINES = 128
@@ -54,7 +57,7 @@ class Form:
     has_header: bool = False
     skipped_lines: int = 0
 
-    def reader(self, lines: Iterable[str]) -> Iterator[list[str]]:
+    def reader(self, lines: Iterable[str]) -> "Reader":
         """A strict reader of these lines; a delimiter of several characters is `STAND_IN` in its fields."""
         if self.escapechar or self._separator != self.delimiter:
             lines = map(self._prepared, lines)
