@@ -14,6 +14,9 @@ import pandas as pd
 
 from core.base.formatting import count, isolated, percent, shorten
 
+Layered = alt.LayerChart | alt.FacetChart
+"""What altair says that layers become; without a facet it is a LayerChart."""
+
 MEANINGS = ("training", "validation", "test", "baseline", "wrong", "ink")
 SPLIT_MEANING = {"train": "training", "validation": "validation", "test": "test"}
 MOST_POINTS = 500
@@ -37,7 +40,7 @@ _DASHES = alt.Legend(
 _LABEL_PIXELS = 130
 _LINE_SHARE = 0.12
 """Of a chart's height, what a line of words takes with some air."""
-_ABOVE = {"baseline": "bottom", "dy": -4}
+_ABOVE: dict[str, Any] = {"baseline": "bottom", "dy": -4}
 _WHEN = {"before": "baseline", "after": "test"}
 """The temperature → the meaning whose colour it has."""
 _RUN_COLOURS = ("#2f86c8", "#d9762b", "#1f9e77", "#c2609c", "#8a8f98", "#a88b16", "#7f6fd6", "#cc5248")
@@ -113,12 +116,12 @@ def loss_curves(losses: pd.DataFrame) -> alt.Chart:
 def describe_losses(losses: pd.DataFrame) -> str:
     """The loss curves in words."""
     return "Loss by step. " + " ".join(
-        f"{split.capitalize()} loss: {_first_and_last(part['loss'], '{:.3f}')}."
+        f"{str(split).capitalize()} loss: {_first_and_last(part['loss'], '{:.3f}')}."
         for split, part in losses.groupby("split", sort=True)
     )
 
 
-def score_curves(scores: pd.DataFrame, baselines: dict[str, float] | None = None) -> alt.LayerChart:
+def score_curves(scores: pd.DataFrame, baselines: dict[str, float] | None = None) -> Layered:
     """Validation accuracy and macro F1 over the steps, in percent.
 
     Args:
@@ -158,7 +161,7 @@ def describe_scores(scores: pd.DataFrame, baselines: dict[str, float] | None = N
     return f"{words} To beat, by accuracy: {to_beat}." if to_beat else words
 
 
-def learning_curve(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
+def learning_curve(points: Sequence[dict[str, Any]]) -> Layered:
     """The baseline's score by the number of training texts: its mean, and every draw.
 
     Args:
@@ -291,13 +294,13 @@ def describe_lengths(lengths: pd.DataFrame) -> str:
     filled = lengths[lengths["texts"] > 0]
     if filled.empty:
         return "No texts."
-    most = filled.loc[filled["texts"].idxmax()]
+    most = filled.iloc[int(filled["texts"].to_numpy().argmax())]
     whole = _range(filled["words_from"].min(), filled["words_to"].max())
     often = _range(most["words_from"], most["words_to"])
     return f"Texts by length: {whole} words; most often {often} ({count(int(most['texts']), 'text')})."
 
 
-def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> alt.LayerChart:
+def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Layered:
     """True label by predicted label; the fuller a cell, the larger its share of the true label's texts.
 
     A click on a cell selects it (parameter `cell`, fields `true` and `predicted`: see `axis_names`).
@@ -310,7 +313,7 @@ def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) ->
     names = axis_names(labels)
     small = len(labels) <= CELLS_WITH_NUMBERS
     side = 44 if small else max(11, min(30, 1000 // len(labels)))
-    axis = {"labelLimit": 120, "labelFontSize": 12 if side >= 16 else 9}
+    axis: dict[str, Any] = {"labelLimit": 120, "labelFontSize": 12 if side >= 16 else 9}
     base = alt.Chart(cells).encode(
         x=alt.X(
             "predicted:N",
@@ -381,13 +384,14 @@ def describe_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], m
     if mistakes.empty:
         return words
     named = "; ".join(
-        f"{isolated(shorten(row.true, 40))} taken for {isolated(shorten(row.predicted, 40))} ({row.texts:,})"
+        f"{isolated(shorten(str(row.true), 40))} taken for {isolated(shorten(str(row.predicted), 40))} "
+        f"({row.texts:,})"
         for row in mistakes.itertuples()
     )
     return f"{words} Most frequent mistakes: {named}."
 
 
-def reliability_chart(bins: pd.DataFrame) -> alt.LayerChart:
+def reliability_chart(bins: pd.DataFrame) -> Layered:
     """Accuracy by confidence, with 95 % intervals; on the dashed line a model is as often right as it says.
 
     A click on a point selects its bin (parameter `bin`, field `from`).
@@ -398,7 +402,7 @@ def reliability_chart(bins: pd.DataFrame) -> alt.LayerChart:
     table = bins.assign(split=bins["when"].map(_WHEN))
     picked = alt.selection_point("bin", fields=["from", "when"])
     edge = pd.DataFrame({"confidence": [0.0, 1.0], "accuracy": [0.0, 1.0], "split": "ink"})
-    percents = {
+    percents: dict[str, Any] = {
         "axis": alt.Axis(format="%", values=[0, 0.25, 0.5, 0.75, 1]),
         "scale": alt.Scale(domain=[0, 1]),
     }
@@ -457,7 +461,7 @@ def describe_reliability(bins: pd.DataFrame) -> str:
     return f"Reliability: {'; '.join(said)} of the texts."
 
 
-def coverage_chart(table: pd.DataFrame, coverage: float, accuracy: float | None) -> alt.LayerChart:
+def coverage_chart(table: pd.DataFrame, coverage: float, accuracy: float | None) -> Layered:
     """Accuracy of the answered texts by the share of texts that are answered; the point is the threshold.
 
     Args:
@@ -509,12 +513,12 @@ def describe_coverage(table: pd.DataFrame) -> str:
     return f"Accuracy by share of texts answered: {'; '.join(dict.fromkeys(said))}."
 
 
-def run_losses(losses: pd.DataFrame) -> alt.LayerChart:
+def run_losses(losses: pd.DataFrame) -> Layered:
     """Validation loss of several runs over each other, by epoch. Columns: run, step, epoch, loss."""
     return _run_curves(losses, "loss", "Validation loss (cross-entropy, nats)", ".3~f", ".4f")
 
 
-def run_scores(scores: pd.DataFrame) -> alt.LayerChart:
+def run_scores(scores: pd.DataFrame) -> Layered:
     """Validation macro F1 of several runs over each other, by epoch. Columns: run, step, epoch, macro_f1."""
     return _run_curves(scores, "macro_f1", "Validation macro F1 (%)", "%", ".1%")
 
@@ -525,7 +529,7 @@ def describe_runs(table: pd.DataFrame, column: str, what: str, form: str) -> str
     return f"{what}. {'; '.join(said)}."
 
 
-def score_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> alt.LayerChart:
+def score_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> Layered:
     """A dot with its 95 % interval for each run. Columns: run, value, low, high."""
     form, shown = (".1%", "%") if in_percent else (".3f", ".2f")
     names = list(rows["run"])
@@ -559,7 +563,7 @@ def describe_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> str:
     return f"{title} with its 95 % interval: {'; '.join(said)}."
 
 
-def _run_curves(table: pd.DataFrame, column: str, title: str, shown: str, form: str) -> alt.LayerChart:
+def _run_curves(table: pd.DataFrame, column: str, title: str, shown: str, form: str) -> Layered:
     names = list(dict.fromkeys(table["run"]))
     most = max(2, MOST_POINTS // max(1, len(names)))
     parts = [thin(part, most).assign(run=run) for run, part in table.groupby("run", sort=False)]
@@ -596,9 +600,9 @@ def probability_table(labels: Sequence[str], probabilities: Sequence[float]) -> 
     return table.sort_values("probability", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def probability_bars(table: pd.DataFrame) -> alt.LayerChart:
+def probability_bars(table: pd.DataFrame) -> Layered:
     """A bar per class. Takes rows of a `probability_table`."""
-    rows = table.assign(label=axis_names(table["label"]), kind="test")
+    rows = table.assign(label=axis_names(list(table["label"])), kind="test")
     order = list(rows["label"])
     base = alt.Chart(rows).encode(
         x=alt.X(
@@ -623,8 +627,8 @@ def probability_bars(table: pd.DataFrame) -> alt.LayerChart:
 def describe_probabilities(table: pd.DataFrame, most: int = 3) -> str:
     """The most likely classes in words."""
     named = "; ".join(
-        f"{isolated(shorten(row.label, 40))} {percent(row.probability)}"
-        for row in table.head(most).itertuples()
+        f"{isolated(shorten(label, 40))} {percent(probability)}"
+        for label, probability in zip(table["label"].head(most), table["probability"].head(most), strict=True)
     )
     return f"Probability by class: {named}."
 
@@ -682,7 +686,8 @@ def _baseline_rules(baselines: dict[str, float], scale: alt.Scale) -> list[alt.C
     table = table.sort_values("share", ignore_index=True)
     near = table["share"].diff() < _LINE_SHARE * (scale.domain[1] - scale.domain[0])
     layers = [_baseline_marks(table).mark_rule(strokeDash=[2, 3], strokeWidth=1.5)]
-    for rows, place in ((table[~near], {"baseline": "top", "dy": 4}), (table[near], _ABOVE)):
+    below: dict[str, Any] = {"baseline": "top", "dy": 4}
+    for rows, place in ((table[~near], below), (table[near], _ABOVE)):
         if not rows.empty:
             words = _baseline_marks(rows).mark_text(align="right", dx=-6, **place)
             layers.append(words.encode(x=alt.value("width"), text="said:N"))

@@ -68,6 +68,10 @@ class Disturbed(Exception):
     """Something else needs the machine: what would be measured now is not what a training takes."""
 
 
+TINY_RATE = 1e-7
+"""Learning rate of a network that is thrown away: it should not run into numbers that are none."""
+
+
 def measure(
     splits: Splits, config: TrainingConfig, folder: Path, disturbed: Callable[[], bool]
 ) -> Measurements:
@@ -89,8 +93,7 @@ def measure(
         network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
     with clock.part("tokenising"):
         dataset, *scored = (setting.encode(texts) for texts in _samples(splits, config.seed))
-    # A network that is thrown away should not run into numbers that are none.
-    stepper = Stepper(network, dataset, replace(config, learning_rate=1e-7), total_steps=10_000)
+    stepper = Stepper(network, dataset, replace(config, learning_rate=TINY_RATE), total_steps=10_000)
     with_model = peak_bytes(device)
     with clock.at_work():
         steps = _Steps(stepper, clock).measure()
@@ -100,12 +103,9 @@ def measure(
         scoring = _measure_scoring(network, scored[:1], clock)
     _measure_keeping(stepper, scored[0], setting, folder, clock)
     del stepper, network
-    exactly = scoring
-    if setting.hardware.precision != "fp32":
-        exactly = _measure_exactly(setting, splits.train.label2id, scored, clock)
+    exactly = _measure_exactly(setting, splits.train.label2id, scored, clock) or scoring
     missing = steps.missing_bytes + max(scoring.missing_bytes, exactly.missing_bytes)
     missing += _bytes_of_texts(len(splits.train) - len(dataset), dataset)
-    growth = HEAP_GROWTH if device == "cpu" else 1.0
     return Measurements(
         model=config.model,
         max_length=config.max_length,
@@ -128,10 +128,15 @@ def measure(
         snapshot_every=snapshot / SHARE,
         resting_bytes=resting,
         model_bytes=with_model - resting,
-        peak_bytes=with_model + round(growth * (peak_bytes(device) + missing - with_model)),
+        peak_bytes=with_model + _with_growth(peak_bytes(device) + missing - with_model, device),
         share_of_cores=clock.share_of_cores(),
         measured=time.time(),
     )
+
+
+def _with_growth(number_of_bytes: int, device: str) -> int:
+    """What so many bytes of use take from the system; on the CPU the heap grows beyond them."""
+    return round((HEAP_GROWTH if device == "cpu" else 1.0) * number_of_bytes)
 
 
 class _Clock:
@@ -321,8 +326,10 @@ def _measure_scoring(network: Network, datasets: list[EncodedDataset], clock: _C
 
 def _measure_exactly(
     setting: Setting, label2id: dict[str, int], datasets: list[EncodedDataset], clock: _Clock
-) -> _ScoringCost:
-    """In float32, as at the end of a training."""
+) -> _ScoringCost | None:
+    """In float32, as at the end of a training; None where all of the training is in float32 anyway."""
+    if setting.hardware.precision == "fp32":
+        return None
     gc.collect()
     exact = replace(setting.hardware, precision="fp32")
     network = load_for_training(setting.source, label2id, exact, setting.config.seed)
