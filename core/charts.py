@@ -14,9 +14,6 @@ import pandas as pd
 
 from core.base.formatting import count, isolated, percent, shorten
 
-Layered = alt.LayerChart | alt.FacetChart
-"""What altair says that layers become; without a facet it is a LayerChart."""
-
 MEANINGS = ("training", "validation", "test", "baseline", "wrong", "ink")
 SPLIT_MEANING = {"train": "training", "validation": "validation", "test": "test"}
 MOST_POINTS = 500
@@ -121,7 +118,7 @@ def describe_losses(losses: pd.DataFrame) -> str:
     )
 
 
-def score_curves(scores: pd.DataFrame, baselines: dict[str, float] | None = None) -> Layered:
+def score_curves(scores: pd.DataFrame, baselines: dict[str, float] | None = None) -> alt.LayerChart:
     """Validation accuracy and macro F1 over the steps, in percent.
 
     Args:
@@ -148,7 +145,7 @@ def score_curves(scores: pd.DataFrame, baselines: dict[str, float] | None = None
     layers.append(base.mark_point(filled=True, size=45, opacity=1))
     if baselines:
         layers += _baseline_rules(baselines, scale)
-    return alt.layer(*layers).properties(height=280)
+    return _layered(*layers).properties(height=280)
 
 
 def describe_scores(scores: pd.DataFrame, baselines: dict[str, float] | None = None) -> str:
@@ -161,7 +158,7 @@ def describe_scores(scores: pd.DataFrame, baselines: dict[str, float] | None = N
     return f"{words} To beat, by accuracy: {to_beat}." if to_beat else words
 
 
-def learning_curve(points: Sequence[dict[str, Any]]) -> Layered:
+def learning_curve(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
     """The baseline's score by the number of training texts: its mean, and every draw.
 
     Args:
@@ -190,7 +187,7 @@ def learning_curve(points: Sequence[dict[str, Any]]) -> Layered:
         y=alt.Y("score:Q", title=title, axis=alt.Axis(format="%"), scale=scale)
     )
     mean = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(filled=True, size=60)).encode(y="mean:Q")
-    return alt.layer(draws, mean).properties(height=280)
+    return _layered(draws, mean).properties(height=280)
 
 
 def describe_learning(points: Sequence[dict[str, Any]]) -> str:
@@ -300,7 +297,7 @@ def describe_lengths(lengths: pd.DataFrame) -> str:
     return f"Texts by length: {whole} words; most often {often} ({count(int(most['texts']), 'text')})."
 
 
-def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> Layered:
+def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> alt.LayerChart:
     """True label by predicted label; the fuller a cell, the larger its share of the true label's texts.
 
     A click on a cell selects it (parameter `cell`, fields `true` and `predicted`: see `axis_names`).
@@ -347,7 +344,7 @@ def confusion_heatmap(labels: Sequence[str], matrix: Sequence[Sequence[int]]) ->
     squares = squares.add_params(alt.selection_point("cell", fields=["true", "predicted"]))
     numbers = base.mark_text().encode(text=alt.Text("texts:Q", format=",.0f"), color=_INK)
     layers = [squares, numbers] if small else [squares]
-    return alt.layer(*layers).properties(height=alt.Step(side))
+    return _layered(*layers).properties(height=alt.Step(side))
 
 
 def confusion_table(labels: Sequence[str], matrix: Sequence[Sequence[int]]) -> pd.DataFrame:
@@ -391,7 +388,7 @@ def describe_confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], m
     return f"{words} Most frequent mistakes: {named}."
 
 
-def reliability_chart(bins: pd.DataFrame) -> Layered:
+def reliability_chart(bins: pd.DataFrame) -> alt.LayerChart:
     """Accuracy by confidence, with 95 % intervals; on the dashed line a model is as often right as it says.
 
     A click on a point selects its bin (parameter `bin`, field `from`).
@@ -446,7 +443,7 @@ def reliability_chart(bins: pd.DataFrame) -> Layered:
         )
         .add_params(picked)
     )
-    return alt.layer(honest, whiskers, points).properties(height=320)
+    return _layered(honest, whiskers, points).properties(height=320)
 
 
 def describe_reliability(bins: pd.DataFrame) -> str:
@@ -461,7 +458,7 @@ def describe_reliability(bins: pd.DataFrame) -> str:
     return f"Reliability: {'; '.join(said)} of the texts."
 
 
-def coverage_chart(table: pd.DataFrame, coverage: float, accuracy: float | None) -> Layered:
+def coverage_chart(table: pd.DataFrame, coverage: float, accuracy: float | None) -> alt.LayerChart:
     """Accuracy of the answered texts by the share of texts that are answered; the point is the threshold.
 
     Args:
@@ -499,7 +496,7 @@ def coverage_chart(table: pd.DataFrame, coverage: float, accuracy: float | None)
             at.mark_rule(strokeDash=[2, 3]),
             at.mark_point(filled=True, size=110, opacity=1).encode(y="accuracy:Q"),
         ]
-    return alt.layer(*layers).properties(height=280)
+    return _layered(*layers).properties(height=280)
 
 
 def describe_coverage(table: pd.DataFrame) -> str:
@@ -513,12 +510,12 @@ def describe_coverage(table: pd.DataFrame) -> str:
     return f"Accuracy by share of texts answered: {'; '.join(dict.fromkeys(said))}."
 
 
-def run_losses(losses: pd.DataFrame) -> Layered:
+def run_losses(losses: pd.DataFrame) -> alt.LayerChart:
     """Validation loss of several runs over each other, by epoch. Columns: run, step, epoch, loss."""
     return _run_curves(losses, "loss", "Validation loss (cross-entropy, nats)", ".3~f", ".4f")
 
 
-def run_scores(scores: pd.DataFrame) -> Layered:
+def run_scores(scores: pd.DataFrame) -> alt.LayerChart:
     """Validation macro F1 of several runs over each other, by epoch. Columns: run, step, epoch, macro_f1."""
     return _run_curves(scores, "macro_f1", "Validation macro F1 (%)", "%", ".1%")
 
@@ -529,7 +526,7 @@ def describe_runs(table: pd.DataFrame, column: str, what: str, form: str) -> str
     return f"{what}. {'; '.join(said)}."
 
 
-def score_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> Layered:
+def score_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> alt.LayerChart:
     """A dot with its 95 % interval for each run. Columns: run, value, low, high."""
     form, shown = (".1%", "%") if in_percent else (".3f", ".2f")
     names = list(rows["run"])
@@ -550,7 +547,7 @@ def score_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> Layered:
         x=alt.X("low:Q", title=f"{title} with its 95 % interval", scale=scale, axis=axis), x2="high:Q"
     )
     dots = base.mark_point(filled=True, size=120, opacity=1).encode(x="value:Q")
-    return alt.layer(whiskers, dots).properties(height=alt.Step(34))
+    return _layered(whiskers, dots).properties(height=alt.Step(34))
 
 
 def describe_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> str:
@@ -563,7 +560,14 @@ def describe_dots(rows: pd.DataFrame, title: str, in_percent: bool) -> str:
     return f"{title} with its 95 % interval: {'; '.join(said)}."
 
 
-def _run_curves(table: pd.DataFrame, column: str, title: str, shown: str, form: str) -> Layered:
+def _layered(*charts: alt.Chart | alt.LayerChart) -> alt.LayerChart:
+    """Charts over each other; only of charts with facets does altair make something else."""
+    layers = alt.layer(*charts)
+    assert isinstance(layers, alt.LayerChart)
+    return layers
+
+
+def _run_curves(table: pd.DataFrame, column: str, title: str, shown: str, form: str) -> alt.LayerChart:
     names = list(dict.fromkeys(table["run"]))
     most = max(2, MOST_POINTS // max(1, len(names)))
     parts = [thin(part, most).assign(run=run) for run, part in table.groupby("run", sort=False)]
@@ -582,7 +586,7 @@ def _run_curves(table: pd.DataFrame, column: str, title: str, shown: str, form: 
         "run:N", legend=None, scale=alt.Scale(domain=names, range=list(_RUN_SHAPES[: len(names)]))
     )
     points = base.mark_point(filled=True, size=55, opacity=1).encode(shape=shapes)
-    return alt.layer(base.mark_line(strokeWidth=2), points).properties(height=280)
+    return _layered(base.mark_line(strokeWidth=2), points).properties(height=280)
 
 
 def _run_colour(names: Sequence[str], legend: alt.Legend | None = None) -> alt.Color:
@@ -600,7 +604,7 @@ def probability_table(labels: Sequence[str], probabilities: Sequence[float]) -> 
     return table.sort_values("probability", ascending=False, kind="stable").reset_index(drop=True)
 
 
-def probability_bars(table: pd.DataFrame) -> Layered:
+def probability_bars(table: pd.DataFrame) -> alt.LayerChart:
     """A bar per class. Takes rows of a `probability_table`."""
     rows = table.assign(label=axis_names(list(table["label"])), kind="test")
     order = list(rows["label"])
@@ -621,7 +625,7 @@ def probability_bars(table: pd.DataFrame) -> Layered:
     numbers = base.mark_text(align="left", dx=4).encode(
         text=alt.Text("probability:Q", format=".1%"), color=_INK
     )
-    return alt.layer(bars, numbers).properties(height=alt.Step(26))
+    return _layered(bars, numbers).properties(height=alt.Step(26))
 
 
 def describe_probabilities(table: pd.DataFrame, most: int = 3) -> str:

@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.base.formatting import SETTINGS, explain
+from core.base.formatting import SETTINGS
 from core.data.storage.datasets import Dataset, list_datasets
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.suggestions import suggest
 from core.runs.training import queue
 from core.runs.training.store import Run
 from pages.ui import navigation
+from pages.ui.feedback import show_error
 from pages.ui.train.forecast import foresee, show_device
 from pages.ui.train.introduction import send_to_data, show_to_beat, teach
 from pages.ui.train.line import show_line
@@ -43,7 +44,7 @@ def main() -> None:
             choose_and_start(datasets, run)
     st.title("Train")
     if problem:
-        st.error(explain(problem), icon=":material/error:")
+        show_error(problem)
     if run:
         show_run(run)
     elif datasets:

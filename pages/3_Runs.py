@@ -6,12 +6,11 @@ from core.base.formatting import escape_markdown
 from core.runs.training import store
 from core.runs.training.store import Run
 from pages.ui import navigation
-from pages.ui.feedback import STATUS
-from pages.ui.navigation import TRAIN_PAGE
+from pages.ui.feedback import STATUS, explain_state, show_deletion
 from pages.ui.runs.confidence import show_sureness
 from pages.ui.runs.curves import show_curves
-from pages.ui.runs.deletion import clean_up, show_freed
-from pages.ui.runs.heading import say, show_heading
+from pages.ui.runs.deletion import clean_up
+from pages.ui.runs.heading import show_heading
 from pages.ui.runs.mistakes import show_mistakes
 from pages.ui.runs.report import show_report
 from pages.ui.runs.runs_table import choose_run, choose_several
@@ -23,7 +22,7 @@ REPORT, SURENESS, MISTAKES, CURVES, ABOUT = "Report", "Confidence", "Mistakes", 
 def main() -> None:
     navigation.start_page("Runs")
     st.title("Runs")
-    show_freed()
+    show_deletion()
     runs = store.list_runs()
     if not runs:
         teach()
@@ -46,8 +45,7 @@ def teach() -> None:
         "Each training leaves a run here: its scores on texts it has never seen, the texts it got wrong, "
         "its settings, and the model itself. There is none yet."
     )
-    if st.button("Train a model", type="primary", icon=":material/model_training:"):
-        st.switch_page(TRAIN_PAGE)
+    navigation.offer_page("Train a model", "Train")
 
 
 def show_run(run: Run) -> None:
@@ -56,7 +54,7 @@ def show_run(run: Run) -> None:
     show_heading(run, state)
     if state.reason:
         box = st.error if state.status in ("failed", "damaged") else st.warning
-        box(say(state), icon=STATUS[state.status].icon)
+        box(explain_state(state), icon=STATUS[state.status].icon)
     if not run.readable:
         return
     show_forecast(run, state, report or {})

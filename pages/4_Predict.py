@@ -6,7 +6,6 @@ from core.base.errors import UserError
 from core.runs.results.models import usable_models
 from pages.ui import navigation
 from pages.ui.feedback import show_error
-from pages.ui.navigation import TRAIN_PAGE
 from pages.ui.predict.file_labelling import label_a_file
 from pages.ui.predict.model_choice import choose_model
 from pages.ui.predict.model_import import offer_model_file
@@ -43,8 +42,7 @@ def teach() -> None:
         "No training has finished yet."
     )
     with st.container(horizontal=True):
-        if st.button("Train a model", type="primary", icon=":material/model_training:"):
-            st.switch_page(TRAIN_PAGE)
+        navigation.offer_page("Train a model", "Train")
         offer_model_file()
 
 

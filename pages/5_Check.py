@@ -10,7 +10,6 @@ from pages.ui.check.corrected_dataset import show_saved_again
 from pages.ui.check.label_errors import show_suspects
 from pages.ui.check.learning_curve import show_curve
 from pages.ui.feedback import show_error
-from pages.ui.navigation import DATA_PAGE
 
 
 def main() -> None:
@@ -33,8 +32,7 @@ def main() -> None:
 
 def send_to_data() -> None:
     st.write("There is nothing to check yet: save a table of texts and their labels as a data set first.")
-    if st.button("Go to Data", type="primary", icon=":material/table_view:"):
-        st.switch_page(DATA_PAGE)
+    navigation.offer_page("Go to Data", "Data")
 
 
 def choose_dataset(datasets: list[Dataset]) -> Dataset:

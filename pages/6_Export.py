@@ -8,11 +8,10 @@ from pages.ui import navigation
 from pages.ui.export.formats import offer_made
 from pages.ui.export.hub import offer_push
 from pages.ui.export.model_card import show_card
-from pages.ui.export.model_choice import choose_model
 from pages.ui.export.usage import show_use
 from pages.ui.export.weights import offer_weights
 from pages.ui.feedback import show_error
-from pages.ui.navigation import TRAIN_PAGE
+from pages.ui.pickers import choose_model
 
 
 def main() -> None:
@@ -23,7 +22,7 @@ def main() -> None:
         teach()
         return
     st.write("Take a model away, in the form in which it will be used.")
-    model = choose_model(models)
+    model = choose_model(models, "to take away")
     try:
         offer_weights(model)
         offer_made(model)
@@ -39,8 +38,7 @@ def teach() -> None:
         "Here a trained model becomes a file: a Hugging Face folder, weights, ONNX, a web page that "
         "classifies by itself, or a bundle with all of them. No training has finished yet."
     )
-    if st.button("Train a model", type="primary", icon=":material/model_training:"):
-        st.switch_page(TRAIN_PAGE)
+    navigation.offer_page("Train a model", "Train")
 
 
 main()

@@ -14,7 +14,6 @@ from pages.ui.compare.run_choice import choose_runs
 from pages.ui.compare.scores import show_scores
 from pages.ui.compare.settings import show_settings
 from pages.ui.feedback import show_error
-from pages.ui.navigation import TRAIN_PAGE
 
 
 def main() -> None:
@@ -39,8 +38,7 @@ def teach(judged: int) -> None:
         "Two runs that were judged on the same test texts can be compared here: their curves, their "
         f"settings, and whether one is really better or only luckier. It takes two. {found}"
     )
-    if st.button("Train a model", type="primary", icon=":material/model_training:"):
-        st.switch_page(TRAIN_PAGE)
+    navigation.offer_page("Train a model", "Train")
 
 
 def show_comparison(runs: list[Run]) -> None:

@@ -85,6 +85,13 @@ def start_page(title: str, sidebar: Literal["auto", "expanded"] = "auto") -> Non
     st.set_page_config(page_title=f"{title} – Textuner", layout="wide", initial_sidebar_state=sidebar)
 
 
+def offer_page(words: str, title: str) -> None:
+    """The one next step of a page that has nothing to show yet: a button to another page."""
+    page = PAGES[title]
+    if st.button(words, type="primary", icon=page.icon):
+        st.switch_page(page.file)
+
+
 def run_link(address: str | None, run_id: str) -> str:
     """The link to share a run by, from the address of any page of the app."""
     root = re.sub(rf"(/({'|'.join(PAGES)}))?/*$", "", (address or "").split("?")[0])

@@ -174,7 +174,7 @@ def pictures(content: Content) -> dict[str, Chart]:
     return found
 
 
-def svg_of(chart: alt.LayerChart | alt.FacetChart | alt.Chart, width: int | None = _WIDTH) -> str:
+def svg_of(chart: alt.LayerChart | alt.Chart, width: int | None = _WIDTH) -> str:
     """The chart as an SVG element, drawn here: nothing is fetched.
 
     Args:
@@ -187,7 +187,7 @@ def svg_of(chart: alt.LayerChart | alt.FacetChart | alt.Chart, width: int | None
     return vl_convert.vegalite_to_svg(sized.to_dict(), config=_CONFIG, allowed_base_urls=[])
 
 
-def _column_width(chart: alt.LayerChart | alt.FacetChart | alt.Chart) -> int:
+def _column_width(chart: alt.LayerChart | alt.Chart) -> int:
     """As wide as a confusion matrix's rows are high, with room for numbers."""
     step = chart.to_dict()["height"]["step"]
     return 64 if step >= 40 else step

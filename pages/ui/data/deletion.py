@@ -5,10 +5,11 @@ from contextlib import suppress
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import count, escape_markdown, size
+from core.base.formatting import count, size
 from core.data.storage import datasets as saved
 from core.data.storage.datasets import DamagedDataset, Dataset
 from pages.ui.data.datasets_table import COLUMNS, datasets_table
+from pages.ui.feedback import tell_deletion
 
 # Age from which the clean-up proposes to delete.
 OLD_DAYS = 30
@@ -61,16 +62,7 @@ def delete(entries: list[Dataset | DamagedDataset]) -> None:
             deleted += 1
         except UserError as error:
             refused.append(str(error))
-    if deleted:
-        st.session_state["freed"] = f"{count(deleted, 'data set')} deleted; {size(freed)} freed."
-    st.session_state["refused"] = refused
+    words = f"{count(deleted, 'data set')} deleted; {size(freed)} freed."
+    tell_deletion(words if deleted else None, refused)
     if st.query_params.get("saved") in [entry.id for entry in entries]:
         st.query_params.clear()
-
-
-def show_freed() -> None:
-    freed = st.session_state.pop("freed", None)
-    if freed is not None:
-        st.success(freed, icon=":material/check_circle:")
-    for words in st.session_state.pop("refused", []):
-        st.warning(f"Not deleted: {escape_markdown(words)}", icon=":material/error:")

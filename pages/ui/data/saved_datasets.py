@@ -8,7 +8,8 @@ from core.data.quality.fixes import Done
 from core.data.storage import datasets as saved
 from core.data.storage.datasets import DamagedDataset, Dataset
 from pages.ui.data.datasets_table import COLUMNS, datasets_table
-from pages.ui.data.deletion import ask_to_delete, clean_up, show_freed
+from pages.ui.data.deletion import ask_to_delete, clean_up
+from pages.ui.feedback import show_deletion
 from pages.ui.navigation import CHECK_PAGE, TRAIN_PAGE
 
 
@@ -47,7 +48,7 @@ def offer_check(dataset: Dataset, words: str) -> None:
 
 
 def show_datasets() -> None:
-    show_freed()
+    show_deletion()
     entries = saved.list_entries()
     if not entries:
         return

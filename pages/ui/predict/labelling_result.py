@@ -98,8 +98,7 @@ def offer_file(found: Labelling) -> None:
             key="form",
             required=True,
         )
-        if form is None:  # Cannot be: the control requires an answer.
-            return
+        assert form is not None  # The control requires an answer.
         safe = form == CSV and st.toggle(
             "Safe for spreadsheets",
             value=True,

@@ -7,34 +7,19 @@ from core.base.folders import bytes_on_disk
 from core.base.formatting import count, shorten, size
 from core.runs.results.models import Model
 from core.serving import imported_models
+from pages.ui import pickers
 from pages.ui.feedback import show_error
 from pages.ui.navigation import EXPORT_PAGE
 from pages.ui.predict.model_import import offer_model_file
 
 
 def choose_model(models: list[Model]) -> Model:
-    by_id = {model.id: model for model in models}
-    linked = st.query_params.get("run")
-    if linked is not None and linked not in by_id:
-        st.warning(
-            "The run of this link has no model to use, or is not kept here. Choose another one.",
-            icon=":material/link_off:",
-        )
     arrived = st.session_state.pop("model_arrived", None)
-    if arrived in by_id:
+    if arrived in [model.id for model in models]:
         # Only a value of the session moves the choice that the browser holds.
         st.session_state["run_choice"] = arrived
         st.toast("The model is checked and chosen.", icon=":material/check_circle:")
-    chosen = st.selectbox(
-        "Model",
-        list(by_id),
-        index=list(by_id).index(linked) if linked in by_id and arrived is None else 0,
-        format_func=lambda id: by_id[id].title,
-        key="run_choice",
-        on_change=follow_choice,
-        help="The runs that ended with a model, the newest first; then models from files.",
-    )
-    model = by_id[chosen]
+    model = pickers.choose_model(models, "to use", from_link=arrived is None)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Take it away", icon=":material/outbox:", help="Download this model, in any form."):
             st.switch_page(EXPORT_PAGE, query_params={"run": model.id})
@@ -64,7 +49,3 @@ def delete_model(model: Model) -> None:
     st.query_params.pop("run", None)
     st.session_state.pop("run_choice", None)
     st.rerun()
-
-
-def follow_choice() -> None:
-    st.query_params["run"] = st.session_state["run_choice"]

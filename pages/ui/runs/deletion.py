@@ -4,11 +4,11 @@ import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import count, escape_markdown, size
+from core.base.formatting import count, size
 from core.runs.results import cleaning
 from core.runs.training import store
 from core.runs.training.store import Run
-from pages.ui.feedback import STATUS, show_error
+from pages.ui.feedback import STATUS, show_error, tell_deletion
 
 # Age from which the clean-up proposes to delete.
 OLD_DAYS = 30
@@ -25,7 +25,7 @@ def ask_to_delete(run: Run) -> None:
     except UserError as error:
         show_error(error)
         return
-    st.session_state["freed"] = f"Deleted; {size(freed)} freed."
+    tell_deletion(f"Deleted; {size(freed)} freed.", [])
     st.query_params.clear()
     st.rerun()
 
@@ -50,9 +50,9 @@ def clean_up() -> None:
     if st.button(f"Delete {count(len(old), 'run')} and free {size(sum(sizes))}", type="primary"):
         done = cleaning.delete(old)
         done.freed += cleaning.sweep()
-        if done.deleted:
-            st.session_state["freed"] = f"{count(done.deleted, 'run')} deleted; {size(done.freed)} freed."
-        st.session_state["refused"] = [f"{run.name}: {error}" for run, error in done.refused]
+        words = f"{count(done.deleted, 'run')} deleted; {size(done.freed)} freed."
+        refused = [f"{run.name}: {error}" for run, error in done.refused]
+        tell_deletion(words if done.deleted else None, refused)
         st.query_params.clear()
         st.rerun()
 
@@ -69,11 +69,3 @@ def show_old(old: list[Run], sizes: list[int]) -> None:
         alt="The runs that would be deleted, the oldest first",
         column_config={"Ended": st.column_config.DatetimeColumn(format="distance")},
     )
-
-
-def show_freed() -> None:
-    freed = st.session_state.pop("freed", None)
-    if freed is not None:
-        st.success(freed, icon=":material/check_circle:")
-    for words in st.session_state.pop("refused", []):
-        st.warning(f"Not deleted: {escape_markdown(words)}", icon=":material/error:")

@@ -71,8 +71,3 @@ def offer_more(run: Run) -> None:
         help="Which labels of the data set are probably wrong, and what simple classifiers reach.",
     ):
         st.switch_page(CHECK_PAGE, query_params={"dataset": run.dataset_id})
-
-
-def say(state: RunState) -> str:
-    words = escape_markdown(state.reason)
-    return f"{words}\n\n**What to do:** {escape_markdown(state.remedy)}" if state.remedy else words

@@ -13,8 +13,7 @@ from pages.ui.runs.scores import show_number, show_score
 
 def show_coverage(run: Run, answers: Answers) -> None:
     st.markdown("##### Leave the unsure ones to people")
-    if answers.labels is None:
-        return
+    assert answers.labels is not None  # They are known where the probabilities are.
     kept = calibration_of(run).threshold
     left, right = st.columns(2, gap="large")
     with right:

@@ -6,7 +6,8 @@ from core import charts
 from core.base.formatting import percent
 from core.data.storage.datasets import Dataset
 from core.runs.tasks import studies
-from pages.ui.navigation import CHECK_PAGE, DATA_PAGE
+from pages.ui import navigation
+from pages.ui.navigation import CHECK_PAGE
 
 
 def show_to_beat(dataset: Dataset) -> None:
@@ -44,5 +45,4 @@ def teach() -> None:
 
 def send_to_data() -> None:
     st.write("A training needs a data set: a table of texts and their labels.")
-    if st.button("Go to Data", type="primary", icon=":material/table_view:"):
-        st.switch_page(DATA_PAGE)
+    navigation.offer_page("Go to Data", "Data")

@@ -10,7 +10,7 @@ from core.runs.tasks import forecasts
 from core.runs.training import queue, store
 from core.runs.training.events import Event
 from core.runs.training.store import Run, RunState
-from pages.ui.feedback import STATUS
+from pages.ui.feedback import STATUS, explain_state
 from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE
 from pages.ui.train.link import only_viewing, share
 from pages.ui.train.progress import last_event, show_scores
@@ -18,7 +18,7 @@ from pages.ui.train.progress import last_event, show_scores
 
 def show_result(run: Run, state: RunState) -> None:
     if state.status != "finished":
-        st.warning(say(state), icon=STATUS[state.status].icon)
+        st.warning(explain_state(state), icon=STATUS[state.status].icon)
     report = store.report_of(run) or {}
     with st.container(horizontal=True):
         for name in ("test", "validation"):
@@ -41,7 +41,7 @@ def show_result(run: Run, state: RunState) -> None:
 
 def show_failure(run: Run, state: RunState) -> None:
     box = st.warning if state.status in ("stopped", "interrupted") else st.error
-    box(say(state), icon=STATUS[state.status].icon)
+    box(explain_state(state), icon=STATUS[state.status].icon)
     if only_viewing():
         return
     if state.status != "damaged":
@@ -49,11 +49,6 @@ def show_failure(run: Run, state: RunState) -> None:
             offer_another_try(run)
     elif st.button("Open it under Runs", icon=":material/insights:"):
         st.switch_page(RUNS_PAGE, query_params={"run": run.id})
-
-
-def say(state: RunState) -> str:
-    words = escape_markdown(state.reason)
-    return f"{words}\n\n**What to do:** {escape_markdown(state.remedy)}" if state.remedy else words
 
 
 def offer_another_try(run: Run) -> None:
