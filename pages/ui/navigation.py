@@ -3,10 +3,12 @@
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
+
+from pages.ui.tab import forget_fragments
 
 ROUTER = "streamlit_app.py"
 DATA_PAGE, CHECK_PAGE, TRAIN_PAGE = "pages/1_Data.py", "pages/5_Check.py", "pages/2_Train.py"
@@ -71,7 +73,17 @@ def run_page() -> None:
     wanted = params.pop("page", "Train" if "run" in params else start)
     if page == pages[start] and wanted in pages and wanted != start:
         st.switch_page(pages[wanted], query_params=params)
+    if st.session_state.get("page") != page.title:
+        # Opened from the menu: `go_to` was not asked.
+        forget_fragments()
+        st.session_state["page"] = page.title
     page.run()
+
+
+def go_to(file: str, **params: str) -> NoReturn:
+    """Leave the page for another one, opened with these parameters of its address."""
+    forget_fragments()
+    st.switch_page(file, query_params=params)
 
 
 def start_page(title: str, sidebar: Literal["auto", "expanded"] = "auto") -> None:
@@ -89,7 +101,7 @@ def offer_page(words: str, title: str) -> None:
     """The one next step of a page that has nothing to show yet: a button to another page."""
     page = PAGES[title]
     if st.button(words, type="primary", icon=page.icon):
-        st.switch_page(page.file)
+        go_to(page.file)
 
 
 def run_link(address: str | None, run_id: str) -> str:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -19,6 +20,7 @@ from core.base.home import home
 from core.runs.training import store
 from core.runs.training.engines import PROJECT
 from tests.faults.looks import count, see_that_nothing_is_left, status, steps_of
+from tests.pages.seeding import make_dataset, make_run
 from tests.processes import is_at_work, processes_of, trainer_of, wait_for, worker_process
 
 ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL)
@@ -46,9 +48,13 @@ class Server:
         except (URLError, OSError):
             return False
 
+    def connect(self):
+        """The line that a browser's tab talks to it by."""
+        return connect(f"ws://127.0.0.1:{self.port}/_stcore/stream", max_size=None)
+
     def show(self, run):
         """Open the page of a run as a browser does. Returns the words on it; an error on it is one here."""
-        with connect(f"ws://127.0.0.1:{self.port}/_stcore/stream", max_size=None) as browser:
+        with self.connect() as browser:
             wanted = f"run={run.id}"
             browser.send(BackMsg(rerun_script={"query_string": wanted}).SerializeToString())
             words = []
@@ -67,6 +73,43 @@ class Server:
         self.process.send_signal(by)
         self.process.wait(timeout=20)
         self.log.close()
+
+
+class Tab:
+    """What a browser's tab says to a server and hears of it, message by message."""
+
+    def __init__(self, connection, query):
+        self.connection = connection
+        self.page, self.query, self.buttons, self.timers = "", query, {}, []
+
+    def ask(self, **asked):
+        """Ask for a run of the page that is shown, or of one of its fragments."""
+        message = {"query_string": self.query, "page_script_hash": self.page, **asked}
+        self.connection.send(BackMsg(rerun_script=message).SerializeToString())
+
+    def hear(self, seconds=60):
+        """Take in the next message. Returns its kind; None when none came in time."""
+        try:
+            message = ForwardMsg.FromString(self.connection.recv(timeout=seconds))
+        except TimeoutError:
+            return None
+        kind = message.WhichOneof("type")
+        if kind == "new_session":
+            self.page = message.new_session.page_script_hash
+        elif kind == "auto_rerun":
+            self.timers.append(message.auto_rerun.fragment_id)
+        elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
+            element = message.delta.new_element
+            assert element.WhichOneof("type") != "exception", element.exception
+            if element.WhichOneof("type") == "button":
+                self.buttons[element.button.label] = element.button.id, message.delta.fragment_id
+        return kind
+
+    def hear_until(self, holds):
+        deadline = time.monotonic() + 60
+        while not holds():
+            assert self.hear(), "the server fell silent"
+            assert time.monotonic() < deadline
 
 
 FINISHED = ForwardMsg.ScriptFinishedStatus.FINISHED_SUCCESSFULLY
@@ -113,3 +156,20 @@ def test_trainings_and_their_line_outlive_every_server(config, dataset, start):
     server.end(signal.SIGTERM)
     wait_for(lambda: not processes_of(home()), seconds=20)
     see_that_nothing_is_left()
+
+
+def test_a_timer_of_the_page_that_was_left_does_not_blank_the_next_one(start):
+    run = make_run("finished", make_dataset(), ExitStack())
+    with start().connect() as connection:
+        tab = Tab(connection, f"run={run.id}")
+        tab.ask()
+        tab.hear_until(lambda: "Judge it" in tab.buttons and tab.timers)
+        train, (button, fragment), timers = tab.page, tab.buttons["Judge it"], list(tab.timers)
+        tab.ask(fragment_id=fragment, widget_states={"widgets": [{"id": button, "trigger_value": True}]})
+        # The timers of a busy browser fire until it has read that there is another page.
+        tab.hear_until(lambda: tab.page != train)
+        runs = tab.page
+        for timer in timers:
+            tab.ask(fragment_id=timer, page_script_hash=train, is_auto_rerun=True)
+        while tab.hear(seconds=5):
+            assert tab.page == runs

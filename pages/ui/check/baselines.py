@@ -10,7 +10,7 @@ from core.data.storage.datasets import Dataset
 from core.runs.tasks import studies
 from core.runs.tasks.studies import BASELINES
 from pages.ui.check.data_check import has_ended_well, start
-from pages.ui.navigation import TRAIN_PAGE
+from pages.ui.navigation import TRAIN_PAGE, go_to
 
 NAMES = {
     "majority": "Always the most common class",
@@ -33,7 +33,7 @@ def show_baselines(dataset: Dataset) -> None:
         show_scores(found)
         with st.container(horizontal=True):
             if st.button("Train on it", icon=":material/model_training:"):
-                st.switch_page(TRAIN_PAGE, query_params={"dataset": dataset.id})
+                go_to(TRAIN_PAGE, dataset=dataset.id)
             if st.button("Find it again", type="tertiary", icon=":material/replay:"):
                 start(dataset, BASELINES)
 

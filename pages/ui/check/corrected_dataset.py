@@ -9,7 +9,7 @@ from core.data.storage.datasets import Dataset
 from core.runs.training import queue
 from core.runs.training.store import Run
 from pages.ui.feedback import show_error
-from pages.ui.navigation import TRAIN_PAGE
+from pages.ui.navigation import TRAIN_PAGE, go_to
 
 
 def offer_save(
@@ -44,7 +44,7 @@ def offer_save(
         show_error(error)
         return
     if run:
-        st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
+        go_to(TRAIN_PAGE, run=run.id)
     st.session_state["saved_again"] = new.id
     st.query_params.from_dict({"dataset": new.id})
     st.rerun()

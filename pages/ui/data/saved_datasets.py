@@ -10,7 +10,7 @@ from core.data.storage.datasets import DamagedDataset, Dataset
 from pages.ui.data.datasets_table import COLUMNS, datasets_table
 from pages.ui.data.deletion import ask_to_delete, clean_up
 from pages.ui.feedback import show_deletion
-from pages.ui.navigation import CHECK_PAGE, TRAIN_PAGE
+from pages.ui.navigation import CHECK_PAGE, TRAIN_PAGE, go_to
 
 
 def show_done(done: list[Done]) -> None:
@@ -38,13 +38,13 @@ def show_done(done: list[Done]) -> None:
 
 
 def train_on(dataset: Dataset) -> None:
-    st.switch_page(TRAIN_PAGE, query_params={"dataset": dataset.id})
+    go_to(TRAIN_PAGE, dataset=dataset.id)
 
 
 def offer_check(dataset: Dataset, words: str) -> None:
     help = "A baseline, labels that are probably wrong, and whether more texts would help."
     if st.button(words, icon=":material/fact_check:", help=help):
-        st.switch_page(CHECK_PAGE, query_params={"dataset": dataset.id})
+        go_to(CHECK_PAGE, dataset=dataset.id)
 
 
 def show_datasets() -> None:

@@ -5,7 +5,7 @@ import streamlit as st
 from core.base.errors import UserError
 from core.data.storage.uploads import MOST_TABLE_MB, Upload, keep_upload
 from pages.ui.feedback import show_error
-from pages.ui.uploads import take_out
+from pages.ui.tab import take_out
 
 
 def take_file(label: str, param: str, help: str) -> None:

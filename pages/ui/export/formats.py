@@ -1,7 +1,6 @@
 """ONNX, the web page and the bundle, made once and kept."""
 
 import streamlit as st
-from streamlit.elements.lib.mutable_status_container import StatusContainer
 
 from core.base.errors import UserError
 from core.base.formatting import count, escape_markdown, explain, size
@@ -10,6 +9,7 @@ from core.runs.results.exports import BUNDLE, MADE, ONNX, ONNX_INT8, WEB, Made
 from core.runs.results.models import Model
 from pages.ui.export.download import offer
 from pages.ui.feedback import show_error
+from pages.ui.tab import StatusContainer
 
 MAKE = "Make the ONNX files and the bundle"
 # Of the columns of what was made, so that the accuracy's change fits on its button.

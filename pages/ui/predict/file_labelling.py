@@ -23,7 +23,7 @@ from pages.ui.predict.file_upload import (
 )
 from pages.ui.predict.labelling_progress import follow_labelling, offer_resumption, say_end
 from pages.ui.predict.labelling_result import PREVIEW_ROWS, show_result
-from pages.ui.uploads import take_out
+from pages.ui.tab import take_out
 
 
 def label_a_file(model: Model) -> None:

@@ -9,7 +9,7 @@ from core.runs.results.models import Model
 from core.serving import imported_models
 from pages.ui import pickers
 from pages.ui.feedback import show_error
-from pages.ui.navigation import EXPORT_PAGE
+from pages.ui.navigation import EXPORT_PAGE, go_to
 from pages.ui.predict.model_import import offer_model_file
 
 
@@ -22,7 +22,7 @@ def choose_model(models: list[Model]) -> Model:
     model = pickers.choose_model(models, "to use", from_link=arrived is None)
     with st.container(horizontal=True, vertical_alignment="center"):
         if st.button("Take it away", icon=":material/outbox:", help="Download this model, in any form."):
-            st.switch_page(EXPORT_PAGE, query_params={"run": model.id})
+            go_to(EXPORT_PAGE, run=model.id)
         offer_model_file()
         if model.run is None:
             offer_deletion(model)

@@ -3,12 +3,11 @@
 from io import BytesIO
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from core.base.errors import UserError
 from core.serving import imported_models
 from pages.ui.feedback import show_error
-from pages.ui.uploads import take_out
+from pages.ui.tab import UploadedFile, take_out
 
 MOST_MB = imported_models.LARGEST_UPLOAD // 1_000_000
 

@@ -8,7 +8,7 @@ from core.data.storage.datasets import find_dataset
 from core.runs.training import store
 from core.runs.training.store import Run, RunState
 from pages.ui.feedback import STATUS
-from pages.ui.navigation import CHECK_PAGE, EXPORT_PAGE, PREDICT_PAGE, TRAIN_PAGE, run_link
+from pages.ui.navigation import CHECK_PAGE, EXPORT_PAGE, PREDICT_PAGE, TRAIN_PAGE, go_to, run_link
 from pages.ui.runs.deletion import ask_to_delete
 
 
@@ -23,15 +23,15 @@ def show_heading(run: Run, state: RunState) -> None:
             icon=":material/resume:",
             help="The Train page lets it go on.",
         ):
-            st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
+            go_to(TRAIN_PAGE, run=run.id)
         if state.live and st.button("Watch it", type="primary", icon=":material/visibility:"):
-            st.switch_page(TRAIN_PAGE, query_params={"run": run.id})
+            go_to(TRAIN_PAGE, run=run.id)
         if (
             not state.live
             and store.model_folder(run)
             and st.button("Try it", type="primary", icon=":material/label:")
         ):
-            st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+            go_to(PREDICT_PAGE, run=run.id)
         offer_export(run, state)
         if run.readable and not state.live and is_saved(run):
             offer_more(run)
@@ -46,7 +46,7 @@ def offer_export(run: Run, state: RunState) -> None:
     if state.live or not store.model_folder(run):
         return
     if st.button("Take it away", icon=":material/outbox:", help="Download this model, in any form."):
-        st.switch_page(EXPORT_PAGE, query_params={"run": run.id})
+        go_to(EXPORT_PAGE, run=run.id)
 
 
 def is_saved(run: Run) -> bool:
@@ -64,10 +64,10 @@ def offer_more(run: Run) -> None:
         icon=":material/replay:",
         help="Opens the Train page with this data set and these settings, to be changed or not.",
     ):
-        st.switch_page(TRAIN_PAGE, query_params={"dataset": run.dataset_id, "like": run.id})
+        go_to(TRAIN_PAGE, dataset=run.dataset_id, like=run.id)
     if st.button(
         "Check its labels",
         icon=":material/fact_check:",
         help="Which labels of the data set are probably wrong, and what simple classifiers reach.",
     ):
-        st.switch_page(CHECK_PAGE, query_params={"dataset": run.dataset_id})
+        go_to(CHECK_PAGE, dataset=run.dataset_id)

@@ -12,7 +12,7 @@ from core.runs.results.facts import model_title
 from core.runs.training import store
 from core.runs.training.store import Run
 from pages.ui.feedback import STATUS, show_error
-from pages.ui.navigation import COMPARE_PAGE
+from pages.ui.navigation import COMPARE_PAGE, go_to
 
 
 def choose_run(runs: list[Run]) -> Run | None:
@@ -57,7 +57,7 @@ def choose_several(runs: list[Run]) -> None:
     fits = FEWEST <= len(ids) <= MOST
     words = f"Compare {count(len(ids), 'run')}" if fits else f"Select {FEWEST} to {MOST} runs"
     if st.button(words, type="primary", icon=":material/compare_arrows:", disabled=not fits):
-        st.switch_page(COMPARE_PAGE, query_params={"runs": ",".join(ids)})
+        go_to(COMPARE_PAGE, runs=",".join(ids))
 
 
 def follow(selected: str | None) -> None:

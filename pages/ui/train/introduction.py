@@ -7,7 +7,7 @@ from core.base.formatting import percent
 from core.data.storage.datasets import Dataset
 from core.runs.tasks import studies
 from pages.ui import navigation
-from pages.ui.navigation import CHECK_PAGE
+from pages.ui.navigation import CHECK_PAGE, go_to
 
 
 def show_to_beat(dataset: Dataset) -> None:
@@ -26,7 +26,7 @@ def show_to_beat(dataset: Dataset) -> None:
         help="On the Check page simple classifiers are tried, in seconds. What they reach becomes a line on "
         "the chart.",
     ):
-        st.switch_page(CHECK_PAGE, query_params={"dataset": dataset.id})
+        go_to(CHECK_PAGE, dataset=dataset.id)
 
 
 def teach() -> None:

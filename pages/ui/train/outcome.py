@@ -11,7 +11,7 @@ from core.runs.training import queue, store
 from core.runs.training.events import Event
 from core.runs.training.store import Run, RunState
 from pages.ui.feedback import STATUS, explain_state
-from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE
+from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE, go_to
 from pages.ui.train.link import only_viewing, share
 from pages.ui.train.progress import last_event, show_scores
 
@@ -31,9 +31,9 @@ def show_result(run: Run, state: RunState) -> None:
         return
     with st.container(horizontal=True):
         if report and st.button("Judge it", type="primary", icon=":material/insights:"):
-            st.switch_page(RUNS_PAGE, query_params={"run": run.id})
+            go_to(RUNS_PAGE, run=run.id)
         if store.model_folder(run) and st.button("Try it", icon=":material/label:"):
-            st.switch_page(PREDICT_PAGE, query_params={"run": run.id})
+            go_to(PREDICT_PAGE, run=run.id)
         if state.status != "finished":
             offer_another_try(run)
         share(run)
@@ -48,7 +48,7 @@ def show_failure(run: Run, state: RunState) -> None:
         with st.container(horizontal=True):
             offer_another_try(run)
     elif st.button("Open it under Runs", icon=":material/insights:"):
-        st.switch_page(RUNS_PAGE, query_params={"run": run.id})
+        go_to(RUNS_PAGE, run=run.id)
 
 
 def offer_another_try(run: Run) -> None:
