@@ -59,7 +59,7 @@ def to_beat(majority: float | None, simple: dict[str, Any] | None) -> dict[str, 
 
     Args:
         majority: accuracy of always naming the most common class, if known.
-        simple: what `studies.baseline_of` says of the same texts.
+        simple: what `data_checks.baseline_of` says of the same texts.
     """
     found = {} if majority is None else {MAJORITY: majority}
     return found | ({SIMPLE[simple["name"]]: simple["accuracy"]} if simple else {})

@@ -40,13 +40,13 @@ from core.learning.evaluation.calibration import Calibration, write_calibration 
 from core.learning.suggestions import suggest  # noqa: E402
 from core.runs.results import exports  # noqa: E402
 from core.runs.results.models import usable_models  # noqa: E402
-from core.runs.tasks import forecasts, labellings, studies  # noqa: E402
+from core.runs.tasks import data_checks, forecasts, labellings  # noqa: E402
 from core.runs.training import queue, store  # noqa: E402
 from core.runs.training.store import Run  # noqa: E402
 from core.serving import imported_models  # noqa: E402
 from core.serving.file_labelling import Plan  # noqa: E402
+from tests.pages.data_checks import make_check  # noqa: E402
 from tests.pages.seeding import make_dataset, make_exports, make_labelling, make_run  # noqa: E402
-from tests.pages.studies import make_study  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -313,19 +313,19 @@ def seed_exports(real: Run) -> Iterator[tuple[str, str, str | None]]:
 
 def seed_checks(sample: Dataset, held: ExitStack) -> Iterator[tuple[str, str, str | None]]:
     """The Check page: at work, ended badly, and with all that it can show."""
-    for status in ("running", "failed", "lost"):
+    for status in ("running", "failed", "interrupted"):
         letters = make_dataset(f"Letters, {status}")
-        make_study(letters, studies.BASELINES, status, held)
-        make_study(letters, studies.CURVE, status, held)
+        make_check(letters, data_checks.BASELINES, status, held)
+        make_check(letters, data_checks.CURVE, status, held)
         yield f"check-{status}", f"/Check?dataset={letters.id}", None
-    for kind in (studies.BASELINES, studies.CURVE):
-        studies.start(sample, kind)
-        while studies.state(sample, kind).live:
+    for kind in (data_checks.BASELINES, data_checks.CURVE):
+        data_checks.start(sample, kind)
+        while data_checks.state(sample, kind).live:
             time.sleep(0.5)
     yield "check-full", f"/Check?dataset={sample.id}", None
     hostile = make_dataset("**Bold** <b>name</b> :red[x]", HOSTILE)
-    for kind in (studies.BASELINES, studies.CURVE):
-        make_study(hostile, kind, "done", held)
+    for kind in (data_checks.BASELINES, data_checks.CURVE):
+        make_check(hostile, kind, "finished", held)
     yield "check-hostile", f"/Check?dataset={hostile.id}", None
 
 

@@ -92,7 +92,7 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
         "core.runs.results.facts",
         "core.runs.results.models",
         "core.runs.results.report_file",
-        "core.runs.tasks.studies",
+        "core.runs.tasks.data_checks",
         "core.runs.training.engines",
         "core.runs.training.queue",
         "core.runs.training.store",

@@ -177,7 +177,7 @@ def test_every_command_explains_itself():
 def test_a_saved_data_set_is_studied(dataset):
     out, _ = core("study", dataset.id, "baselines", "--json")
     found = json.loads(out.splitlines()[-1])
-    assert (found["dataset"], found["status"], found["judged"]) == (dataset.id, "done", 10)
+    assert (found["dataset"], found["status"], found["judged"]) == (dataset.id, "finished", 10)
     assert found["scores"]["all"]["majority"]["accuracy"] == 0.5
     out, _ = core("study", dataset.id, "curve")
     assert "texts: macro F1" in out

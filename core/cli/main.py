@@ -36,7 +36,7 @@ from core.learning.config import check as check_settings
 from core.learning.suggestions import SUGGESTED, suggest
 from core.runs.results import bundle_contents, cleaning, exports
 from core.runs.results.models import Model
-from core.runs.tasks import forecasts, studies
+from core.runs.tasks import data_checks, forecasts
 from core.runs.training import following, processes, queue, store
 from core.runs.training.store import Run
 from core.serving import imported_models
@@ -304,13 +304,13 @@ def study(options: argparse.Namespace) -> int:
     """Study a saved data set: a baseline, the labels in doubt, and whether more texts would help."""
     dataset = find_dataset(options.dataset)
     run = store.find_run(options.run) if options.run else None
-    studies.start(dataset, options.kind, run)
+    data_checks.start(dataset, options.kind, run)
     try:
         state = _follow_study(dataset, options.kind)
     except KeyboardInterrupt:
-        studies.cancel(dataset, options.kind)
-        state = studies.state(dataset, options.kind)
-    found = studies.findings(dataset, options.kind) if state.status == "done" else None
+        data_checks.cancel(dataset, options.kind)
+        state = data_checks.state(dataset, options.kind)
+    found = data_checks.findings(dataset, options.kind) if state.status == "finished" else None
     if options.json:
         print(
             json.dumps(
@@ -325,23 +325,23 @@ def study(options: argparse.Namespace) -> int:
     return 0
 
 
-def _follow_study(dataset: Dataset, kind: str) -> studies.StudyState:
+def _follow_study(dataset: Dataset, kind: str) -> data_checks.CheckState:
     with tqdm(total=100, unit="%", file=sys.stderr) as bar:
-        while (state := studies.state(dataset, kind)).live:
+        while (state := data_checks.state(dataset, kind)).live:
             bar.set_postfix_str(state.doing, refresh=False)
             bar.update(round(100 * state.share) - bar.n)
             time.sleep(0.3)
-        bar.update(100 - bar.n if state.status == "done" else 0)
+        bar.update(100 - bar.n if state.status == "finished" else 0)
     return state
 
 
 def _study_lines(kind: str, found: dict[str, Any]) -> list[str]:
-    if kind == studies.CURVE:
+    if kind == data_checks.CURVE:
         return [f"{p['texts']:>7,} texts: macro F1 {p['macro_f1']:.3f}" for p in found["points"]] + [
             found["verdict"]
         ]
     suspects = f"{count(found['suspects'], 'label')} of {found['judged']:,} more likely wrong than right"
-    if kind == studies.TRAINED:
+    if kind == data_checks.TRAINED:
         return [suspects]
     scores = found["scores"]["all"].items()
     return [f"{n:<10} accuracy {s['accuracy']:.3f}, macro F1 {s['macro_f1']:.3f}" for n, s in scores] + [
@@ -621,7 +621,7 @@ def _add_run_commands(commands: Any) -> None:  # noqa: ANN401
 
     command = _command(commands, "study", study)
     command.add_argument("dataset", metavar="DATASET_ID", help="see the Check page's link")
-    command.add_argument("kind", choices=studies.KINDS)
+    command.add_argument("kind", choices=data_checks.KINDS)
     command.add_argument("--run", metavar="RUN", help="whose model is asked, for the kind trained")
     command.add_argument("--json", action="store_true", help=JSON_HELP)
 

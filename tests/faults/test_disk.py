@@ -381,7 +381,7 @@ def test_a_worker_that_fails_at_once_is_not_started_at_every_look(dataset, monke
         started.append(process)
         return process
 
-    monkeypatch.setattr(engines, "_spawn", spawn)
+    monkeypatch.setattr(engines, "start_process", spawn)
     store.create_run(FAST, dataset)
     queue.ensure_worker()
     started[0].wait()
@@ -400,7 +400,7 @@ def test_a_look_at_a_page_survives_a_disk_that_takes_no_new_file(dataset, monkey
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(engines, "_spawn", full)
+    monkeypatch.setattr(engines, "start_process", full)
     queue.ensure_worker()
 
 

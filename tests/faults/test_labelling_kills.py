@@ -13,7 +13,7 @@ KILLS = 3
 def kill(found):
     before = len(parts_of(found.parts))
     wait_for(lambda: len(parts_of(found.parts)) > before, every=0.005)
-    process = with_words("core.runs.tasks.labeller", str(found.folder))
+    process = with_words("core.runs.tasks.labelling_work", str(found.job.folder))
     process.kill()
     wait_for(lambda: status(found) in ("interrupted", "finished"), every=0.02)
 

@@ -10,8 +10,8 @@ import pytest
 
 from core.base import locks
 from core.base.home import home
+from core.runs.jobs.spawning import PROJECT
 from core.runs.training import queue, store
-from core.runs.training.engines import PROJECT
 from tests.faults.looks import count, looked_at, see_that_nothing_is_left
 from tests.processes import wait_for, worker_process
 from tests.runs.test_runs import LONG

@@ -17,8 +17,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
 from core.base.home import home
+from core.runs.jobs.spawning import PROJECT
 from core.runs.training import store
-from core.runs.training.engines import PROJECT
 from tests.faults.looks import count, see_that_nothing_is_left, status, steps_of
 from tests.pages.seeding import make_dataset, make_run
 from tests.processes import is_at_work, processes_of, trainer_of, wait_for, worker_process

@@ -18,6 +18,7 @@ from core.data.storage.uploads import Upload
 from core.learning.config import TrainingConfig
 from core.learning.evaluation.calibration import Calibration, read_calibration, write_calibration
 from core.learning.evaluation.full_report import judge
+from core.runs.jobs import job
 from core.runs.results import exports
 from core.runs.results.models import Model
 from core.runs.tasks import labellings
@@ -99,19 +100,16 @@ ENDINGS = {
 def make_labelling(status: str, run: Run, upload: Upload, held: ExitStack, **wishes: object) -> Labelling:
     """A labelling in this state: running, stopping, stopped, interrupted or failed; nothing works on it."""
     plan = Plan(str(upload.path), str(run.folder / "model"), ("text",), **wishes)
-    with patch("core.runs.training.engines.start_labelling", lambda folder: SimpleNamespace(wait=lambda: 0)):
+    with patch("core.runs.jobs.spawning.start_job", lambda *_: SimpleNamespace(wait=lambda: 0)):
         found = labellings.start(upload.name, plan)
-    labellings.say(found, 18_432, 60_000, 912.0)
+    job.say_progress(found.job, done=18_432, rows=60_000, rate=912.0)
     if status in ("running", "stopping"):
-        held.enter_context(FileLock(found.lock))
+        held.enter_context(FileLock(found.job.lock))
     if status in ("stopping", "stopped"):
         labellings.stop(found)
     if status == "failed":
-        why = {
-            "reason": "Expected a file with the column 'text'; found the columns 'id'.",
-            "remedy": "Choose it.",
-        }
-        labellings.end(found, {"status": "failed", "resumable": False, **why})
+        why = "Expected a file with the column 'text'; found the columns 'id'."
+        job.say_failed(found.job, why, "Choose it.", resumable=False)
     return found
 
 

@@ -8,40 +8,35 @@ from core import charts
 from core.data.storage import datasets
 from core.data.storage.datasets import find_dataset, list_datasets, load_splits
 from core.learning.config import TrainingConfig
-from core.runs.tasks import studies
-from core.runs.tasks.studies import BASELINES, CURVE, TRAINED, Study
+from core.runs.jobs import job
+from core.runs.tasks import data_checks
+from core.runs.tasks.data_checks import BASELINES, CURVE, TRAINED
 from core.runs.training import engines, store
+from tests.jobs import Asked, start_none
+from tests.pages.data_checks import curve_found, make_check, make_rows
 from tests.pages.seeding import LABELS, make_dataset, make_run
-from tests.pages.studies import curve_found, make_rows, make_study
 from tests.pages.test_pages import ATTACKS, HOSTILE_IDS, button, labels, open_page, table_with, words
 
 CHECK = "pages/5_Check.py"
 
 
-class Asleep:
-    """A process that has only just been started."""
-
-    @staticmethod
-    def wait() -> int:
-        return 0
-
-
 @pytest.fixture(autouse=True)
 def started(monkeypatch) -> list:
-    """What was started: kind and run's id; no process is."""
-    asked = []
+    """The checks that were started; no process is."""
     monkeypatch.setattr(engines, "start_worker", lambda: None)
-    monkeypatch.setattr(
-        engines, "start_study", lambda log, folder, kind, run_id: asked.append((kind, run_id)) or Asleep
-    )
-    return asked
+    return start_none(monkeypatch)
+
+
+def asked_for(started: list[Asked]) -> list[tuple[str, str | None]]:
+    """Kind and run's id of each check."""
+    return [(asked.folder.name, asked.request["run"]) for asked in started]
 
 
 @pytest.fixture
 def checked(held):
     """A data set whose baselines are known."""
     dataset = make_dataset()
-    make_study(dataset, BASELINES, "done", held)
+    make_check(dataset, BASELINES, "finished", held)
     return dataset
 
 
@@ -75,7 +70,7 @@ def test_the_baselines_are_found_without_a_click_and_only_once(started):
     dataset = make_dataset()
     app = open_page(CHECK, dataset=dataset.id)
     assert not app.exception
-    assert started == [(BASELINES, None)]
+    assert asked_for(started) == [(BASELINES, None)]
     assert "Stop" in labels(app)
     app.run()
     assert len(started) == 1
@@ -83,22 +78,22 @@ def test_the_baselines_are_found_without_a_click_and_only_once(started):
 
 def test_a_study_at_work_can_be_stopped(held):
     dataset = make_dataset()
-    study = make_study(dataset, BASELINES, "running", held)
+    study = make_check(dataset, BASELINES, "running", held)
     app = open_page(CHECK, dataset=dataset.id)
     button(app, "Stop").click().run()
-    assert study.file("stop").exists()
+    assert study.stop_file.exists()
 
 
-@pytest.mark.parametrize("status", ["failed", "lost", "stopped"])
+@pytest.mark.parametrize("status", ["failed", "interrupted", "stopped"])
 def test_a_study_that_ended_badly_says_so_and_can_be_started_again(status, held, started):
     dataset = make_dataset()
-    make_study(dataset, BASELINES, status, held)
+    make_check(dataset, BASELINES, status, held)
     app = open_page(CHECK, dataset=dataset.id)
     assert not app.exception
     assert started == []
     assert "What to do" in words(app)
     button(app, "Start it again").click().run()
-    assert started == [(BASELINES, None)]
+    assert asked_for(started) == [(BASELINES, None)]
 
 
 def test_scores_and_suspects_are_shown(checked):
@@ -116,8 +111,8 @@ def test_scores_and_suspects_are_shown(checked):
 def test_it_leads_to_a_training_and_finds_the_baseline_again(checked, started):
     app = open_page("streamlit_app.py", page="Check", dataset=checked.id)
     button(app, "Find it again").click().run()
-    assert started == [(BASELINES, None)]
-    Study(checked, BASELINES).file("progress").unlink()
+    assert asked_for(started) == [(BASELINES, None)]
+    data_checks.job_of(checked, BASELINES).progress_file.unlink()
     app.run()
     button(app, "Train on it").click().run()
     assert not app.exception
@@ -178,9 +173,9 @@ def test_a_finished_run_is_asked_for_its_suspects(checked, held, started):
     assert started == []
     source = app.segmented_control[0]
     source.set_value(TRAINED).run()
-    assert started == [(TRAINED, run.id)]
-    make_study(checked, TRAINED, "done", held, run_id=run.id)
-    Study(checked, TRAINED).file("progress").unlink(missing_ok=True)
+    assert asked_for(started) == [(TRAINED, run.id)]
+    make_check(checked, TRAINED, "finished", held, run_id=run.id)
+    data_checks.job_of(checked, TRAINED).progress_file.unlink(missing_ok=True)
     app.run()
     assert not app.exception
     assert len(table_with(app, "doubt")) == 20
@@ -188,7 +183,7 @@ def test_a_finished_run_is_asked_for_its_suspects(checked, held, started):
     newer = make_run("finished", checked, held)
     app = open_page(CHECK, dataset=checked.id)
     app.segmented_control[0].set_value(TRAINED).run()
-    assert started[-1] == (TRAINED, newer.id)
+    assert asked_for(started)[-1] == (TRAINED, newer.id)
 
 
 def test_runs_on_other_texts_are_not_asked(checked, held):
@@ -201,9 +196,9 @@ def test_runs_on_other_texts_are_not_asked(checked, held):
 def test_the_curve_is_drawn_on_request(checked, held, started):
     app = open_page(CHECK, dataset=checked.id)
     button(app, "Draw the learning curve").click().run()
-    assert started == [(CURVE, None)]
-    Study(checked, CURVE).file("progress").unlink()
-    make_study(checked, CURVE, "done", held)
+    assert asked_for(started) == [(CURVE, None)]
+    data_checks.job_of(checked, CURVE).progress_file.unlink()
+    make_check(checked, CURVE, "finished", held)
     app.run()
     assert not app.exception
     assert "More texts would most likely help" in words(app)
@@ -220,15 +215,15 @@ def test_the_chart_of_the_curve_has_titles_and_every_draw():
 
 
 @pytest.mark.parametrize("content", [b"{ torn", b"PAR1", b""])
-@pytest.mark.parametrize("ending", ["json", "parquet"])
-def test_damaged_files_are_said_to_be_and_found_again(checked, ending, content, started):
-    Study(checked, BASELINES).file(ending).write_bytes(content)
+@pytest.mark.parametrize("name", ["result.json", "table.parquet"])
+def test_damaged_files_are_said_to_be_and_found_again(checked, name, content, started):
+    (data_checks.job_of(checked, BASELINES).folder / name).write_bytes(content)
     app = open_page(CHECK, dataset=checked.id)
     assert not app.exception
     assert "damaged" in words(app)
-    again = "Start it again" if ending == "json" else "Find them again"
+    again = "Start it again" if name == "result.json" else "Find them again"
     button(app, again).click().run()
-    assert started == [(BASELINES, None)]
+    assert asked_for(started) == [(BASELINES, None)]
 
 
 @pytest.mark.parametrize("id", HOSTILE_IDS)
@@ -242,11 +237,11 @@ def test_a_link_to_nothing_is_told_and_the_newest_shown(id, checked):
 def test_hostile_texts_and_labels_stay_text(held):
     dataset = make_dataset(ATTACKS[0], ATTACKS)
     for kind in (BASELINES, CURVE):
-        make_study(dataset, kind, "done", held)
+        make_check(dataset, kind, "finished", held)
     app = open_page(CHECK, dataset=dataset.id)
     assert not app.exception
-    study = Study(dataset, CURVE)
-    studies.write_findings(study, curve_found() | {"verdict": " ".join(ATTACKS[:5])}, 1.0)
+    found = {"sha256": dataset.sha256, "findings": curve_found() | {"verdict": " ".join(ATTACKS[:5])}}
+    job.say_finished(data_checks.job_of(dataset, CURVE), found)
     app.run()
     assert not app.exception
     said = words(app)
@@ -265,4 +260,4 @@ def test_a_data_set_deleted_meanwhile_is_told(checked, change):
 
 def test_seeded_labels_are_those_of_the_data():
     assert set(make_rows(make_dataset())["suggested"]) <= set(LABELS)
-    assert studies.KINDS == (BASELINES, TRAINED, CURVE)
+    assert data_checks.KINDS == (BASELINES, TRAINED, CURVE)

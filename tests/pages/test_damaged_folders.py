@@ -15,6 +15,7 @@ from core.cli import main as command_line
 from core.runs.results import cleaning
 from core.runs.training import engines, queue, store, worker
 from pages.ui.feedback import STATUS
+from tests.jobs import start_none
 from tests.pages.seeding import make_dataset, make_run
 from tests.pages.test_pages import DATA, PREDICT, RUNS, TRAIN, clean, open_page, words
 
@@ -167,7 +168,7 @@ SHOWN_ON = {
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch):
     monkeypatch.setattr(engines, "start_worker", lambda: None)
-    monkeypatch.setattr(engines, "start_measuring", lambda dataset_id, values: None)
+    start_none(monkeypatch)
     facts = {"device": "cpu", "precision": "fp32", "reason": "it is the only one here"}
     monkeypatch.setattr(engines, "describe_hardware", lambda: facts)
 

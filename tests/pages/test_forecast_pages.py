@@ -13,8 +13,10 @@ from core.data.reading.text.records import RejectedRow
 from core.data.storage.datasets import find_dataset, save_dataset
 from core.learning.config import TrainingConfig
 from core.learning.suggestions import suggest
-from core.runs.tasks import forecasts, studies
+from core.runs.jobs import job
+from core.runs.tasks import data_checks, forecasts
 from core.runs.training import engines, store
+from tests.jobs import start_none
 from tests.learning.test_forecast import MEASURED
 from tests.pages.seeding import make_dataset, make_run
 from tests.pages.test_pages import HOSTILE_IDS, RUNS, TRAIN, button, clean, labels, open_page, words
@@ -24,13 +26,11 @@ from tests.tiny import tiny_splits
 
 @pytest.fixture(autouse=True)
 def asked(monkeypatch):
-    """The settings for which a measuring would have begun; no process is started."""
-    started = []
+    """The measurings that would have begun; no process is started."""
     monkeypatch.setattr(engines, "start_worker", lambda: None)
-    monkeypatch.setattr(engines, "start_measuring", lambda dataset, values: started.append(values))
     facts = {"device": "cpu", "precision": "fp32", "reason": "it is the only one here"}
     monkeypatch.setattr(engines, "describe_hardware", lambda: facts)
-    return started
+    return start_none(monkeypatch)
 
 
 def suggested(data) -> TrainingConfig:
@@ -46,7 +46,7 @@ def test_the_page_begins_to_measure_and_does_not_wait(asked):
     clean(app)
     assert "Measuring a few steps for a forecast" in words(app)
     assert not button(app, "Start").disabled
-    assert asked[0]["batch_size"] == suggested(data).batch_size
+    assert asked[0].request["settings"]["batch_size"] == suggested(data).batch_size
 
 
 def test_the_forecast_follows_the_settings(asked):
@@ -66,7 +66,7 @@ def test_the_forecast_follows_the_settings(asked):
     app.number_input(key="setting_batch_size").set_value(32).run()
     clean(app)
     assert "by estimate; measuring" in words(app)
-    assert asked[0]["batch_size"] == 32
+    assert asked[0].request["settings"]["batch_size"] == 32
 
 
 def test_settings_out_of_range_have_no_forecast(asked):
@@ -92,9 +92,11 @@ def test_beside_a_training_nothing_is_measured_and_the_page_says_so(held, asked)
 
 def test_a_forecast_of_a_busy_machine_and_one_that_failed_say_so():
     data = make_dataset()
-    path = keep(data, suggested(data), share_of_cores=0.3)
+    keep(data, suggested(data), share_of_cores=0.3)
     assert "measured while it was busy" in words(open_page(TRAIN, dataset=data.id))
-    path.write_text(json.dumps({"problem": "Expected **more** memory; found little."}))
+    job.say_failed(
+        forecasts.job_of(data, suggested(data)), "Expected **more** memory; found little.", "Close others."
+    )
     app = open_page(TRAIN, dataset=data.id)
     clean(app)
     assert "No forecast: Expected \\*\\*more\\*\\* memory" in words(app)
@@ -132,9 +134,9 @@ def say_baseline(data) -> None:
     part["majority"] = {"accuracy": 0.4, "macro_f1": 0.2}
     found = {"scores": {"all": part, "validation": part}, "best": "tfidf"}
     found |= {"texts": 60, "judged": 60, "folds": 5, "suspects": 1}
-    study = studies.Study(data, studies.BASELINES)
-    study.file("json").parent.mkdir(exist_ok=True)
-    studies.write_findings(study, found, 1.0)
+    check = data_checks.job_of(data, data_checks.BASELINES)
+    check.folder.mkdir(parents=True, exist_ok=True)
+    job.say_finished(check, {"sha256": data.sha256, "findings": found})
 
 
 def test_without_a_baseline_the_page_leads_to_the_check():

@@ -10,7 +10,6 @@ import time
 import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,11 +31,14 @@ from core.data.storage.uploads import delete_upload, keep_upload
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.evaluation.calibration import Calibration
 from core.learning.suggestions import suggest
+from core.runs.jobs import job, process, spawning
+from core.runs.jobs.job import Job
 from core.runs.results import cleaning
-from core.runs.tasks import labeller, labellings
+from core.runs.tasks import labelling_work, labellings
 from core.runs.training import engines, queue, store
 from core.runs.training.events import EventLog
 from pages.ui.feedback import STATUS
+from tests.jobs import Asleep, start_none
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -58,7 +60,7 @@ ATTACKS = (
 @pytest.fixture(autouse=True)
 def no_processes(monkeypatch):
     monkeypatch.setattr(engines, "start_worker", lambda: None)
-    monkeypatch.setattr(engines, "start_measuring", lambda dataset_id, values: None)
+    start_none(monkeypatch)
     facts = {"device": "cpu", "precision": "fp32", "reason": "it is the only one here"}
     monkeypatch.setattr(engines, "describe_hardware", lambda: facts)
 
@@ -836,11 +838,13 @@ def label_file(run, content: str, text: Sequence[str] = ()) -> AppTest:
         app.multiselect[0].set_value(list(text)).run()
     with pytest.MonkeyPatch.context() as patch:
         # The same work, here: a process of its own would not have the stand-in for the model.
-        patch.setattr(labeller, "NICE", 0)
-        patch.setattr(
-            "core.runs.training.engines.start_labelling",
-            lambda folder: SimpleNamespace(wait=partial(int, labeller.main(folder))),
-        )
+        patch.setattr(process, "NICE", 0)
+
+        def label(module: str, folder: Path, log: Path) -> type[Asleep]:
+            process.do(Job(labelling_work.TASK, folder), labelling_work.work)
+            return Asleep
+
+        patch.setattr(spawning, "start_job", label)
         next(button for button in app.button if button.label.startswith("Label ")).click().run()
         app.run()
     clean(app)
@@ -863,7 +867,6 @@ def test_a_file_keeps_its_order_and_columns_and_gets_two_more(held, classifier, 
 @pytest.mark.parametrize("ending", ["stopped", "interrupted", "failed", "hopeless", "running"])
 def test_a_labelling_that_has_not_ended_well_is_said_and_goes_on(ending, held, monkeypatch):
     run = make_run("finished", make_dataset(), held)
-    monkeypatch.setattr(engines, "start_labelling", lambda folder: SimpleNamespace(wait=lambda: 0))
     app = open_page(PREDICT, run=run.id, file=upload("text,n\na praise,1\n"))
     app.session_state["view"] = "A file"
     app.run()
@@ -871,12 +874,11 @@ def test_a_labelling_that_has_not_ended_well_is_said_and_goes_on(ending, held, m
     (folder,) = (home() / "labellings").iterdir()
     found = labellings.find(folder.name)
     if ending != "running":
-        labellings.say(found, 1200, 5000, 20.0)
+        job.say_progress(found.job, done=1200, rows=5000, rate=20.0)
     if ending == "stopped":
         labellings.stop(found)
     if ending in ("failed", "hopeless"):
-        why = {"reason": "![x](http://e) <b>", "remedy": "Again."}
-        labellings.end(found, {"status": "failed", "resumable": ending == "failed", **why})
+        job.say_failed(found.job, "![x](http://e) <b>", "Again.", resumable=ending == "failed")
     app.run()
     clean(app)
     if ending == "running":
@@ -887,7 +889,7 @@ def test_a_labelling_that_has_not_ended_well_is_said_and_goes_on(ending, held, m
         assert "Resume" not in labels(app)
         button(app, "Label it anew").click().run()
         assert button_like(app, "Label 1 row")
-        assert not found.folder.exists()
+        assert not found.job.folder.exists()
         return
     assert "1,200 of 5,000 rows are labelled and kept" in words(app)
     button(app, "Resume").click().run()

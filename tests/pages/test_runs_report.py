@@ -11,10 +11,10 @@ from core.base.formatting import percent
 from core.learning.evaluation.calibration import at_threshold, read_calibration, write_calibration
 from core.runs.results.evaluated_texts import AFTER, BEFORE, answers_of
 from core.runs.results.report_file import report_of_run
-from core.runs.tasks.studies import BASELINES
+from core.runs.tasks.data_checks import BASELINES
 from core.runs.training import engines, store
+from tests.pages.data_checks import make_check
 from tests.pages.seeding import LABELS, TEMPERATURE, make_dataset, make_predictions, make_run, make_scores
-from tests.pages.studies import make_study
 from tests.pages.test_pages import ATTACKS, PROJECT, RUNS, button, clean, labels, open_page, words
 
 
@@ -67,7 +67,7 @@ def test_more_scores_are_those_of_the_report(run):
 def test_the_baseline_stands_beside_when_it_is_known(run, held):
     assert "Baseline" not in {metric.label for metric in open_page(RUNS, run=run.id).metric}
     data = make_dataset()
-    make_study(data, BASELINES, "done", held)
+    make_check(data, BASELINES, "finished", held)
     app = open_page(RUNS, run=make_run("finished", data, held).id)
     app.segmented_control(key="judged").set_value("validation").run()
     assert metric(app, "Baseline").value == "88.0%"

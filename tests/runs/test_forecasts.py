@@ -1,6 +1,5 @@
 """Forecasts are measured once, by one process at a time, kept, and set beside what the run took."""
 
-import json
 import os
 import time
 from dataclasses import replace
@@ -12,9 +11,11 @@ from core.base import locks
 from core.base.errors import UserError
 from core.base.home import home
 from core.data.storage.datasets import delete_dataset
-from core.learning.config import TrainingConfig
-from core.runs.tasks import forecasts
+from core.learning.config import TrainingConfig, to_dict
+from core.runs.jobs import job, process
+from core.runs.tasks import forecast_work, forecasts
 from core.runs.training import engines, queue, store
+from tests.jobs import start_none
 from tests.learning.test_forecast import MEASURED
 
 CONFIG = TrainingConfig(epochs=2, batch_size=2, max_length=16, precision="fp32")
@@ -22,10 +23,21 @@ CONFIG = TrainingConfig(epochs=2, batch_size=2, max_length=16, precision="fp32")
 
 @pytest.fixture
 def asked(monkeypatch):
-    """The settings for which a process would have been started."""
-    started = []
-    monkeypatch.setattr(engines, "start_measuring", lambda dataset, values: started.append(values))
-    return started
+    """The measurings for which a process would have been started."""
+    return start_none(monkeypatch)
+
+
+def settings_of(asked):
+    return [one.request["settings"] for one in asked]
+
+
+def measure(dataset, config):
+    """Measure as the process does. Returns what it would have been kept as."""
+    found = forecasts.job_of(dataset, config)
+    found.folder.mkdir(parents=True)
+    job.write_json(found.folder / "request.json", {"dataset": dataset.id, "settings": to_dict(config)})
+    process.do(found, forecast_work.work)
+    return job.state(found)
 
 
 def keep(dataset, config, age=0.0, **changes):
@@ -39,10 +51,10 @@ def keep(dataset, config, age=0.0, **changes):
         measured=time.time() - age,
         **changes,
     )
-    path = forecasts._file(dataset, config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"measured": forecasts.estimate.to_dict(measured)}))
-    return path
+    found = forecasts.job_of(dataset, config)
+    found.folder.mkdir(parents=True, exist_ok=True)
+    job.say_finished(found, forecasts.estimate.to_dict(measured))
+    return found.result_file
 
 
 @pytest.mark.process
@@ -52,13 +64,14 @@ def test_what_is_not_measured_is_measured_once_in_a_process_of_its_own(tiny, dat
     found = forecasts.wait(dataset, config)
     assert found.seconds > 0
     assert not found.estimated
-    (kept,) = (home() / "forecasts").glob("*.json")
+    (kept,) = (home() / "forecasts").glob("*/result.json")
     before = kept.read_bytes()
     # Other epochs need no new measuring.
     twice = forecasts.wait(dataset, replace(config, epochs=4))
     assert twice.parts["steps"] > found.parts["steps"]
     assert kept.read_bytes() == before
-    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "measuring.lock", "log.txt"}
+    assert {path.name for path in kept.parent.iterdir()} == {kept.name, "request.json", "lock", "log.txt"}
+    assert {path.name for path in (home() / "forecasts").iterdir()} == {kept.parent.name, "measuring.lock"}
 
 
 def test_texts_lengths_batches_models_and_precisions_are_told_apart(tiny, dataset, asked):
@@ -73,7 +86,7 @@ def test_texts_lengths_batches_models_and_precisions_are_told_apart(tiny, datase
     forecasts.begin(dataset, config)
     assert asked == []
     forecasts.begin(dataset, replace(config, batch_size=4))
-    assert [values["batch_size"] for values in asked] == [4]
+    assert [values["batch_size"] for values in settings_of(asked)] == [4]
 
 
 def test_until_it_is_measured_other_batches_give_an_estimate(dataset, asked):
@@ -93,16 +106,14 @@ def test_nothing_is_measured_beside_a_training_or_another_measuring(dataset, ask
             forecasts.begin(dataset, CONFIG)
     assert asked == []
     with locks.hold(home() / "forecasts" / "measuring.lock"):
-        assert forecasts.main(dataset.id, json.dumps(forecasts.settings.to_dict(CONFIG))) == 0
-    assert not list((home() / "forecasts").glob("*.json"))
+        assert measure(dataset, CONFIG).status == "none"
 
 
 @pytest.mark.process
 def test_a_training_that_begins_ends_the_measuring(tiny, dataset):
     config = replace(CONFIG, model=tiny)
     with FileLock(home() / "device.lock"):
-        forecasts.main(dataset.id, json.dumps(forecasts.settings.to_dict(config)))
-    assert not list((home() / "forecasts").glob("*.json"))
+        assert measure(dataset, config).status == "none"
     assert forecasts.look(dataset, config).state == "unmeasured"
 
 
@@ -111,20 +122,20 @@ def test_what_goes_wrong_is_said_and_not_tried_at_every_look(dataset, asked, mon
         raise UserError("more memory", "too little", "Close other programs.")
 
     monkeypatch.setattr("core.learning.forecasting.measurement.measure", fail)
-    forecasts.main(dataset.id, json.dumps(forecasts.settings.to_dict(CONFIG)))
+    measure(dataset, CONFIG)
     outlook = forecasts.look(dataset, CONFIG)
     assert (outlook.state, outlook.problem) == ("failed", "Expected more memory; found too little.")
     with pytest.raises(UserError, match="too little"):
         forecasts.wait(dataset, CONFIG)
-    (kept,) = (home() / "forecasts").glob("*.json")
+    (kept,) = (home() / "forecasts").glob("*/result.json")
     os.utime(kept, (time.time() - 400,) * 2)
     assert forecasts.look(dataset, CONFIG).state == "unmeasured"
 
 
 def test_a_measuring_that_was_ended_from_outside_is_not_begun_again_at_once(dataset, asked):
-    path = forecasts._file(dataset, CONFIG)
-    path.parent.mkdir(parents=True)
-    path.with_suffix(".begun").touch()
+    found = forecasts.job_of(dataset, CONFIG)
+    found.folder.mkdir(parents=True)
+    job.say_progress(found)
     outlook = forecasts.look(dataset, CONFIG)
     assert (outlook.state, outlook.problem) == ("failed", "The measuring was ended from outside.")
     forecasts.begin(dataset, CONFIG)
@@ -154,23 +165,36 @@ def test_what_was_measured_on_a_busy_machine_is_soon_measured_anew(dataset, aske
     assert forecasts.look(dataset, CONFIG).state == "measured"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"measured": {}}', '{"measured": 3}', "[" * 5000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"status": "finished", "result": {}}',
+        '{"status": "finished", "result": 3}',
+        "[" * 5000,
+    ],
+)
 def test_a_damaged_file_is_as_good_as_none(content, dataset, asked):
     keep(dataset, CONFIG).write_text(content)
     assert forecasts.look(dataset, CONFIG).state == "unmeasured"
     assert forecasts.look(dataset, CONFIG).forecast is None
 
 
-def test_left_overs_and_the_oldest_files_go(dataset, monkeypatch):
-    monkeypatch.setattr(forecasts, "KEPT", 2)
-    root = home() / "forecasts"
-    (root / "tmpabc").mkdir(parents=True)
+def test_left_overs_and_the_oldest_go(textuner_home, monkeypatch):
+    monkeypatch.setattr(forecast_work, "KEPT", 2)
+    root = textuner_home / "forecasts"
     for age in range(4):
-        path = root / f"{age}.json"
-        path.write_text("{}")
-        os.utime(path, (1e9 - age,) * 2)
-    forecasts._sweep(root)
-    assert sorted(path.name for path in root.iterdir()) == ["0.json", "1.json"]
+        (root / str(age)).mkdir(parents=True)
+        (root / str(age) / "result.json").write_text("{}")
+        os.utime(root / str(age) / "result.json", (1e9 - age,) * 2)
+    (root / "1" / "tmpabc").mkdir()
+    for name in ("of-an-earlier-version.json", "of-an-earlier-version.begun"):
+        (root / name).touch()
+    forecast_work.sweep(root, spare=root / "3")
+    assert sorted(path.name for path in root.iterdir()) == ["0", "1", "3"]
+    assert [path.name for path in (root / "1").iterdir()] == ["result.json"]
 
 
 def test_a_model_that_is_not_here_is_estimated_from_the_embedded_one(dataset, asked):
@@ -178,7 +202,7 @@ def test_a_model_that_is_not_here_is_estimated_from_the_embedded_one(dataset, as
     outlook = forecasts.look(dataset, config)
     assert (outlook.state, outlook.at_hand, outlook.forecast) == ("unmeasured", False, None)
     forecasts.begin(dataset, config)
-    assert asked[0]["model"] == "bundled"
+    assert settings_of(asked)[0]["model"] == "bundled"
     keep(dataset, replace(config, model="bundled"))
     outlook = forecasts.look(dataset, config)
     assert outlook.state == "measured"

@@ -4,27 +4,20 @@ import json
 import os
 import shutil
 import time
-from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from core.base import locks
-from core.base.disk import NoSpace
 from core.base.errors import UserError
 from core.data.storage.uploads import KEPT_SECONDS
-from core.runs.tasks import labeller, labellings
-from core.runs.training import engines
+from core.runs.tasks import labellings
 from core.serving.file_labelling import Plan, part_of, parts_of
+from tests.jobs import start_none
 from tests.processes import wait_for
 
 pytestmark = pytest.mark.process
-
-
-def nobody(folder):
-    return SimpleNamespace(wait=lambda: 0)
 
 
 @pytest.fixture
@@ -79,35 +72,19 @@ def test_a_file_or_a_model_that_is_gone_is_said(plan, tmp_path, tiny_model):
         labellings.start("file.csv", plan)
 
 
-@pytest.mark.parametrize(
-    ("error", "resumable"),
-    [
-        (UserError("a column", "none", "Choose one."), False),
-        (NoSpace("the labelled file", 1, Path("/"), cause=OSError()), True),
-        (MemoryError(), True),
-        (ValueError("no idea"), True),
-    ],
-)
-def test_only_what_another_go_may_mend_can_be_resumed(error, resumable, plan, monkeypatch):
-    monkeypatch.setattr(engines, "start_labelling", nobody)
-    found = labellings.start("file.csv", plan)
-    labeller._fail(found, error)
-    assert (status(found), labellings.state(found).resumable) == ("failed", resumable)
-
-
 def test_those_of_yesterday_are_removed_unless_they_are_at_work(plan, monkeypatch):
-    monkeypatch.setattr(engines, "start_labelling", nobody)
+    start_none(monkeypatch)
     old, at_work = labellings.start("old.csv", plan), labellings.start("at work.csv", plan)
     long_ago = time.time() - KEPT_SECONDS - 60
-    with locks.hold(at_work.lock):
+    with locks.hold(at_work.job.lock):
         for found in (old, at_work):
-            os.utime(found.folder, (long_ago, long_ago))
+            os.utime(found.job.folder, (long_ago, long_ago))
         young = labellings.start("young.csv", plan)
-    assert [found.folder.exists() for found in (old, at_work, young)] == [False, True, True]
+    assert [found.job.folder.exists() for found in (old, at_work, young)] == [False, True, True]
 
 
 def test_every_form_is_written_once(plan, monkeypatch):
-    monkeypatch.setattr(engines, "start_labelling", nobody)
+    start_none(monkeypatch)
     found = labellings.start("file.csv", plan)
     found.parts.mkdir()
     pd.DataFrame({"text": ["=1", "x"]}).to_parquet(part_of(found.parts, 0))
@@ -136,6 +113,7 @@ def test_damaged_files_are_an_answer_too(plan, textuner_home, content):
     folder = textuner_home / "labellings" / ("a" * 22)
     folder.mkdir(parents=True)
     (folder / "request.json").write_text(json.dumps({"name": "x", "plan": plan.facts()}))
-    for name in ("result.json", "progress.json"):
-        (folder / name).write_text(content)
-    assert status(labellings.find("a" * 22)) in ("failed", "interrupted")
+    (folder / "result.json").write_text(content)
+    assert status(labellings.find("a" * 22)) == "failed"
+    (folder / "progress.json").write_text(content)
+    assert status(labellings.find("a" * 22)) == "interrupted"

@@ -258,7 +258,9 @@ def test_many_looks_start_one_worker(dataset, monkeypatch):
         def wait(self):
             return 0
 
-    monkeypatch.setattr("core.runs.training.engines._spawn", lambda *_, **__: started.append(1) or Slow())
+    monkeypatch.setattr(
+        "core.runs.training.engines.start_process", lambda *_, **__: started.append(1) or Slow()
+    )
     for _ in range(5):
         queue.ensure_worker()
     assert started == [1]

@@ -3,7 +3,7 @@
 <home>/datasets/<id>/   splits.parquet   columns split, text, label, line (in its file; null where not known)
                         rejected.jsonl   a row of the file that was set aside per line
                         dataset.json     everything else; written last
-                        studies/         what was found out later (see `core.runs.tasks.studies`)
+                        studies/         what was found out later (see `core.runs.tasks.data_checks`)
 """
 
 import hashlib
@@ -255,9 +255,9 @@ def delete_dataset(id: str) -> int:
 
 @contextmanager
 def _no_study_at_work(entry: Path) -> Iterator[None]:
-    """Keep studies of the data set from beginning meanwhile; each holds a lock for as long as it works."""
+    """Keep checks of the data set from beginning meanwhile; each holds a lock for as long as it works."""
     with ExitStack() as held:
-        for lock in entry.glob(f"{STUDIES}/*.lock"):
+        for lock in entry.glob(f"{STUDIES}/*/lock"):
             try:
                 held.enter_context(locks.hold(lock, timeout=0))
             except Timeout as error:

@@ -8,7 +8,7 @@ from core.base.folders import sha256_of
 from core.learning import pretrained
 from core.learning.config import to_dict
 from core.runs.results.facts import model_title
-from core.runs.tasks import studies
+from core.runs.tasks import data_checks
 from core.runs.training import store
 from core.runs.training.store import Run
 
@@ -27,7 +27,7 @@ def card_of(run: Run, files: Sequence[str] = ()) -> str:
     folder = store.model_folder(run)
     origin = Origin(
         hub_id=known.repo if known else None,
-        baseline=studies.baseline_of(run.dataset_id, "test"),
+        baseline=data_checks.baseline_of(run.dataset_id, "test"),
         weights_sha256=sha256_of(folder / store.WEIGHTS) if folder else None,
         files=tuple(files),
     )

@@ -16,7 +16,7 @@ from core.data.quality.fixes import done_to
 from core.learning.evaluation.calibration import at_threshold
 from core.runs.results.evaluated_texts import Answers, answers_of, calibration_of, collapse_of
 from core.runs.results.facts import data_of, model_title, reasons_left_out, settings_of
-from core.runs.tasks import studies
+from core.runs.tasks import data_checks
 from core.runs.training import store
 from core.runs.training.store import Run
 from core.serving.report.report_page import Content, report_html
@@ -56,7 +56,7 @@ def content_of(run: Run, texts: bool) -> Content:
     answers = answers_of(run, split) if split else None
     events = store.events_of(run)
     calibration = calibration_of(run)
-    beaten = studies.baseline_of(run.dataset_id, "validation")
+    beaten = data_checks.baseline_of(run.dataset_id, "validation")
     majority = (report.get("validation") or {}).get("majority_accuracy")
     known = answers if answers and answers.probabilities is not None else None
     return Content(
@@ -64,7 +64,7 @@ def content_of(run: Run, texts: bool) -> Content:
         about=_about(run),
         split=split,
         scores=report[split] if split else {},
-        baseline=studies.baseline_of(run.dataset_id, split) if split else None,
+        baseline=data_checks.baseline_of(run.dataset_id, split) if split else None,
         collapsed=collapse_of(report, split) if split else None,
         temperature=calibration.temperature,
         threshold=calibration.threshold,

@@ -1,11 +1,10 @@
 """What a training will take, known before it starts: measured in a process of its own, kept, and looked up.
 
-<home>/forecasts/<what is trained on>-<how>.json   what a few steps took, or why that is not known
-                 <…>.begun                         somebody began to measure it
-                 measuring.lock                    held by the one process that measures
+<home>/forecasts/<what is trained on>-<how>/  a job's files (see `core.runs.jobs.job`)
+                 measuring.lock               held by the one process that measures
 
-python -m core.runs.tasks.forecasts DATASET_ID SETTINGS measures, unless another process does so already, or a
-training is at work: neither would be measured as it is alone. Pages look, and let it begin.
+Nothing is measured while something else is, or while a training is at work: neither would be measured as it
+is alone. Pages look, and let it begin.
 """
 
 from __future__ import annotations
@@ -15,8 +14,6 @@ import json
 import logging
 import os
 import platform
-import shutil
-import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -25,23 +22,25 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import Timeout
-
 from core.base import locks
-from core.base.disk import whole_file
 from core.base.errors import UserError
 from core.base.formatting import duration, size
 from core.base.home import home
-from core.data.storage.datasets import Dataset, find_dataset, load_splits
+from core.base.json_files import NO_JSON_OF_OURS, read_object, write_json
+from core.data.storage.datasets import Dataset
 from core.learning import config as settings
 from core.learning import pretrained
 from core.learning.config import TrainingConfig
 from core.learning.forecasting import estimate
 from core.learning.forecasting.estimate import Forecast, Measurements
-from core.runs.training import engines, processes
+from core.runs.jobs import job
+from core.runs.jobs.job import Job, JobState, Task
+from core.runs.training import processes
 from core.runs.training.store import Run
 
 log = logging.getLogger(__name__)
+
+TASK = Task("core.runs.tasks.forecast_work", "the measuring", "Try again later")
 
 FILE = "forecast.json"
 """In a run's folder: what was expected of it when it was submitted."""
@@ -55,20 +54,13 @@ OLD_SECONDS = 30 * 24 * 3600.0
 PATIENCE_SECONDS = 300.0
 """Time until another try where measuring went wrong."""
 
-KEPT = 500
-"""Files that stay, the newest."""
-
-LOG_BYTES = 1_000_000
-
 DELETED = "The data set has been deleted meanwhile."
 NOT_HERE = "The model is not on this machine yet, and for texts this long there is no other to go by."
+FROM_OUTSIDE = "The measuring was ended from outside."
 
 LOCK = "measuring.lock"
-LOOK_SECONDS = 1.0
-"""Time to wait for a lock: whoever only looks whether it is held, holds it for a moment."""
 
 _VERSION = 1
-_BEGUN = ".begun"
 
 
 @dataclass(frozen=True)
@@ -104,15 +96,14 @@ def look(dataset: Dataset, config: TrainingConfig) -> Outlook:
         # The model that stands in for it does not read texts that long.
         return Outlook("failed", None, NOT_HERE, at_hand)
     measured_config = config if at_hand else _stand_in(config)
-    path = _file(dataset, measured_config)
-    measured, problem = _read(path)
+    found = job_of(dataset, measured_config)
+    now, measured = job.state(found), _measurements(found)
     known = _known(measured, dataset, config, measured_config)
     if measured and not _is_stale(measured):
         return Outlook("measured", known, at_hand=at_hand)
-    if locks.is_held(_root() / LOCK):
-        state = "measuring" if _begun(path).exists() else "waiting"
-        return Outlook(state, known, at_hand=at_hand)
-    failed = _failure(path, problem)
+    if now.live or locks.is_held(root() / LOCK):
+        return Outlook("measuring" if now.live else "waiting", known, at_hand=at_hand)
+    failed = _failure(found, now)
     if failed:
         return Outlook("failed", known, failed, at_hand)
     state = "waiting" if processes.is_training() else "unmeasured"
@@ -121,9 +112,15 @@ def look(dataset: Dataset, config: TrainingConfig) -> Outlook:
 
 def begin(dataset: Dataset, config: TrainingConfig) -> None:
     """Start the process that measures a few steps of this training, if nobody measures and none trains."""
-    if look(dataset, config).state == "unmeasured":
-        wanted = config if pretrained.is_at_hand(config.model) else _stand_in(config)
-        engines.start_measuring(dataset.id, settings.to_dict(wanted))
+    if look(dataset, config).state != "unmeasured":
+        return
+    wanted = config if pretrained.is_at_hand(config.model) else _stand_in(config)
+    found = job_of(dataset, wanted)
+    try:
+        found.folder.mkdir(parents=True, exist_ok=True)
+        job.start(found, {"dataset": dataset.id, "settings": settings.to_dict(wanted)})
+    except OSError as error:
+        log.warning("the measuring cannot be started: %s", error)
 
 
 def wait(dataset: Dataset, config: TrainingConfig) -> Forecast:
@@ -148,8 +145,7 @@ def record(run: Run, dataset: Dataset) -> None:
     if found is None:
         return
     try:
-        with whole_file(run.folder / FILE) as draft:
-            draft.write_text(json.dumps(asdict(found)), encoding="utf-8")
+        write_json(run.folder / FILE, asdict(found))
     except OSError as error:
         # The run is in the line already, and can do without.
         log.warning("the forecast of run %s cannot be written: %s", run.id, error)
@@ -157,10 +153,9 @@ def record(run: Run, dataset: Dataset) -> None:
 
 def recorded(run: Run) -> Forecast | None:
     """What was expected of the run when it was submitted; None when nothing was, or it cannot be read."""
-    try:
-        return estimate.read(json.loads((run.folder / FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, RecursionError):
-        return None
+    with suppress(ValueError):
+        return estimate.read(read_object(run.folder / FILE))
+    return None
 
 
 def in_words(found: Forecast) -> str:
@@ -187,55 +182,6 @@ def _off(real: float, expected: float) -> str:
     return f"{real / expected - 1:+.0%}" if expected else "nothing was expected"
 
 
-def main(dataset_id: str, values: str) -> int:
-    """Measure. Returns the exit code: 0 unless the data set or the settings are none."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        dataset, config = find_dataset(dataset_id), settings.from_dict(json.loads(values))
-    except UserError as error:
-        log.info("%s", error)
-        return 1
-    root = _root()
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        with locks.hold(root / LOCK, timeout=LOOK_SECONDS):
-            _sweep(root)
-            _measure(dataset, config)
-    except Timeout:
-        log.info("another process measures")
-    return 0
-
-
-def _measure(dataset: Dataset, config: TrainingConfig) -> None:
-    path = _file(dataset, config)
-    # Left behind by a process that is ended from outside: so others know that it was.
-    _begun(path).touch()
-    content = _measured(dataset, config, path.parent)
-    if content:
-        with whole_file(path) as draft:
-            draft.write_text(json.dumps(content), encoding="utf-8")
-    _begun(path).unlink(missing_ok=True)
-
-
-def _measured(dataset: Dataset, config: TrainingConfig, root: Path) -> dict[str, Any] | None:
-    """What to keep; None when a training began meanwhile."""
-    # Imported late: the lock should be held before torch is loaded, which takes seconds.
-    from core.learning.forecasting.measurement import Disturbed, measure
-
-    try:
-        found = measure(load_splits(dataset.folder), config, root, processes.is_training)
-        return {"measured": estimate.to_dict(found)}
-    except Disturbed:
-        log.info("a training began")
-        return None
-    except UserError as error:
-        log.info("%s", error)
-        return {"problem": error.reason}
-    except Exception as error:
-        log.exception("the measuring broke off")
-        return {"problem": f"The measuring broke off: {type(error).__name__}: {str(error)[:200]}"}
-
-
 def _known(
     measured: Measurements | None, dataset: Dataset, config: TrainingConfig, measured_config: TrainingConfig
 ) -> Forecast | None:
@@ -250,7 +196,8 @@ def _known(
 
 def _others(dataset: Dataset, config: TrainingConfig) -> list[Measurements]:
     """What was measured with the same texts and max length on this machine."""
-    found = (_read(path)[0] for path in _root().glob(f"{_texts_key(dataset, config)}-*.json"))
+    folders = root().glob(f"{_texts_key(dataset, config)}-*")
+    found = (_measurements(Job(TASK, folder)) for folder in folders)
     return [measured for measured in found if measured]
 
 
@@ -268,40 +215,40 @@ def _is_stale(measured: Measurements) -> bool:
     return time.time() - measured.measured > (OLD_SECONDS if measured.quiet else BUSY_SECONDS)
 
 
-def _failure(path: Path, problem: str) -> str:
+def _failure(found: Job, now: JobState) -> str:
     """What went wrong lately; nothing when it is worth another try."""
-    file, words = (path, problem) if problem else (_begun(path), "The measuring was ended from outside.")
+    if now.status in ("none", "finished") or now == job.damaged(found):
+        return ""
+    failed = now.status == "failed"
     try:
-        return words if time.time() - file.stat().st_mtime < PATIENCE_SECONDS else ""
+        file = found.result_file if failed else found.progress_file
+        lately = time.time() - file.stat().st_mtime < PATIENCE_SECONDS
     except FileNotFoundError:
         return ""
+    return (now.reason if failed else FROM_OUTSIDE) if lately else ""
 
 
-def _read(path: Path) -> tuple[Measurements | None, str]:
-    """What was measured, or why that went wrong; neither when there is nothing, or nothing sound."""
+def _measurements(found: Job) -> Measurements | None:
+    """What was measured; None when there is nothing, or nothing sound."""
+    result = job.last_result(found)
+    if result is None:
+        return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if "measured" in content:
-            return estimate.from_dict(content["measured"]), ""
-        return None, str(content["problem"])
-    except FileNotFoundError:
-        return None, ""
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        log.warning("the forecast %s cannot be read", path.name)
-        return None, ""
+        return estimate.from_dict(result)
+    except NO_JSON_OF_OURS:
+        log.warning("the forecast %s cannot be read", found.folder.name)
+        return None
 
 
-def _root() -> Path:
+def root() -> Path:
+    """The folder of all that was measured."""
     return home() / "forecasts"
 
 
-def _file(dataset: Dataset, config: TrainingConfig) -> Path:
+def job_of(dataset: Dataset, config: TrainingConfig) -> Job:
+    """The job that measures a training with these settings, whether it was ever begun or not."""
     how = _hash(_weights_mark(config.model), config.model, config.batch_size, config.precision)
-    return _root() / f"{_texts_key(dataset, config)}-{how}.json"
-
-
-def _begun(path: Path) -> Path:
-    return path.with_suffix(_BEGUN)
+    return Job(TASK, root() / f"{_texts_key(dataset, config)}-{how}")
 
 
 def _texts_key(dataset: Dataset, config: TrainingConfig) -> str:
@@ -333,21 +280,3 @@ def _weights_mark(model: str) -> list[int]:
         found = (folder / "model.safetensors").stat()
         return [found.st_size, found.st_mtime_ns]
     return []
-
-
-def _sweep(root: Path) -> None:
-    """Remove what a process that was ended left, and all but the newest files. For the lock's holder."""
-    for path in root.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-    with suppress(OSError):
-        if (root / "log.txt").stat().st_size > LOG_BYTES:
-            os.truncate(root / "log.txt", 0)
-    files = sorted(root.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in files[KEPT:]:
-        path.unlink(missing_ok=True)
-        _begun(path).unlink(missing_ok=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))

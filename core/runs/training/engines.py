@@ -6,7 +6,6 @@ Another engine (a cluster, say) would start the same entry point,
 
 import json
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -14,19 +13,13 @@ import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import home
+from core.runs.jobs.spawning import PROJECT, start_process
 from core.runs.training.store import Run
 
 log = logging.getLogger(__name__)
-
-PROJECT = Path(__file__).resolve().parents[3]
-
-# No process of ours tells anybody what it does, and none asks a hub unless a person chose a model from it.
-_ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "true"}
-
 
 FAILED_LATELY_SECONDS = 15.0
 """Time from the start of a worker that ended with an error until the start of another one."""
@@ -63,7 +56,7 @@ def start_worker() -> None:
             return
         try:
             root.mkdir(parents=True, exist_ok=True)
-            process = _spawn("core.runs.training.worker", log=root / "worker.log")
+            process = start_process("core.runs.training.worker", log=root / "worker.log")
         except OSError as error:
             # A full disk or no memory: whoever looks at a page still sees it, and the next look tries again.
             log.warning("the worker cannot be started: %s", error)
@@ -75,45 +68,7 @@ def start_worker() -> None:
 
 def start_trainer(run: Run) -> subprocess.Popen[bytes]:
     """Start the process that trains one run; what it prints goes into the run's log."""
-    return _spawn("core.runs.training.trainer", str(run.folder), log=run.folder / "log.txt")
-
-
-def start_study(log: Path, folder: Path, kind: str, run_id: str | None) -> subprocess.Popen[bytes]:
-    """Start the process that does one study of the data set in a folder; what it prints goes into the log."""
-    return _spawn("core.runs.tasks.examiner", str(folder), kind, *([run_id] if run_id else []), log=log)
-
-
-def start_labelling(folder: Path) -> subprocess.Popen[bytes]:
-    """Start the process that labels the file of one labelling; what it prints goes into its log."""
-    return _spawn("core.runs.tasks.labeller", str(folder), log=folder / "log.txt")
-
-
-_measuring_lock = threading.Lock()
-_measuring: dict[Path, subprocess.Popen[bytes]] = {}
-
-
-def start_measuring(dataset_id: str, values: dict[str, Any]) -> None:
-    """Start the process that measures a few steps of a training; see `forecasts`. One at a time.
-
-    Args:
-        values: the settings, as `config.to_dict` gives them.
-    """
-    root = home()
-    with _measuring_lock:
-        earlier = _measuring.get(root)
-        if earlier is not None and earlier.poll() is None:
-            return
-        folder = root / "forecasts"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            process = _spawn(
-                "core.runs.tasks.forecasts", dataset_id, json.dumps(values), log=folder / "log.txt"
-            )
-        except OSError as error:
-            log.warning("the measuring cannot be started: %s", error)
-            return
-        _measuring[root] = process
-    threading.Thread(target=process.wait, daemon=True).start()
+    return start_process("core.runs.training.trainer", str(run.folder), log=run.folder / "log.txt")
 
 
 _hardware_lock = threading.Lock()
@@ -148,16 +103,3 @@ def _ask_for_hardware() -> dict[str, str]:
             "Check the installation with the README's test command.",
         )
     return json.loads(done.stdout)
-
-
-def _spawn(module: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
-    with log.open("ab") as output:
-        return subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            cwd=PROJECT,
-            env={**os.environ, **_ENVIRONMENT},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )

@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from core.base.disk import NoSpace, full_is_said, means_full, whole_file
+from core.base.disk import NoSpace, full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.home import home
-from core.base.memory import OutOfMemory, means_out_of_memory, shortage_is_said
+from core.base.memory import OutOfMemory, shortage_is_said
 from core.learning.evaluation.calibration import write_calibration
+from core.runs.jobs import failures
 from core.runs.training import disk_space, processes, store
 from core.runs.training.events import Event, EventLog, Reserve
 from core.runs.training.store import Run
 
 if TYPE_CHECKING:
-    pass
-from core.learning.training.train import TrainingOutcome
+    from core.learning.training.train import TrainingOutcome
 
 log = logging.getLogger("textuner")
 
@@ -74,24 +74,19 @@ def _train(run: Run, events: EventLog) -> Event:
 
 
 def _failed(run: Run, error: Exception) -> Event:
-    if not isinstance(error, UserError) and means_out_of_memory(error):
-        error = OutOfMemory("the training", run.config.batch_size)
-    if not isinstance(error, UserError) and means_full(error):
-        error = NoSpace("the files of the run", disk_space.SMALL_FILES, run.folder, disk_space.RESUME, error)
-    if not isinstance(error, UserError):
-        return {
-            "type": "failed",
-            "reason": f"The training broke off: {type(error).__name__}: {str(error)[:300]}",
-            "remedy": "The run's log has the details. Start it again, or with other settings.",
-        }
-    ending: Event = {"type": "failed", "reason": error.reason, "remedy": error.remedy}
-    if isinstance(error, NoSpace):
+    meant = failures.translate(
+        error, "the training", run.folder, disk_space.SMALL_FILES, disk_space.RESUME, run.config.batch_size
+    )
+    details = "The run's log has the details. Start it again, or with other settings."
+    reason, remedy = failures.reason_and_remedy(meant, "the training", details)
+    ending: Event = {"type": "failed", "reason": reason, "remedy": remedy}
+    if isinstance(meant, NoSpace):
         ending["resumable"] = True
-    if isinstance(error, OutOfMemory):
+    if isinstance(meant, OutOfMemory):
         # Once other programs are closed it may go on; with smaller batches it is another training.
         ending["resumable"] = any(path.name.isdecimal() for path in store.snapshots_folder(run).glob("*"))
-        if error.smaller_batch:
-            ending["smaller_batch"] = error.smaller_batch
+        if meant.smaller_batch:
+            ending["smaller_batch"] = meant.smaller_batch
     return ending
 
 

@@ -73,7 +73,7 @@ class Content:
     scores: dict[str, Any]
     """Of that split, as in report.json; empty when there are none."""
     baseline: dict[str, Any] | None
-    """What `studies.baseline_of` says of that split."""
+    """What `data_checks.baseline_of` says of that split."""
     collapsed: tuple[str, float, tuple[str, ...]] | None
     """Label, share of the texts that get it, and what to try."""
     temperature: float

@@ -7,8 +7,8 @@ import streamlit as st
 
 from core.base.formatting import count, percent
 from core.data.storage.datasets import Dataset
-from core.runs.tasks import studies
-from core.runs.tasks.studies import BASELINES
+from core.runs.tasks import data_checks
+from core.runs.tasks.data_checks import BASELINES
 from pages.ui.check.data_check import has_ended_well, start
 from pages.ui.navigation import TRAIN_PAGE, go_to
 
@@ -22,13 +22,13 @@ NAMES = {
 
 def show_baselines(dataset: Dataset) -> None:
     st.subheader("Baseline")
-    state = studies.state(dataset, BASELINES)
+    state = data_checks.state(dataset, BASELINES)
     if state.status == "none":
         start(dataset, BASELINES)
         return
     if not has_ended_well(dataset, BASELINES, state, "Cross-validating simple classifiers"):
         return
-    found = studies.findings(dataset, BASELINES)
+    found = data_checks.findings(dataset, BASELINES)
     if found:
         show_scores(found)
         with st.container(horizontal=True):

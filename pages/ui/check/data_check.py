@@ -5,17 +5,17 @@ import streamlit as st
 from core.base.errors import UserError
 from core.base.formatting import escape_markdown, percent
 from core.data.storage.datasets import Dataset
-from core.runs.tasks import studies
-from core.runs.tasks.studies import StudyState
+from core.runs.tasks import data_checks
+from core.runs.tasks.data_checks import CheckState
 from core.runs.training.store import Run
 from pages.ui.feedback import show_error
 
 LOOK_EVERY_SECONDS = 1.0
-WAYS_OUT = {"lost": "warning", "stopped": "info", "failed": "error"}
+WAYS_OUT = {"interrupted": "warning", "stopped": "info", "failed": "error"}
 
 
 def has_ended_well(
-    dataset: Dataset, kind: str, state: StudyState, words: str, run: Run | None = None
+    dataset: Dataset, kind: str, state: CheckState, words: str, run: Run | None = None
 ) -> bool:
     """Whether nothing of the study is at work or went wrong; if it is, shows it."""
     if state.live:
@@ -31,12 +31,12 @@ def follow(dataset: Dataset, kind: str, words: str) -> None:
     """Show a study at work; once it has ended the whole page is drawn anew."""
 
     def watch() -> None:
-        now = studies.state(dataset, kind)
+        now = data_checks.state(dataset, kind)
         if not now.live:
             st.rerun()
         st.progress(now.share, f"{words} · {percent(now.share, 0)} · {escape_markdown(now.doing)}")
         if st.button("Stop", icon=":material/stop:", key=f"stop_{kind}"):
-            studies.cancel(dataset, kind)
+            data_checks.cancel(dataset, kind)
             st.rerun()
 
     st.fragment(watch, run_every=LOOK_EVERY_SECONDS)()
@@ -44,14 +44,14 @@ def follow(dataset: Dataset, kind: str, words: str) -> None:
 
 def start(dataset: Dataset, kind: str, run: Run | None = None) -> None:
     try:
-        studies.start(dataset, kind, run)
+        data_checks.start(dataset, kind, run)
     except UserError as error:
         show_error(error)
         return
     st.rerun()
 
 
-def offer_again(dataset: Dataset, kind: str, state: StudyState, run: Run | None = None) -> None:
+def offer_again(dataset: Dataset, kind: str, state: CheckState, run: Run | None = None) -> None:
     """Why a study has not ended well, and the way on."""
     say = getattr(st, WAYS_OUT[state.status])
     words = f"{escape_markdown(state.reason)}\n\n**What to do:** {escape_markdown(state.remedy)}"

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core.data.storage.datasets import Dataset
-from core.runs.tasks import studies
-from core.runs.tasks.studies import BASELINES, TRAINED
+from core.runs.tasks import data_checks
+from core.runs.tasks.data_checks import BASELINES, TRAINED
 from core.runs.training import store
 from core.runs.training.store import Run
 from pages.ui.check.corrected_dataset import offer_save
@@ -13,7 +13,7 @@ from pages.ui.check.label_table import edit
 
 
 def show_suspects(dataset: Dataset) -> None:
-    if studies.findings(dataset, BASELINES) is None:
+    if data_checks.findings(dataset, BASELINES) is None:
         return
     st.subheader("Suspected wrong labels")
     runs = runs_of(dataset)
@@ -21,7 +21,7 @@ def show_suspects(dataset: Dataset) -> None:
     kind = choose_source(run)
     if kind == TRAINED and run and not judged_by(dataset, run):
         return
-    found, rows = studies.findings(dataset, kind), studies.table(dataset, kind)
+    found, rows = data_checks.findings(dataset, kind), data_checks.table(dataset, kind)
     if found is None or rows is None:
         st.warning("The list of suspects is missing or damaged.", icon=":material/broken_image:")
         if st.button("Find them again", icon=":material/replay:", key=f"find_{kind}"):
@@ -63,7 +63,7 @@ def choose_source(run: Run | None) -> str:
 
 def judged_by(dataset: Dataset, run: Run) -> bool:
     """Whether the suspects by this run are known; if not, shows why, or finds them."""
-    state, found = studies.state(dataset, TRAINED), studies.findings(dataset, TRAINED)
+    state, found = data_checks.state(dataset, TRAINED), data_checks.findings(dataset, TRAINED)
     if not has_ended_well(dataset, TRAINED, state, f"Asking the model of run {run.number}", run):
         return False
     if found is None or found["run"] != run.id:

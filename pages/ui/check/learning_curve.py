@@ -5,17 +5,17 @@ import streamlit as st
 from core import charts
 from core.base.formatting import escape_markdown
 from core.data.storage.datasets import Dataset
-from core.runs.tasks import studies
-from core.runs.tasks.studies import CURVE
+from core.runs.tasks import data_checks
+from core.runs.tasks.data_checks import CURVE
 from pages.ui.check.data_check import has_ended_well, start
 
 
 def show_curve(dataset: Dataset) -> None:
     st.subheader("Would more texts help?")
-    state = studies.state(dataset, CURVE)
+    state = data_checks.state(dataset, CURVE)
     if not has_ended_well(dataset, CURVE, state, "Training on parts of the texts"):
         return
-    found = studies.findings(dataset, CURVE)
+    found = data_checks.findings(dataset, CURVE)
     if found is None:
         st.write("The baseline is trained on 10, 25, 50 and 100 % of the texts, and scored on others.")
         if st.button("Draw the learning curve", icon=":material/show_chart:"):

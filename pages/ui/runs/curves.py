@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from core import charts
-from core.runs.tasks import studies
+from core.runs.tasks import data_checks
 from core.runs.training import store
 from core.runs.training.store import Run
 
@@ -25,7 +25,7 @@ def show_curves(run: Run, report: dict[str, Any] | None) -> None:
         return
     with right:
         majority = ((report or {}).get("validation") or {}).get("majority_accuracy")
-        to_beat = charts.to_beat(majority, studies.baseline_of(run.dataset_id, "validation"))
+        to_beat = charts.to_beat(majority, data_checks.baseline_of(run.dataset_id, "validation"))
         words = charts.describe_scores(scores, to_beat)
         st.altair_chart(charts.score_curves(scores, to_beat), alt=words, key="scores")
         st.caption(words)

@@ -7,7 +7,7 @@ import streamlit as st
 from core.base.formatting import escape_markdown, isolated, percent, shorten
 from core.runs.results.evaluated_texts import collapse_of
 from core.runs.results.report_file import report_of_run
-from core.runs.tasks import studies
+from core.runs.tasks import data_checks
 from core.runs.training.store import Run
 from pages.ui.runs.classes import show_classes
 from pages.ui.runs.confusion import FEW_CLASSES, show_cell, show_confusion
@@ -22,7 +22,7 @@ def show_report(run: Run, report: dict[str, Any] | None) -> None:
         return
     scores = report[split]
     show_collapse(report, split)
-    show_scores(scores, studies.baseline_of(run.dataset_id, split))
+    show_scores(scores, data_checks.baseline_of(run.dataset_id, split))
     if "confusion" not in scores:
         st.caption("The scores by class are damaged, or another version left them out.")
         offer_file(run)

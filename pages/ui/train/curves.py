@@ -6,7 +6,7 @@ import streamlit as st
 
 from core import charts
 from core.base.errors import UserError
-from core.runs.tasks import studies
+from core.runs.tasks import data_checks
 from core.runs.training import store
 from core.runs.training.events import Event
 from core.runs.training.store import Run
@@ -19,7 +19,7 @@ def baselines(run: Run) -> dict[str, float]:
     except (UserError, KeyError):
         return {}
     majority = max(counts) / sum(counts) if sum(counts) else None
-    return charts.to_beat(majority, studies.baseline_of(run.dataset_id, "validation"))
+    return charts.to_beat(majority, data_checks.baseline_of(run.dataset_id, "validation"))
 
 
 def show_curves(run: Run, events: list[Event], baselines: dict[str, float]) -> None:

@@ -5,14 +5,14 @@ import streamlit as st
 from core import charts
 from core.base.formatting import percent
 from core.data.storage.datasets import Dataset
-from core.runs.tasks import studies
+from core.runs.tasks import data_checks
 from pages.ui import navigation
 from pages.ui.navigation import CHECK_PAGE, go_to
 
 
 def show_to_beat(dataset: Dataset) -> None:
     """What simple classifiers reach on the validation texts, or the way to it where that is not known yet."""
-    simple = studies.baseline_of(dataset.id, "validation")
+    simple = data_checks.baseline_of(dataset.id, "validation")
     if simple:
         st.caption(
             f":material/flag: Fine-tuning must beat **{percent(simple['accuracy'])}**, which "

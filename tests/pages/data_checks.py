@@ -1,4 +1,4 @@
-"""Studies of a data set in every state, written into its folder for page tests and screenshots."""
+"""Checks of a data set in every state, written into its folder for page tests and screenshots."""
 
 from contextlib import ExitStack
 
@@ -7,33 +7,39 @@ from filelock import FileLock
 
 from core.data.storage.datasets import PARTS, Dataset, load_splits
 from core.learning.baselines.learning_curve import SHARES
-from core.runs.tasks import studies
-from core.runs.tasks.studies import BASELINES, CURVE, TRAINED, Study
+from core.runs.jobs import job
+from core.runs.jobs.job import Job
+from core.runs.tasks import data_checks
+from core.runs.tasks.data_checks import BASELINES, CURVE, TRAINED
 
 LISTED = 40
 
 
-def make_study(dataset: Dataset, kind: str, status: str, held: ExitStack, run_id: str = "") -> Study:
-    """A study in this state: running, lost, stopped, failed or done. `held` frees a running one."""
-    study = Study(dataset, kind)
-    study.file("json").parent.mkdir(exist_ok=True)
-    if status in ("running", "lost", "stopped"):
-        studies.say_progress(study, 0.4, "Reading the texts with the embedded model")
+def make_check(dataset: Dataset, kind: str, status: str, held: ExitStack, run_id: str = "") -> Job:
+    """A check in this state: running, interrupted, stopped, failed or finished.
+
+    `held` frees a running one.
+    """
+    found = data_checks.job_of(dataset, kind)
+    found.folder.mkdir(parents=True, exist_ok=True)
+    if status in ("running", "interrupted", "stopped"):
+        job.say_progress(found, share=0.4, doing="Reading the texts with the embedded model")
     if status == "running":
-        held.enter_context(FileLock(study.file("lock")))
+        held.enter_context(FileLock(found.lock))
     if status == "stopped":
-        study.file("stop").touch()
+        found.stop_file.touch()
     if status == "failed":
-        studies.write_failure(
-            study,
+        job.say_failed(
+            found,
             "Expected two classes or more with at least two different texts each; found 0 of 3.",
             "Add texts: a classifier has to learn a class from one text and be tried on another.",
         )
-    if status == "done":
+    if status == "finished":
         if kind != CURVE:
-            make_rows(dataset).to_parquet(study.file("parquet"), index=False)
-        studies.write_findings(study, FINDINGS[kind](run_id), 12.5)
-    return study
+            make_rows(dataset).to_parquet(data_checks.table_file(dataset, kind), index=False)
+        findings = FINDINGS[kind](run_id)
+        job.say_finished(found, {"sha256": dataset.sha256, "seconds": 12.5, "findings": findings})
+    return found
 
 
 def make_rows(dataset: Dataset) -> pd.DataFrame:

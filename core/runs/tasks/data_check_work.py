@@ -1,14 +1,11 @@
-"""python -m core.runs.tasks.examiner FOLDER KIND [RUN]: one study of the data set in this folder.
+"""One check of a data set, in a process of its own. See `data_checks` for what it leaves.
 
-What it finds goes into the data set's folder (see `studies`), what it prints into the study's log. Studies
-wait for one another, and work at low priority: a training beside them keeps its speed.
+Checks wait for one another, and work at low priority: a training beside them keeps its speed.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -16,17 +13,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import Timeout
-
 from core.base import locks
-from core.base.disk import NoSpace, means_full, whole_file
+from core.base.disk import whole_file
 from core.base.errors import UserError
 from core.base.formatting import shorten
 from core.base.home import home
-from core.base.memory import OutOfMemory, means_out_of_memory, shortage_is_said
+from core.base.memory import shortage_is_said
 from core.data.storage.datasets import PARTS, Dataset, find_dataset, load_splits
-from core.runs.tasks import studies
-from core.runs.tasks.studies import BASELINES, CURVE, TRAINED, Study
+from core.runs.jobs import job
+from core.runs.jobs.job import Job
+from core.runs.jobs.process import lower_priority
+from core.runs.tasks import data_checks
+from core.runs.tasks.data_checks import BASELINES, CURVE, TASK, TRAINED
 from core.runs.training import store
 from core.runs.training.store import Run
 
@@ -35,10 +33,9 @@ if TYPE_CHECKING:
 
     from core.learning.label_errors.detection import Suspects
 
-log = logging.getLogger("textuner")
+__all__ = ["TASK", "work"]
 
-NICE = 10
-"""Steps of priority below that of other processes."""
+log = logging.getLogger("textuner")
 
 LISTED = 2_000
 """Suspects that are kept with their texts."""
@@ -50,85 +47,41 @@ SAY_SECONDS = 0.5
 """Time between two writings of the progress."""
 
 LOCK = "studies.lock"
-"""In the home folder: held by the one study at work."""
-
-LOOK_SECONDS = 1.0
-"""Time to wait for a study's lock: whoever only looks whether it is held, holds it for a moment."""
+"""In the home folder: held by the one check at work."""
 
 Report = Callable[[float, str], None]
 
 
-def main(folder: Path, kind: str, run_id: str | None = None) -> int:
-    """Do the study. Returns the exit code: 0 when it ended as it should, or somebody else is at it."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
-    try:
-        study = Study(find_dataset(folder.name), kind)
-        with locks.hold(study.file("lock"), timeout=LOOK_SECONDS):
-            if study.file("stop").exists():
-                log.info("ended on request before it began")
-                return 0
-            return _study(study, run_id)
-    except Timeout:
-        log.info("nothing to do: another process is at work on it")
-    except (locks.LockGone, UserError) as error:
-        log.info("nothing to do: the data set is gone (%s)", error)
-    return 0
-
-
-def _study(study: Study, run_id: str | None) -> int:
-    try:
-        studies.say_progress(study, 0.0, "Waiting for another study to end")
-        # One at a time: each takes all cores, and a good part of the memory.
-        with locks.hold(home() / LOCK):
-            began = time.monotonic()
-            studies.say_progress(study, 0.0, "Loading")
-            _be_modest()
-            found = _STUDIES[study.kind](study, _reporter(study), run_id)
-            studies.write_findings(study, found, time.monotonic() - began)
-    except UserError as error:
-        log.info("%s", error)
-        return _fail(study, error)
-    except Exception as error:
-        log.exception("the study broke off")
-        return _fail(study, error)
-    log.info("done in %.1f s", time.monotonic() - began)
-    return 0
+def work(found: Job) -> dict[str, Any]:
+    """Do the check, once no other one is at work."""
+    dataset, kind = find_dataset(found.folder.parent.parent.name), found.folder.name
+    job.say_progress(found, share=0.0, doing="Waiting for another check to end")
+    # One at a time: each takes all cores, and a good part of the memory.
+    with locks.hold(home() / LOCK):
+        began = time.monotonic()
+        job.say_progress(found, share=0.0, doing="Loading")
+        _be_modest()
+        findings = _CHECKS[kind](dataset, _reporter(found), found.request().get("run"))
+    return {"sha256": dataset.sha256, "seconds": time.monotonic() - began, "findings": findings}
 
 
 def _be_modest() -> None:
-    """Leave the processor to others who want it; the study uses what they leave."""
+    """Leave the processor to others who want it; the check uses what they leave."""
     from core.learning.hardware import keep_freed_memory, use_all_cores
 
-    if hasattr(os, "nice"):
-        os.nice(NICE)
+    lower_priority()
     use_all_cores()
     keep_freed_memory()
 
 
-def _fail(study: Study, error: Exception) -> int:
-    if not isinstance(error, UserError) and means_out_of_memory(error):
-        error = OutOfMemory("this study", expected="enough memory for this study")
-    if not isinstance(error, UserError) and means_full(error):
-        error = NoSpace("this study", studies.SMALL_FILES, study.dataset.folder, cause=error)
-    if isinstance(error, UserError):
-        studies.write_failure(study, error.reason, error.remedy)
-    else:
-        studies.write_failure(
-            study,
-            f"It broke off: {type(error).__name__}: {str(error)[:300]}",
-            f"Start it again; {study.kind}.log in the data set's folder of studies has the details.",
-        )
-    return 1
-
-
-def _reporter(study: Study) -> Report:
+def _reporter(found: Job) -> Report:
     said = -SAY_SECONDS
 
     def report(share: float, doing: str) -> None:
         nonlocal said
         if time.monotonic() - said >= SAY_SECONDS:
             said = time.monotonic()
-            studies.say_progress(study, share, doing)
+            job.say_progress(found, share=share, doing=doing)
 
     return report
 
@@ -158,21 +111,21 @@ class _Rows:
         )
 
 
-def _find_baselines(study: Study, report: Report, run_id: str | None) -> dict[str, Any]:
+def _find_baselines(dataset: Dataset, report: Report, run_id: str | None) -> dict[str, Any]:
     """What simple classifiers reach, and which labels they doubt."""
     import numpy as np
 
     from core.learning.baselines import baselines
     from core.learning.label_errors import detection
 
-    rows = _Rows.of(study.dataset)
+    rows = _Rows.of(dataset)
     with shortage_is_said("the baselines"):
-        found = baselines.cross_validate(rows.texts, rows.labels, len(study.dataset.label2id), report)
+        found = baselines.cross_validate(rows.texts, rows.labels, len(dataset.label2id), report)
     answers = found.probabilities[baselines.AVERAGE]
     ranked = detection.rank(answers, found.labels, found.known)
-    with whole_file(study.file("npz")) as draft, draft.open("wb") as file:
+    with whole_file(data_checks.answers_file(dataset)) as draft, draft.open("wb") as file:
         np.savez(file, rows=found.rows, known=found.known, probabilities=answers)
-    _write_table(study, rows, found.rows, answers, ranked)
+    _write_table(dataset, BASELINES, rows, found.rows, answers, ranked)
     scores = {"all": baselines.score_all(found, np.arange(len(found.rows)))}
     for split in PARTS:
         chosen = np.flatnonzero(rows.splits[found.rows] == split)
@@ -190,24 +143,24 @@ def _find_baselines(study: Study, report: Report, run_id: str | None) -> dict[st
     }
 
 
-def _find_trained(study: Study, report: Report, run_id: str | None) -> dict[str, Any]:
+def _find_trained(dataset: Dataset, report: Report, run_id: str | None) -> dict[str, Any]:
     """Which labels a trained model doubts together with the baselines."""
     import numpy as np
 
     from core.learning.label_errors import detection
     from core.learning.label_errors.trained_model import ask, combine
 
-    run, folder = _trained_on(study.dataset, run_id)
-    judged, known, baseline = _kept_baselines(study.dataset)
-    rows = _Rows.of(study.dataset)
+    run, folder = _trained_on(dataset, run_id)
+    judged, known, baseline = _kept_baselines(dataset)
+    rows = _Rows.of(dataset)
     labels = np.array(rows.labels)[judged]
-    names = _class_names(study.dataset)
+    names = _class_names(dataset)
     asked = f"Asking the model of run {run.number}"
     with shortage_is_said("asking the model"):
         model = ask(folder, [rows.texts[row] for row in judged], names, lambda share: report(share, asked))
     answers = combine(baseline, model, labels, rows.splits[judged] != "train")
     ranked = detection.rank(answers, labels, known)
-    _write_table(study, rows, judged, answers, ranked)
+    _write_table(dataset, TRAINED, rows, judged, answers, ranked)
     found = {"run": run.id, "number": run.number, "judged": len(judged)}
     return found | {"suspects": int(ranked.likely.sum())}
 
@@ -237,9 +190,9 @@ def _kept_baselines(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """
     import numpy as np
 
-    missing = studies.findings(dataset, BASELINES) is None
+    missing = data_checks.findings(dataset, BASELINES) is None
     try:
-        with np.load(Study(dataset, BASELINES).file("npz"), allow_pickle=False) as kept:
+        with np.load(data_checks.answers_file(dataset), allow_pickle=False) as kept:
             judged, known, answers = kept["rows"], kept["known"], kept["probabilities"]
         texts = sum(dataset.counts.values())
         sound = len(judged) == len(known) == len(answers) and (judged >= 0).all() and (judged < texts).all()
@@ -250,18 +203,18 @@ def _kept_baselines(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarra
     raise UserError("the baselines of this data set", "none that are whole", "Find the baselines first.")
 
 
-def _find_curve(study: Study, report: Report, run_id: str | None) -> dict[str, Any]:
+def _find_curve(dataset: Dataset, report: Report, run_id: str | None) -> dict[str, Any]:
     """How good the baseline is with a part of the training texts."""
     from core.learning.baselines.learning_curve import learning_curve
 
-    rows = _Rows.of(study.dataset)
+    rows = _Rows.of(dataset)
     with shortage_is_said("the learning curve"):
-        curve = learning_curve(rows.texts, rows.labels, len(study.dataset.label2id), report)
+        curve = learning_curve(rows.texts, rows.labels, len(dataset.label2id), report)
     return asdict(curve)
 
 
 def _write_table(
-    study: Study, rows: _Rows, judged: np.ndarray, answers: np.ndarray, ranked: Suspects
+    dataset: Dataset, kind: str, rows: _Rows, judged: np.ndarray, answers: np.ndarray, ranked: Suspects
 ) -> None:
     """The most doubtful labels, with their texts."""
     import numpy as np
@@ -270,7 +223,7 @@ def _write_table(
     order = ranked.order[:LISTED]
     chosen = judged[order]
     given = np.array([rows.labels[row] for row in chosen], dtype=np.int64)
-    labels = _class_names(study.dataset)
+    labels = _class_names(dataset)
     table = pd.DataFrame(
         {
             "split": rows.splits[chosen].astype(object),
@@ -283,7 +236,7 @@ def _write_table(
             "likely": ranked.likely[order],
         }
     )
-    with whole_file(study.file("parquet")) as draft:
+    with whole_file(data_checks.table_file(dataset, kind)) as draft:
         table.to_parquet(draft, index=False)
 
 
@@ -292,8 +245,4 @@ def _class_names(dataset: Dataset) -> list[str]:
     return sorted(dataset.label2id, key=dataset.label2id.__getitem__)
 
 
-_STUDIES = {BASELINES: _find_baselines, TRAINED: _find_trained, CURVE: _find_curve}
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), *sys.argv[2:4]))
+_CHECKS = {BASELINES: _find_baselines, TRAINED: _find_trained, CURVE: _find_curve}

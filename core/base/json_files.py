@@ -1,0 +1,57 @@
+"""JSON files of ours: written whole or not at all, and read as what anybody may have put there."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from core.base.disk import whole_file
+
+NO_JSON_OF_OURS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+"""What reading such a file, and taking from it what should be there, can raise."""
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON so that the file is there whole or not at all.
+
+    In ASCII: what was read from a person's file may hold half of a character, which no encoding has.
+
+    Raises:
+        ValueError: a number that is none.
+    """
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="ascii")
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """The object in a file; None when there is no file, and empty when what is there is no object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
+
+
+def conforms(content: object, form: type[BaseModel]) -> bool:
+    """Whether what a file holds has this form, and can be shown: JSON can spell half of a character."""
+    try:
+        form.model_validate(content, strict=True)
+        json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return False
+    return True
