@@ -43,7 +43,6 @@ def train_engine(job: Job, rows: Rows, pace: Pace) -> Network:
             stepper.step(batch)
             if not pace.step_done(len(batch), int(dataset.lengths[batch].sum())):
                 return network
-    stepper.optimizer.settle()
     return network
 
 

@@ -117,16 +117,14 @@ def gradients(network):
 def learn(network, *batches):
     network.begin(0)
     for texts in batches:
-        network.learn(
-            texts,
-            lambda logits, t=texts: torch.nn.functional.cross_entropy(logits, t.labels, reduction="sum"),
-        )
+        logits = network.forward(texts)
+        network.backward(torch.nn.functional.cross_entropy(logits, texts.labels, reduction="sum"))
     return gradients(network)
 
 
 def test_gradients_equal_those_of_transformers(pair):
     model, network = pair
-    network.optimizer(TrainingConfig(), 10)
+    network.prepare_training(TrainingConfig(), 10)
     for texts in BATCHES:
         model.zero_grad()
         loss = torch.nn.functional.cross_entropy(of_transformers(model, texts), texts.labels, reduction="sum")
@@ -151,7 +149,7 @@ def cut(texts, size):
 
 def test_gradients_of_parts_add_up(pair):
     _, network = pair
-    network.optimizer(TrainingConfig(), 10)
+    network.prepare_training(TrainingConfig(), 10)
     texts = BATCHES[0]
     parts = cut(texts, 2)
     whole = {name: gradient.clone() for name, gradient in learn(network, texts).items()}
@@ -165,7 +163,7 @@ def test_gradients_of_parts_add_up(pair):
 def test_gradients_of_parts_add_up_in_float32_when_the_products_are_bfloat16(tmp_path):
     make(tmp_path, "bert")
     network = load_finetuned(tmp_path, BF16)
-    network.optimizer(TrainingConfig(), 10)
+    network.prepare_training(TrainingConfig(), 10)
     parts = cut(BATCHES[0], 1)
     alone = [{name: gradient.clone() for name, gradient in learn(network, part).items()} for part in parts]
     for name, gradient in learn(network, *parts).items():
@@ -181,15 +179,16 @@ def test_gradients_with_dropout_are_those_of_the_loss_under_the_same_masks(tmp_p
         names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout")
     make(tmp_path, model_type, **dict(zip(names, (0.3, 0.2, 0.4), strict=True)))
     network = load_finetuned(tmp_path, FP32)
-    network.optimizer(TrainingConfig(), 10)
+    network.prepare_training(TrainingConfig(), 10)
     texts = BATCHES[0]
 
     def loss():
         """Of step 5, whose masks are always the same; the head draws its own from torch."""
         torch.manual_seed(2)
         network.begin(5)
-        logits = network.learn(texts, lambda logits: torch.nn.functional.cross_entropy(logits, texts.labels))
-        return torch.nn.functional.cross_entropy(logits, texts.labels).item()
+        found = torch.nn.functional.cross_entropy(network.forward(texts), texts.labels)
+        network.backward(found)
+        return found.item()
 
     loss()
     for name, gradient in {name: gradient.clone() for name, gradient in gradients(network).items()}.items():
@@ -217,8 +216,8 @@ def test_bfloat16_is_close(pair):
         difference = (network.logits(texts) - exact.logits(texts)).abs().max().item()
         # Eight bits of mantissa, three layers: a few hundredths of logits around one, and not nothing.
         assert 0 < difference < 0.05
-    network.optimizer(TrainingConfig(), 10)
-    exact.optimizer(TrainingConfig(), 10)
+    network.prepare_training(TrainingConfig(), 10)
+    exact.prepare_training(TrainingConfig(), 10)
     wanted = learn(exact, *BATCHES)
     for name, gradient in learn(network, *BATCHES).items():
         if name.endswith(("key.bias", "k_lin.bias")):
@@ -339,14 +338,11 @@ def test_every_other_architecture_is_left_to_transformers(tmp_path, model_type, 
     make(tmp_path, model_type, **settings)
     network = load_for_training(tmp_path, LABELS, FP32, seed=1)
     assert isinstance(network, HubNetwork)
-    optimizer = network.optimizer(TrainingConfig(), 10)
+    network.prepare_training(TrainingConfig(), 10)
     before = network.logits(BATCHES[0])
     network.begin(0)
-    network.learn(
-        BATCHES[0],
-        lambda logits: optimizer.scale(torch.nn.functional.cross_entropy(logits, BATCHES[0].labels)),
-    )
-    optimizer.step(1e-3)
+    network.backward(torch.nn.functional.cross_entropy(network.forward(BATCHES[0]), BATCHES[0].labels))
+    network.update_weights(1e-3)
     assert not torch.allclose(network.logits(BATCHES[0]), before)
 
 
@@ -355,8 +351,8 @@ def test_long_texts_take_the_other_softmax(tmp_path):
     exact, network = load_finetuned(tmp_path, FP32), load_finetuned(tmp_path, BF16)
     texts = batch([100, 80, 90])
     assert (network.logits(texts) - exact.logits(texts)).abs().max() < 0.05
-    network.optimizer(TrainingConfig(), 10)
-    exact.optimizer(TrainingConfig(), 10)
+    network.prepare_training(TrainingConfig(), 10)
+    exact.prepare_training(TrainingConfig(), 10)
     wanted = learn(exact, texts)
     for name, gradient in learn(network, texts).items():
         if not name.endswith("key.bias"):
@@ -368,14 +364,14 @@ def test_dropout_changes_what_is_learned_and_not_what_is_answered(tmp_path, monk
     monkeypatch.setattr(dropout, "POOL", 1 << 18)
     make(tmp_path, "bert", hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.2, classifier_dropout=0.1)
     network = load_finetuned(tmp_path, FP32)
-    network.optimizer(TrainingConfig(), 1000)
+    network.prepare_training(TrainingConfig(), 1000)
     answers = network.logits(BATCHES[0])
     assert torch.equal(answers, network.logits(BATCHES[0]))
     torch.manual_seed(0)
     drawn = []
     for step in range(300):
         network.begin(step)
-        drawn.append(network.learn(BATCHES[0], lambda logits: logits.sum()))
+        drawn.append(network.forward(BATCHES[0]).detach())
     drawn = torch.stack(drawn)
     assert (drawn.std(dim=0) > 1e-3).all()
     # In the mean over many masks the logits are near those without: dropout keeps the expectation.
@@ -397,5 +393,5 @@ def test_the_embedded_encoder_is_that_of_transformers():
         model = AutoModel.from_pretrained(folder).eval()
         mask = (~together.padding).long()
         expected = model(input_ids=together.ids, attention_mask=mask).last_hidden_state[:, 0]
-        found, _ = network._encoder.forward(together.ids, together.padding, None, None, tape=False)
+        found, _ = network._encoder.forward(together.ids, together.padding, None, tape=False)
     assert torch.allclose(found, expected, atol=1e-5)

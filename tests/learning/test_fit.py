@@ -13,6 +13,7 @@ from core.learning.config import TrainingConfig
 from core.learning.evaluation.metrics import EvaluationReport
 from core.learning.hardware import Hardware
 from core.learning.models import interface
+from core.learning.models.cpu_bert.dropout import NO_MASKS
 from core.learning.models.interface import load_for_training
 from core.learning.tokenizer import TextTokenizer
 from core.learning.training import best_weights
@@ -235,14 +236,14 @@ def test_weights_of_steps_that_were_undone_make_way_only_for_better_ones(
 
 def short_of_memory(network, limit, error):
     """Let the network hold at most `limit` texts."""
-    learn = network.learn
+    forward = network.forward
 
-    def fails(batch, loss_of):
+    def fails(batch):
         if len(batch.ids) > limit:
             raise error
-        return learn(batch, loss_of)
+        return forward(batch)
 
-    network.learn = fails
+    network.forward = fails
     return network
 
 
@@ -255,7 +256,7 @@ def without_dropout(network):
         for layer in network._model.bert.encoder.layer:
             layer.attention.self.dropout.p = 0.0
     else:
-        network._hidden_masks = network._attention_masks = None
+        network._masks = NO_MASKS
         network._head[2].p = 0.0
     return network
 

@@ -99,7 +99,6 @@ def measure(
         steps = _Steps(stepper, clock).measure()
     snapshot = _seconds_of_snapshot(stepper, folder)
     with clock.at_work():
-        stepper.optimizer.settle()
         scoring = _measure_scoring(network, scored[:1], clock)
     _measure_keeping(stepper, scored[0], setting, folder, clock)
     del stepper, network
@@ -345,7 +344,6 @@ def _measure_keeping(
     with clock.part("libraries"):
         import pandas  # noqa: F401 - as at the end of a training
     with clock.part("evaluation"):
-        stepper.optimizer.settle()
         evaluate(np.random.default_rng(0).dirichlet(np.ones(len(names)), len(scored)), scored.labels, names)
     with clock.part("saving"), tempfile.TemporaryDirectory(dir=folder) as temporary:
         save_model(stepper.network, setting.tokenizer, Path(temporary) / "model", lambda _: None)
@@ -353,8 +351,7 @@ def _measure_keeping(
 
 def _seconds_of_snapshot(stepper: Stepper, folder: Path) -> float:
     """By writing it, or as much of it as shows how fast the disk is."""
-    tensors = {f"network.{name}": value for name, value in stepper.network.state().items()}
-    tensors |= {f"optimizer.{name}": value for name, value in stepper.optimizer.state().items()}
+    tensors = stepper.network.training_state()
     written: dict[str, torch.Tensor] = {}
     for name, value in sorted(tensors.items(), key=lambda item: item[1].nbytes):
         if not written or sum(tensor.nbytes for tensor in written.values()) + value.nbytes <= WRITTEN_BYTES:

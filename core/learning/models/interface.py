@@ -6,7 +6,6 @@ by transformers' models. Whoever trains or asks a network does not know which.
 """
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +15,6 @@ from core.learning.batching import Batch
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
 from core.learning.models.cpu_bert.architectures import read_architecture
-from core.learning.models.optimizer import Optimizer
 
 
 class Network(Protocol):
@@ -43,12 +41,17 @@ class Network(Protocol):
     def begin(self, step: int) -> None:
         """Forget all gradients and make ready for the training step with this number, from 0."""
 
-    def learn(self, batch: Batch, loss_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Add the gradients of a batch's loss; `loss_of` makes a scalar of the logits.
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """float32 [texts, classes] with dropout, to make a loss of. Its `backward` follows, or a `begin`."""
 
-        Returns:
-            The logits, float32 [texts, classes], with dropout.
-        """
+    def backward(self, loss: torch.Tensor) -> None:
+        """Add the gradients of a scalar made of what `forward` has just given."""
+
+    def clip_gradients(self, largest: float) -> None:
+        """Scale all gradients so that their common norm is at most `largest`; 0 leaves them as they are."""
+
+    def update_weights(self, learning_rate: float) -> None:
+        """Change the weights by their gradients."""
 
     def logits(self, batch: Batch) -> torch.Tensor:
         """float32 [texts, classes], on the device, without dropout or gradients."""
@@ -62,14 +65,14 @@ class Network(Protocol):
         It is what sentence embeddings are made of (Reimers and Gurevych 2019, arXiv:1908.10084).
         """
 
-    def optimizer(self, config: TrainingConfig, total_steps: int) -> Optimizer:
-        """What will update the weights."""
+    def prepare_training(self, config: TrainingConfig, total_steps: int) -> None:
+        """Make the optimizer, for at most so many steps."""
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """Weights and random states: with the optimizer's state, what the next training step depends on."""
+    def training_state(self) -> dict[str, torch.Tensor]:
+        """Weights, moments and random states: what the next training step depends on."""
 
-    def load_state(self, state: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave, in a network freshly loaded from the same folder."""
+    def load_training_state(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what `training_state` gave, in a network freshly loaded from the same folder."""
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors as transformers reads them."""

@@ -4,17 +4,15 @@ Weight decay pulls matrices alone: biases and norms have a scale of their own, a
 text contains should stay exactly as it was.
 """
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from core.learning.config import TrainingConfig
 from core.learning.models.cpu_bert.encoder import BertEncoder
-
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-"""AdamW's usual constants (Loshchilov and Hutter 2019, arXiv:1711.05101), torch's defaults."""
+from core.learning.models.fused_adamw import BETA1, BETA2, EPSILON, Moments, update_adamw
 
 HORIZON = 256
 """Steps after which a momentum that nothing feeds has faded to 1e-12 of itself."""
@@ -35,18 +33,11 @@ _SCALER = {"scale": "scale", "growth_tracker": "_growth_tracker"}
 class Optimizer(Protocol):
     """What turns a batch's gradients into new weights."""
 
-    def scale(self, loss: Tensor) -> Tensor:
-        """The loss to compute gradients of, enlarged where half precision would lose small ones."""
+    def clip(self, largest: float) -> None:
+        """Scale all gradients so that their common norm is at most `largest`; 0 leaves them as they are."""
 
     def step(self, learning_rate: float) -> None:
-        """Clip the gradients' common norm and update the weights."""
-
-    def settle(self, words: Tensor | None = None) -> None:
-        """Carry out what was put off; before weights are read.
-
-        Args:
-            words: token ids of any shape; only what is read for them. None for all weights.
-        """
+        """Update the weights."""
 
     def state(self) -> dict[str, Tensor]:
         """What the next step depends on beside weights and gradients."""
@@ -58,33 +49,28 @@ class Optimizer(Protocol):
 class ModelAdamW:
     """For any torch module, on any device."""
 
-    def __init__(self, model: nn.Module, config: TrainingConfig, scaler: torch.amp.GradScaler) -> None:
+    def __init__(self, model: nn.Module, weight_decay: float, scaler: torch.amp.GradScaler) -> None:
         self._parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         tables = {id(table.weight) for table in model.modules() if isinstance(table, nn.Embedding)}
         decayed = [p for p in self._parameters if p.ndim > 1 and id(p) not in tables]
         spared = [p for p in self._parameters if p.ndim <= 1 or id(p) in tables]
         groups = [
-            {"params": decayed, "weight_decay": config.weight_decay},
+            {"params": decayed, "weight_decay": weight_decay},
             {"params": spared, "weight_decay": 0.0},
         ]
         self._adamw = torch.optim.AdamW(groups, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
         self._scaler = scaler
-        self._clipping = config.gradient_clipping
 
-    def scale(self, loss: Tensor) -> Tensor:
-        return self._scaler.scale(loss)
+    def clip(self, largest: float) -> None:
+        if largest:
+            self._scaler.unscale_(self._adamw)
+            torch.nn.utils.clip_grad_norm_(self._parameters, largest)
 
     def step(self, learning_rate: float) -> None:
-        self._scaler.unscale_(self._adamw)
-        if self._clipping:
-            torch.nn.utils.clip_grad_norm_(self._parameters, self._clipping)
         for group in self._adamw.param_groups:
             group["lr"] = learning_rate
         self._scaler.step(self._adamw)
         self._scaler.update()
-
-    def settle(self, words: Tensor | None = None) -> None:
-        pass
 
     def state(self) -> dict[str, Tensor]:
         state = {
@@ -119,23 +105,32 @@ class EncoderAdamW:
         total_steps: the most that will be asked for.
     """
 
-    def __init__(
-        self, encoder: BertEncoder, head: nn.Module, config: TrainingConfig, total_steps: int
-    ) -> None:
+    def __init__(self, encoder: BertEncoder, head: nn.Module, weight_decay: float, total_steps: int) -> None:
         self._encoder = encoder
         self._head = list(head.parameters())
-        self._clipping = config.gradient_clipping
         self._decayed = _Moments(
-            [encoder.matrices.values, *(p for p in self._head if p.ndim > 1)], config.weight_decay
+            [encoder.matrices.values, *(p for p in self._head if p.ndim > 1)], weight_decay
         )
         self._spared = _Moments([encoder.vectors.values, *(p for p in self._head if p.ndim <= 1)], 0.0)
         self._words = WordRows(encoder.words, total_steps)
+        self._collected: _Gradients | None = None
 
-    def scale(self, loss: Tensor) -> Tensor:
-        return loss
+    def clip(self, largest: float) -> None:
+        self._collected = self._collect()
+        if largest:
+            self._collected.scale = _clip_scale(self._collected.all(), largest)
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
+        found = self._collected or self._collect()
+        self._decayed.step(found.decayed, found.scale, learning_rate)
+        self._spared.step(found.spared, found.scale, learning_rate)
+        self._words.step(found.ids, found.rows.mul_(found.scale), learning_rate)
+        self._encoder.refresh()
+        self._collected = None
+
+    @torch.no_grad()
+    def _collect(self) -> "_Gradients":
         ids, rows = _summed(self._encoder.word_gradients)
         # The backward pass has given every parameter of the head its gradient: none is None.
         decayed: list[Tensor] = [
@@ -146,13 +141,14 @@ class EncoderAdamW:
             self._encoder.vectors.gradients,
             *(p.grad for p in self._head if p.ndim <= 1),  # type: ignore[list-item]
         ]
-        scale = _clip_scale([*decayed, *spared, rows], self._clipping) if self._clipping else 1.0
-        self._decayed.step(decayed, scale, learning_rate)
-        self._spared.step(spared, scale, learning_rate)
-        self._words.step(ids, rows.mul_(scale), learning_rate)
-        self._encoder.refresh()
+        return _Gradients(decayed, spared, ids, rows)
 
     def settle(self, words: Tensor | None = None) -> None:
+        """Carry out what was put off; before weights are read.
+
+        Args:
+            words: token ids of any shape; only what is read for them. None for all weights.
+        """
         self._words.settle(words)
 
     def state(self) -> dict[str, Tensor]:
@@ -171,12 +167,23 @@ class EncoderAdamW:
         return {"decayed": self._decayed, "spared": self._spared, "words": self._words}
 
 
-class _Moments:
-    """AdamW's moments of some blocks, and torch's fused update of them.
+@dataclass
+class _Gradients:
+    """Of one batch: of the blocks that decay, of those that do not, and of the rows of the words `ids`."""
 
-    The operation itself, since making a `torch.optim.AdamW` imports torch's compiler, which takes most of a
-    second.
-    """
+    decayed: list[Tensor]
+    spared: list[Tensor]
+    ids: Tensor
+    rows: Tensor
+    scale: float = 1.0
+    """What all of them are multiplied by."""
+
+    def all(self) -> list[Tensor]:
+        return [*self.decayed, *self.spared, self.rows]
+
+
+class _Moments:
+    """AdamW's moments of some blocks, and torch's fused update of them."""
 
     def __init__(self, values: list[Tensor], weight_decay: float) -> None:
         self._values = values
@@ -205,33 +212,8 @@ class _Moments:
                 _pieces(self._second[i]),
                 strict=True,
             ):
-                self._update(values, part, first, second, self._steps[i], scale, learning_rate)
-
-    def _update(
-        self,
-        values: Tensor,
-        gradient: Tensor,
-        first: Tensor,
-        second: Tensor,
-        steps: Tensor,
-        scale: float,
-        learning_rate: float,
-    ) -> None:
-        torch.ops.aten._fused_adamw_(
-            [values],
-            [gradient.float() * scale],
-            [first],
-            [second],
-            [],
-            [steps],
-            lr=learning_rate,
-            beta1=BETA1,
-            beta2=BETA2,
-            weight_decay=self._weight_decay,
-            eps=EPSILON,
-            amsgrad=False,
-            maximize=False,
-        )
+                moments = Moments(first, second, self._steps[i])
+                update_adamw(values, part.float() * scale, moments, learning_rate, self._weight_decay)
 
 
 class WordRows:

@@ -1,6 +1,5 @@
 """A classifier of any architecture of the Hugging Face hub, or on a GPU: transformers' own model."""
 
-from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +14,15 @@ from core.learning.batching import Batch
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
 from core.learning.models.optimizer import ModelAdamW
+from core.learning.models.trainable import Trainable
 
 # It reports each load of an encoder as if the new classification head were a fault.
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 
-class HubNetwork:
-    """See `networks.Network`. No code of the folder runs.
+class HubNetwork(Trainable):
+    """See `interface.Network`. No code of the folder runs.
 
     Args:
         folder: config.json and model.safetensors, of a bare encoder or of a classifier.
@@ -59,11 +59,12 @@ class HubNetwork:
     def begin(self, step: int) -> None:
         self._model.zero_grad(set_to_none=True)
 
-    def learn(self, batch: Batch, loss_of: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def forward(self, batch: Batch) -> torch.Tensor:
         self._model.train()
-        logits = self._forward(batch)
-        loss_of(logits).backward()
-        return logits.detach()
+        return self._forward(batch)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        self._scaler.scale(loss).backward()
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> torch.Tensor:
@@ -98,18 +99,18 @@ class HubNetwork:
     def hidden(self) -> int:
         return self._model.config.hidden_size
 
-    def optimizer(self, config: TrainingConfig, total_steps: int) -> ModelAdamW:
-        scaler = torch.amp.GradScaler(self.device, enabled=self._hardware.precision == "fp16")
-        return ModelAdamW(self._model, config, scaler)
+    def prepare_training(self, config: TrainingConfig, total_steps: int) -> None:
+        self._scaler = torch.amp.GradScaler(self.device, enabled=self._hardware.precision == "fp16")
+        self._optimizer = ModelAdamW(self._model, config.weight_decay, self._scaler)
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def _state(self) -> dict[str, torch.Tensor]:
         state = {f"model.{name}": value for name, value in self._weights().items()}
         if self.device == "cuda":
             state["random.cuda"] = torch.cuda.get_rng_state()
         return state | {"random": torch.get_rng_state()}
 
     @torch.no_grad()
-    def load_state(self, state: dict[str, torch.Tensor]) -> None:
+    def _load_state(self, state: dict[str, torch.Tensor]) -> None:
         for name, value in self._weights().items():
             value.copy_(state[f"model.{name}"])
         torch.set_rng_state(state["random"])

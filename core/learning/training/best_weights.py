@@ -20,7 +20,6 @@ from core.learning.config import TrainingConfig
 from core.learning.evaluation.inference import predict_probabilities
 from core.learning.evaluation.metrics import EvaluationReport, collapsed, evaluate
 from core.learning.models.interface import Network
-from core.learning.models.optimizer import Optimizer
 from core.learning.training.hooks import Hooks
 from core.learning.training.step import explain_divergence
 
@@ -64,7 +63,6 @@ class BestWeights:
     def __init__(
         self,
         network: Network,
-        optimizer: Optimizer,
         validation: EncodedDataset | None,
         config: TrainingConfig,
         hooks: Hooks,
@@ -73,7 +71,6 @@ class BestWeights:
         self.network = network
         self.validation = validation
         self.config = config
-        self.optimizer = optimizer
         self.hooks = hooks
         self.store = store
         self.stored = store.stored
@@ -101,7 +98,6 @@ class BestWeights:
 
     def update(self, step: int, epoch: float) -> None:
         """Score the present weights and store them when they are the best so far."""
-        self.optimizer.settle()
         if self.validation is None:
             self.step = step
             self._store_unless_worse(StoredWeights(step, None))

@@ -79,7 +79,7 @@ def fit(
     evaluation_steps = _evaluation_steps(steps_per_epoch, config.evaluations_per_epoch)
     stepper = Stepper(network, train, config, steps_per_epoch * config.epochs)
     meter = Meter(steps_per_epoch * config.epochs, len(evaluation_steps) * config.epochs)
-    best = BestWeights(network, stepper.optimizer, data.validation, config, hooks, store)
+    best = BestWeights(network, data.validation, config, hooks, store)
     parts = {"stepper": stepper, "meter": meter, "best": best}
     if snapshots.resume:
         _restore(snapshots.resume, network, parts)
@@ -132,19 +132,12 @@ def fit(
 
 
 def _state(network: Network, parts: dict[str, Any]) -> State:
-    stepper = parts["stepper"]
-    tensors = {f"network.{name}": value for name, value in network.state().items()}
-    tensors |= {f"optimizer.{name}": value for name, value in stepper.optimizer.state().items()}
-    return State(stepper.steps, tensors, {name: part.values() for name, part in parts.items()})
+    values = {name: part.values() for name, part in parts.items()}
+    return State(parts["stepper"].steps, network.training_state(), values)
 
 
 def _restore(state: State, network: Network, parts: dict[str, Any]) -> None:
-    def of(owner: str) -> dict[str, torch.Tensor]:
-        prefix = f"{owner}."
-        return {n.removeprefix(prefix): value for n, value in state.tensors.items() if n.startswith(prefix)}
-
-    parts["stepper"].optimizer.load_state(of("optimizer"))
-    network.load_state(of("network"))
+    network.load_training_state(state.tensors)
     for name, part in parts.items():
         part.load_values(state.values[name])
 

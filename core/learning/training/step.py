@@ -39,7 +39,7 @@ class Stepper:
         self.config = config
         self.total_steps = total_steps
         self.steps = 0
-        self.optimizer = network.optimizer(config, total_steps)
+        network.prepare_training(config, total_steps)
         self.class_weights = class_weights(train.labels, len(network.names), config)
         self.micro = MicroBatch(config.batch_size, undo=self._begin)
         self.loss_sum = torch.zeros((), device=network.device)
@@ -59,7 +59,8 @@ class Stepper:
             lambda part: self._learn(part, weight),
             at_most=texts_at_once(self.network, self.train, rows),
         )
-        self.optimizer.step(self.learning_rate)
+        self.network.clip_gradients(self.config.gradient_clipping)
+        self.network.update_weights(self.learning_rate)
         self.steps += 1
         self.loss_sum += self._batch_loss
         self.correct += self._batch_correct
@@ -97,17 +98,15 @@ class Stepper:
     def _learn(self, rows: np.ndarray, batch_weight: float) -> None:
         batch = collate(self.train, rows)
         labels = batch.labels.to(self.network.device)
+        weights = self.class_weights.to(self.network.device)
 
-        def loss_of(logits: torch.Tensor) -> torch.Tensor:
-            weights = self.class_weights.to(logits.device)
-            # Divided by the weight of the whole batch, so that the parts' gradients add up to its mean's.
-            loss = functional.cross_entropy(logits, labels, weight=weights, reduction="sum") / batch_weight
-            self._batch_loss += loss.detach()
-            return self.optimizer.scale(loss)
+        logits = self.network.forward(batch)
+        # Divided by the weight of the whole batch, so that the parts' gradients add up to its mean's.
+        loss = functional.cross_entropy(logits, labels, weight=weights, reduction="sum") / batch_weight
+        self.network.backward(loss)
 
-        self.optimizer.settle(batch.ids)
-        logits = self.network.learn(batch, loss_of)
-        self._batch_correct += (logits.argmax(dim=-1) == labels).sum()
+        self._batch_loss += loss.detach()
+        self._batch_correct += (logits.detach().argmax(dim=-1) == labels).sum()
 
     def _begin(self) -> None:
         self.network.begin(self.steps)

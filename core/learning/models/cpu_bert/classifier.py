@@ -1,8 +1,8 @@
 """A classifier of the BERT family on the CPU: the written-out encoder and a head."""
 
 import json
-from collections.abc import Callable
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,25 @@ from core.learning.batching import Batch
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
 from core.learning.models.cpu_bert.architectures import Architecture
-from core.learning.models.cpu_bert.dropout import DropoutMasks
-from core.learning.models.cpu_bert.encoder import BertEncoder
+from core.learning.models.cpu_bert.dropout import DropoutMasks, Masks
+from core.learning.models.cpu_bert.encoder import BertEncoder, Tape
 from core.learning.models.optimizer import EncoderAdamW
+from core.learning.models.trainable import Trainable
 
 _ACTIVATIONS = {"tanh": nn.Tanh, "gelu": nn.GELU, "relu": nn.ReLU}
 
 
-class BertNetwork:
-    """See `networks.Network`.
+@dataclass(frozen=True)
+class _Pending:
+    """A forward pass whose backward pass is to come."""
+
+    first: Tensor
+    """The first tokens' states, which get the head's gradients."""
+    tape: Tape
+
+
+class BertNetwork(Trainable):
+    """See `interface.Network`.
 
     Args:
         folder: config.json and model.safetensors, of a bare encoder or of a classifier.
@@ -36,6 +46,7 @@ class BertNetwork:
         UserError: a weight is missing or has another shape than the configuration says.
     """
 
+    _optimizer: EncoderAdamW | None = None
     part_tokens: int | None = 4096
     device = "cpu"
 
@@ -65,15 +76,16 @@ class BertNetwork:
         self._head = _head(architecture, len(self.names))
         self._read(folder / "model.safetensors", new_head=label2id is not None)
         self._encoder.refresh()
-        self._hidden_masks = _masks(architecture.dropout, working, seed)
+        hidden = _masks(architecture.dropout, working, seed)
         same = architecture.attention_dropout == architecture.dropout
-        self._attention_masks = (
-            self._hidden_masks if same else _masks(architecture.attention_dropout, working, seed + 1)
+        self._masks = Masks(
+            hidden, hidden if same else _masks(architecture.attention_dropout, working, seed + 1)
         )
+        self._pending: _Pending | None = None
 
     @property
     def nbytes(self) -> int:
-        return sum(weight.nbytes for weight in self._weights().values())
+        return sum(weight.nbytes for weight in self._views().values())
 
     @property
     def hidden(self) -> int:
@@ -83,27 +95,39 @@ class BertNetwork:
     def begin(self, step: int) -> None:
         self._encoder.clear_gradients()
         self._head.zero_grad(set_to_none=True)
-        for masks in {m for m in (self._hidden_masks, self._attention_masks) if m is not None}:
+        self._pending = None
+        for masks in {m for m in self._masks if m is not None}:
             masks.begin(step)
 
-    def learn(self, batch: Batch, loss_of: Callable[[Tensor], Tensor]) -> Tensor:
+    def _settle(self, words: Tensor | None = None) -> None:
+        """Carry out what the optimizer put off; before weights are read, or those of these words."""
+        if self._optimizer is not None:
+            # What is written in inference mode would be no weight to train any more.
+            with torch.inference_mode(False):
+                self._optimizer.settle(words)
+
+    def forward(self, batch: Batch) -> Tensor:
+        self._settle(batch.ids)
         with torch.no_grad():
-            first, tape = self._encoder.forward(
-                batch.ids, batch.padding, self._hidden_masks, self._attention_masks, tape=True
-            )
-        first.requires_grad_()
+            first, tape = self._encoder.forward(batch.ids, batch.padding, self._masks, tape=True)
+        self._pending = _Pending(first.requires_grad_(), tape)
         self._head.train()
-        logits = self._head(first)
-        loss_of(logits).backward()
+        return self._head(first)
+
+    def backward(self, loss: Tensor) -> None:
+        pending, self._pending = self._pending, None
+        if pending is None:
+            raise RuntimeError("there was no forward pass before this backward pass")
+        loss.backward()
         with torch.no_grad():
-            # The loss's backward pass has just set it: it is not None.
-            self._encoder.backward(tape, first.grad)  # type: ignore[arg-type]
-        return logits.detach()
+            # The head's backward pass has just set it: it is not None.
+            self._encoder.backward(pending.tape, pending.first.grad)  # type: ignore[arg-type]
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> Tensor:
+        self._settle()
         self._head.eval()
-        first, _ = self._encoder.forward(batch.ids, batch.padding, None, None, tape=False)
+        first, _ = self._encoder.forward(batch.ids, batch.padding, None, tape=False)
         return self._head(first)
 
     def exact(self) -> "BertNetwork":
@@ -115,17 +139,18 @@ class BertNetwork:
 
     @torch.inference_mode()
     def mean_states(self, batch: Batch, layers: int) -> Tensor:
+        self._settle()
         states = torch.stack(self._encoder.states(batch.ids, batch.padding, layers), dim=1).float()
         if batch.padding is None:
             return states.mean(dim=2)
         tokens = (~batch.padding)[:, None, :, None]
         return (states * tokens).sum(dim=2) / tokens.sum(dim=2)
 
-    def optimizer(self, config: TrainingConfig, total_steps: int) -> EncoderAdamW:
+    def prepare_training(self, config: TrainingConfig, total_steps: int) -> None:
         self._encoder.allocate_gradients()
-        return EncoderAdamW(self._encoder, self._head, config, total_steps)
+        self._optimizer = EncoderAdamW(self._encoder, self._head, config.weight_decay, total_steps)
 
-    def state(self) -> dict[str, Tensor]:
+    def _state(self) -> dict[str, Tensor]:
         # The optimizer has the words: it knows which of them have changed.
         return {
             "matrices": self._encoder.matrices.values,
@@ -135,7 +160,7 @@ class BertNetwork:
         }
 
     @torch.no_grad()
-    def load_state(self, state: dict[str, Tensor]) -> None:
+    def _load_state(self, state: dict[str, Tensor]) -> None:
         self._encoder.matrices.values.copy_(state["matrices"])
         self._encoder.vectors.values.copy_(state["vectors"])
         self._encoder.refresh()
@@ -149,6 +174,11 @@ class BertNetwork:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
 
     def _weights(self) -> dict[str, Tensor]:
+        """Name → weight, as a Hugging Face state dict has them: views, not copies."""
+        self._settle()
+        return self._views()
+
+    def _views(self) -> dict[str, Tensor]:
         dense, classes = self._architecture.family.head
         layers = [layer for layer in self._head if isinstance(layer, nn.Linear)]
         head = {

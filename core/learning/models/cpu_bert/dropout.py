@@ -1,5 +1,7 @@
 """Dropout masks cut from a pool of random numbers, because drawing them took 16 % of a training step."""
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -65,3 +67,15 @@ class DropoutMasks:
         bits = random.integers(1 << 64, size=POOL // 4, dtype=np.uint64, endpoint=False).view(np.uint16)
         kept = bits >= round(self.rate * (1 << 16))
         torch.mul(torch.from_numpy(kept), 1 / (1 - self.rate), out=self._pool)
+
+
+class Masks(NamedTuple):
+    """The dropout of an encoder; None where there is none."""
+
+    hidden: DropoutMasks | None
+    """Of embeddings and sums."""
+    attention: DropoutMasks | None
+    """Of attention probabilities."""
+
+
+NO_MASKS = Masks(None, None)

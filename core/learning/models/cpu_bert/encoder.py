@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.learning.models.cpu_bert.architectures import Architecture
-from core.learning.models.cpu_bert.dropout import DropoutMasks
+from core.learning.models.cpu_bert.dropout import NO_MASKS, DropoutMasks, Masks
 from core.learning.models.cpu_bert.flat_parameters import FlatParameters
 
 _aten = torch.ops.aten
@@ -168,8 +168,7 @@ class BertEncoder:
         self,
         ids: Tensor,
         padding: Tensor | None,
-        hidden_masks: DropoutMasks | None,
-        attention_masks: DropoutMasks | None,
+        masks: Masks | None,
         tape: Literal[True],
     ) -> tuple[Tensor, Tape]: ...
 
@@ -178,8 +177,7 @@ class BertEncoder:
         self,
         ids: Tensor,
         padding: Tensor | None,
-        hidden_masks: DropoutMasks | None,
-        attention_masks: DropoutMasks | None,
+        masks: Masks | None,
         tape: Literal[False],
     ) -> tuple[Tensor, None]: ...
 
@@ -187,8 +185,7 @@ class BertEncoder:
         self,
         ids: Tensor,
         padding: Tensor | None,
-        hidden_masks: DropoutMasks | None,
-        attention_masks: DropoutMasks | None,
+        masks: Masks | None,
         tape: bool,
     ) -> tuple[Tensor, Tape | None]:
         """Encode a batch.
@@ -196,20 +193,18 @@ class BertEncoder:
         Args:
             ids: int64 [B, S].
             padding: bool [B, S], True where a text has no token; None when all are equally long.
-            hidden_masks: dropout of sums and embeddings; None without dropout.
-            attention_masks: dropout of attention probabilities; None without.
+            masks: of dropout; None without.
             tape: whether a backward pass follows.
 
         Returns:
             The first token's state of each text in float32 [B, H], and the tape.
         """
-        x, embedding_norm, embedding_mask = self._embed(ids, hidden_masks)
+        masks = masks or NO_MASKS
+        x, embedding_norm, embedding_mask = self._embed(ids, masks.hidden)
         tapes = []
         last = len(self._layers) - 1
         for i, layer in enumerate(self._layers):
-            x, layer_tape = self._layer_forward(
-                layer, x, ids.shape, padding, i == last, hidden_masks, attention_masks
-            )
+            x, layer_tape = self._layer_forward(layer, x, ids.shape, padding, i == last, masks)
             if tape:
                 tapes.append(layer_tape)
         return x.float(), Tape(ids, embedding_norm, embedding_mask, tapes) if tape else None
@@ -223,7 +218,7 @@ class BertEncoder:
         x, _, _ = self._embed(ids, None)
         states = []
         for layer in self._layers:
-            x, _ = self._layer_forward(layer, x, ids.shape, padding, False, None, None)
+            x, _ = self._layer_forward(layer, x, ids.shape, padding, False, NO_MASKS)
             states.append(x.view(*ids.shape, -1))
         return states[-layers:]
 
@@ -282,18 +277,17 @@ class BertEncoder:
         shape: torch.Size,
         padding: Tensor | None,
         only_first: bool,
-        hidden_masks: DropoutMasks | None,
-        attention_masks: DropoutMasks | None,
+        masks: Masks,
     ) -> tuple[Tensor, _LayerTape]:
         query, key, value = self._project(layer.qkv, x, shape, only_first)
-        context, attention = self._attend(query, key, value, padding, attention_masks)
+        context, attention = self._attend(query, key, value, padding, masks.attention)
         residual = x.view(*shape, -1)[:, 0] if only_first else x
         attended = _linear(context, layer.attention_output)
-        attended, attention_mask = _add_dropout(residual, attended, hidden_masks)
+        attended, attention_mask = _add_dropout(residual, attended, masks.hidden)
         middle, attention_norm = self._norm(attended, layer.attention_norm)
         inner = _linear(middle, layer.inner)
         activated = functional.gelu(inner)
-        output, output_mask = _add_dropout(middle, _linear(activated, layer.output), hidden_masks)
+        output, output_mask = _add_dropout(middle, _linear(activated, layer.output), masks.hidden)
         y, output_norm = self._norm(output, layer.output_norm)
         return y, _LayerTape(
             x,
@@ -324,8 +318,8 @@ class BertEncoder:
         dproduct = _masked(dattended, tape.attention_mask)
         self._linear_gradients(gradients.attention_output, tape.context, dproduct)
         dcontext = dproduct @ layer.attention_output.weight
-        dquery, dkey_value = self._attend_backward(tape.attention, dcontext, shape)
-        return self._project_backward(layer.qkv, gradients.qkv, tape.x, shape, dattended, dquery, dkey_value)
+        dprojections = self._attend_backward(tape.attention, dcontext, shape)
+        return self._project_backward(layer.qkv, gradients.qkv, tape.x, shape, dattended, dprojections)
 
     # Query, key and value
 
@@ -351,9 +345,9 @@ class BertEncoder:
         x: Tensor,
         shape: torch.Size,
         residual: Tensor,
-        dquery: Tensor | None,
-        dproduct: Tensor,
+        dprojections: tuple[Tensor | None, Tensor],
     ) -> Tensor:
+        dquery, dproduct = dprojections
         if dquery is None:
             self._linear_gradients(gradients, x, dproduct)
             return torch.addmm(residual, dproduct, qkv.weight)
