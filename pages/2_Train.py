@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from core.base.formatting import SETTINGS
 from core.data.storage.datasets import Dataset, list_datasets
-from core.learning.config import TUTORIAL, TrainingConfig
+from core.learning.config import SETTINGS, TUTORIAL, TrainingConfig
 from core.learning.suggestions import suggest
 from core.runs.training import queue
 from core.runs.training.store import Run
@@ -80,7 +79,7 @@ def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
         show_to_beat(dataset)
         if suggested.class_weights and values["class_weights"]:
             st.caption(
-                f"{SETTINGS['class_weights']}: on, because {sizes_in_words(dataset)}. You can switch it off "
+                f"{SETTINGS['class_weights'].label}: on, because {sizes_in_words(dataset)}. You can switch it off "
                 "under Advanced."
             )
 

@@ -21,24 +21,6 @@ STATUS = {
 }
 """What each status of a run is called."""
 
-SETTINGS = {
-    "model": "Model",
-    "epochs": "Epochs",
-    "batch_size": "Batch size (texts)",
-    "learning_rate": "Learning rate",
-    "max_length": "Max length (tokens)",
-    "warmup": "Warm-up (share of steps)",
-    "weight_decay": "Weight decay",
-    "schedule": "Schedule",
-    "gradient_clipping": "Gradient clipping (norm)",
-    "seed": "Seed",
-    "precision": "Precision",
-    "class_weights": "Weigh rare classes more",
-    "early_stopping": "Early stopping (evaluations)",
-    "evaluations_per_epoch": "Evaluations per epoch",
-}
-"""What each setting of a training is called on a page, with its unit."""
-
 
 @dataclass(frozen=True)
 class Score:

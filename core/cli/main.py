@@ -31,7 +31,7 @@ from core.data.splits import SplitPlan, split_with_files
 from core.data.storage.datasets import Dataset, delete_dataset, find_dataset, save_dataset
 from core.data.tables import Choice, Limits, RejectedRow, Table
 from core.learning import pretrained
-from core.learning.config import BOUNDS, CHOICES, TrainingConfig
+from core.learning.config import SETTINGS, TrainingConfig
 from core.learning.config import check as check_settings
 from core.learning.suggestions import SUGGESTED, suggest
 from core.runs.results import bundle_contents, cleaning, exports
@@ -231,7 +231,7 @@ def push(options: argparse.Namespace) -> int:
     run = store.find_run(options.run)
     folder, card = bundle_contents.weights_of(run), bundle_contents.card_of(run)
 
-    print(hub.push(folder, card, options.to, _token(), options.private, progress=_tell_step))
+    print(hub.push(folder, card, hub.Repository(options.to, _token(), options.private), _tell_step))
     return 0
 
 
@@ -671,18 +671,18 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
 
 def _add_settings(command: argparse.ArgumentParser) -> None:
     """One option per setting, so that nothing can be set on the page alone."""
-    for field in fields(TrainingConfig):
-        default = field.default
-        suggested = ", unless model and data suggest another" if field.name in SUGGESTED else ""
+    for name, setting in SETTINGS.items():
+        default = getattr(TrainingConfig, name)
+        suggested = ", unless model and data suggest another" if name in SUGGESTED else ""
         words: dict[str, Any] = {"help": f"default {default}{suggested}"}
         if isinstance(default, bool):
             words["action"] = "store_true"
         else:
             words["type"] = type(default)
-            words["metavar"] = "N" if field.name in BOUNDS else "NAME"
-        if field.name in CHOICES:
-            words["choices"] = CHOICES[field.name]
+            words["metavar"] = "NAME" if isinstance(default, str) else "N"
+        if setting.choices:
+            words["choices"] = setting.choices
             del words["metavar"]
-        if field.name == "seed":
+        if name == "seed":
             words["default"] = default
-        command.add_argument(f"--{field.name.replace('_', '-')}", **words)
+        command.add_argument(f"--{name.replace('_', '-')}", **words)

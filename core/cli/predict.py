@@ -142,8 +142,7 @@ def _answer_into_file(
                 plan,
                 classifier,
                 limits,
-                lambda now: _show(bar, now),
-                lambda: bool(asked),
+                file_labelling.Listener(lambda now: _show(bar, now), lambda: bool(asked)),
                 _training_texts(plan),
             )
         except file_labelling.Stopped:

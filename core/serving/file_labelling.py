@@ -128,21 +128,27 @@ class Progress:
     """Rows done by this go."""
 
 
+@dataclass(frozen=True)
+class Listener:
+    """Who follows a labelling, and may end it."""
+
+    report: Callable[[Progress], None] = lambda progress: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
 def label_into(
     folder: Path,
     plan: Plan,
     classifier: Classifier,
     limits: Limits,
-    report: Callable[[Progress], None] = lambda progress: None,
-    should_stop: Callable[[], bool] = lambda: False,
+    listener: Listener | None = None,
     trained_on: Collection[str] = frozenset(),
 ) -> dict[str, Any]:
     """Label a file; parts that are in the folder already are not done again.
 
     Args:
         folder: where the parts go; made if it is not there.
-        report: told how far it is after every part.
-        should_stop: asked before every part.
+        listener: told how far it is after every part, and asked before it whether to stop.
         trained_on: the model's training texts: on rows with these its scores say little.
 
     Returns:
@@ -156,6 +162,7 @@ def label_into(
         NoSpace: the disk is full.
         Stopped: it was asked to stop.
     """
+    listener = listener or Listener()
     plan = plan.now()
     folder.mkdir(parents=True, exist_ok=True)
     _claim(folder, plan)
@@ -166,13 +173,13 @@ def label_into(
     fresh = 0
     for number, table in enumerate(stream.batches()):
         if not part_of(folder, number).is_file():
-            if should_stop():
+            if listener.should_stop():
                 raise Stopped
             _write_part(folder, number, *label_table(classifier, table, plan, columns))
             fresh += len(table.frame)
         # What is in the part counts, as after an accident.
         tally.add(table, *_read_part(folder, number, columns, plan))
-        report(Progress(tally.rows, stream.rows, fresh))
+        listener.report(Progress(tally.rows, stream.rows, fresh))
     return {**tally.facts(), "unit": stream.dialect.unit}
 
 

@@ -164,12 +164,13 @@ def make_stacks(folder: Path, texts: Sequence[str], labels: Sequence[str]) -> li
 def _onnx(
     folder: Path, precision: str, texts: Sequence[str], labels: Sequence[str], names: list[str]
 ) -> Path:
-    from core.serving.export.onnx_export import export_onnx
+    from core.serving.export.onnx_export import Sample, export_onnx
 
     out = folder.with_name(f"{folder.name}-{precision}.onnx")
     if not out.is_file():
         some = 100
-        export_onnx(folder, out, precision, texts[:some], [names.index(label) for label in labels[:some]])
+        numbers = [names.index(label) for label in labels[:some]]
+        export_onnx(folder, out, precision, Sample(texts[:some], numbers))
     return out
 
 

@@ -1,14 +1,18 @@
+import math
 from dataclasses import fields, replace
 
 import pytest
 
 from core.base.errors import UserError
-from core.learning.config import BOUNDS, CHOICES, TUTORIAL, TrainingConfig, check, from_dict, to_dict
+from core.learning.config import SETTINGS, TUTORIAL, TrainingConfig, check, from_dict, to_dict
+
+BOUNDED = [name for name, setting in SETTINGS.items() if setting.low > -math.inf]
 
 
 def test_every_setting_is_bounded_or_chosen_or_a_name():
-    free = {"model", "class_weights"}
-    assert {field.name for field in fields(TrainingConfig)} == set(BOUNDS) | set(CHOICES) | free
+    chosen = {name for name, setting in SETTINGS.items() if setting.choices}
+    assert {field.name for field in fields(TrainingConfig)} == {*BOUNDED, *chosen, "model", "class_weights"}
+    assert all(setting.label and setting.help for setting in SETTINGS.values())
 
 
 def test_defaults_and_tutorial_are_in_range():
@@ -26,9 +30,9 @@ def test_all_problems_are_named_at_once():
         assert name in error.value.found
 
 
-@pytest.mark.parametrize("name", BOUNDS)
+@pytest.mark.parametrize("name", BOUNDED)
 def test_bounds_are_part_of_the_range(name):
-    low, high = BOUNDS[name]
+    low, high = SETTINGS[name].low, SETTINGS[name].high
     whole = isinstance(getattr(TrainingConfig, name), int)
     for value in (low, high):
         check(replace(TrainingConfig(), **{name: int(value) if whole else float(value)}))

@@ -81,9 +81,9 @@ def holds(thing: object, seen: set[int]) -> bool:
 def test_the_session_forgets_the_token_before_anything_is_sent(model, monkeypatch):
     found = []
 
-    def sent(folder, card, repo_id, token, *others, **more):
+    def sent(folder, card, to, *others, **more):
         state = get_script_run_ctx().session_state
-        found.extend([token == TOKEN, holds(state, set()), holds([state, {"kept": (token,)}], set())])
+        found.extend([to.token == TOKEN, holds(state, set()), holds([state, {"kept": (token,)}], set())])
         return "https://hub.example/owner/name"
 
     monkeypatch.setattr(hub_module, "push", sent)

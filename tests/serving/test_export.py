@@ -52,7 +52,8 @@ def quick(monkeypatch):
     """ONNX files that are none, made at once; the real ones are tested where they are made."""
     asked = []
 
-    def export_onnx(folder, out, precision, texts, labels, progress, graph):
+    def export_onnx(folder, out, precision, sample, progress, graph):
+        texts, labels = sample.texts, sample.labels
         asked.append((precision, list(texts), labels, graph))
         progress("Writing it")
         out.write_bytes(b"graph " + precision.encode())

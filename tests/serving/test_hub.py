@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from core.base.errors import UserError
-from core.serving.export.hub import push
+from core.serving.export.hub import Repository, push
 from tests.serving.hub_stand_in import hub_stand_in
 
 TOKEN = "hf_thisTokenMustBeNowhereAfterwards"
@@ -34,8 +34,9 @@ def hub(monkeypatch):
 
 
 def send(folder, hub, **others):
-    asked = {"card": CARD, "repo_id": "owner/name", "token": TOKEN, "private": True, "endpoint": hub.address}
-    return push(folder, **(asked | others))
+    where = {"id": "owner/name", "token": TOKEN, "private": True, "endpoint": hub.address}
+    to = Repository(**{name: others.pop(name, value) for name, value in where.items()})
+    return push(folder, to=to, **({"card": CARD} | others))
 
 
 def test_every_byte_arrives_in_one_commit(folder, hub, tmp_path):
@@ -177,7 +178,7 @@ def test_a_sender_that_dies_is_said(folder, hub, monkeypatch):
 )  # fmt: skip
 def test_what_is_no_name_is_refused_before_anything_is_asked(folder, hub, name):
     with pytest.raises(UserError, match="a name like owner/name"):
-        send(folder, hub, repo_id=name)
+        send(folder, hub, id=name)
     assert hub.paths == []
 
 

@@ -14,7 +14,7 @@ from core.learning.evaluation.calibration import Calibration
 from core.learning.evaluation.metrics import evaluate
 from core.serving import file_labelling
 from core.serving.classifier import Classifier
-from core.serving.file_labelling import Plan, label_into, new_columns, parts_of, write_out
+from core.serving.file_labelling import Listener, Plan, label_into, new_columns, parts_of, write_out
 from tests.tiny import TEXTS
 
 PAIRS = [(text, label) for label, texts in TEXTS.items() for text in texts]
@@ -40,8 +40,8 @@ def plan(tmp_path, trained):
     return Plan(str(source), str(trained), ("text",), "label", classes=True)
 
 
-def label(tmp_path, plan, classifier, name="parts", **options):
-    return label_into(tmp_path / name, plan, classifier, Limits(), **options)
+def label(tmp_path, plan, classifier, name="parts", trained_on=frozenset(), **listening):
+    return label_into(tmp_path / name, plan, classifier, Limits(), Listener(**listening), trained_on)
 
 
 def content(folder):

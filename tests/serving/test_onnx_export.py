@@ -16,7 +16,7 @@ from core.learning.pretrained import resolve
 from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from core.serving.export import onnx_export, onnx_process
-from core.serving.export.onnx_export import export_onnx
+from core.serving.export.onnx_export import Sample, export_onnx
 from tests.tiny import TEXTS, write_tiny_model
 
 ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
@@ -44,13 +44,13 @@ def classifier_of(config, folder: Path) -> Path:
 def test_a_process_writes_both_precisions_and_says_each_step(folder, tmp_path):
     steps, labels = [], [1] * 5 + [0] * 5
     out, small = tmp_path / "model.onnx", tmp_path / "small.onnx"
-    parity = export_onnx(folder, out, "fp32", ALL_TEXTS, labels, steps.append)
+    parity = export_onnx(folder, out, "fp32", Sample(ALL_TEXTS, labels), steps.append)
     assert parity.labels_equal == parity.texts > len(ALL_TEXTS)
     assert parity.largest_difference < 1e-5
     assert parity.accuracy_onnx is None
     assert len(steps) == 2
     assert not list(tmp_path.glob(".*"))
-    lesser = export_onnx(folder, small, "int8", ALL_TEXTS, labels, graph=out)
+    lesser = export_onnx(folder, small, "int8", Sample(ALL_TEXTS, labels), graph=out)
     assert 0 < lesser.largest_difference < 0.2
     assert 0 <= lesser.accuracy_onnx <= 1
     assert 0.5 < lesser.accuracy_torch <= 1
@@ -101,7 +101,7 @@ def test_the_embedded_model(splits, tmp_path):
     folder.mkdir()
     load_for_training(source, splits.train.label2id, Hardware("cpu", "fp32", ""), 0).save(folder)
     TextTokenizer(source, 64).save(folder)
-    parity = export_onnx(folder, tmp_path / "small.onnx", "int8", ALL_TEXTS)
+    parity = export_onnx(folder, tmp_path / "small.onnx", "int8", Sample(ALL_TEXTS))
     assert parity.largest_difference < 0.05
     assert (tmp_path / "small.onnx").stat().st_size < 25e6
 
@@ -117,7 +117,7 @@ def test_wrong_answers_leave_no_file(folder, tmp_path, monkeypatch):
     # The same, told by the process.
     (folder / "model.safetensors").write_bytes(b"damaged")
     with pytest.raises(UserError, match="comes to its end"):
-        export_onnx(folder, tmp_path / "out.onnx", "fp32", ALL_TEXTS)
+        export_onnx(folder, tmp_path / "out.onnx", "fp32", Sample(ALL_TEXTS))
     assert not (tmp_path / "out.onnx").exists()
     assert not list(tmp_path.glob(".*"))
 
@@ -127,7 +127,7 @@ def test_an_export_that_is_broken_off_leaves_nothing(folder, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export_onnx(folder, tmp_path / "out.onnx", "fp32", ALL_TEXTS, progress=stop)
+        export_onnx(folder, tmp_path / "out.onnx", "fp32", Sample(ALL_TEXTS), progress=stop)
     assert {path.name for path in tmp_path.iterdir()} <= {"home", "model"}
 
 
@@ -155,10 +155,10 @@ def test_batches_of_any_shape(folder, tmp_path):
 
 def test_what_cannot_be_exported_is_said(folder, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no config.json"):
-        export_onnx(tmp_path, tmp_path / "out.onnx", "fp32", [])
+        export_onnx(tmp_path, tmp_path / "out.onnx", "fp32", Sample([]))
     monkeypatch.setattr(onnx_export, "LARGEST_WEIGHTS", 1000)
     with pytest.raises(UserError, match="at most"):
-        export_onnx(folder, tmp_path / "out.onnx", "fp32", [])
+        export_onnx(folder, tmp_path / "out.onnx", "fp32", Sample([]))
 
 
 def test_a_sample_reaches_from_the_shortest_to_the_longest_text():

@@ -26,7 +26,7 @@ from core.runs.results.models import Model
 from core.runs.training import store
 from core.serving import imported_models
 from core.serving.export import bundle as bundle_file
-from core.serving.export.onnx_export import FILE_NAMES, Parity, export_onnx
+from core.serving.export.onnx_export import FILE_NAMES, Parity, Sample, export_onnx
 from core.serving.web_page.web_page import write_web_page
 
 log = logging.getLogger(__name__)
@@ -117,13 +117,13 @@ def make(
     """
     place = place or _room(model)
     draft = place / f"{folders.DRAFT}{secrets.token_hex(8)}"
-    texts, labels = texts_of(model)
-    made = Made(draft, {}, {}, len(texts) if labels else 0, _calibration(model))
+    sample = Sample(*texts_of(model))
+    made = Made(draft, {}, {}, len(sample.texts) if sample.labels else 0, _calibration(model))
     try:
         with full_is_said("the ONNX files", 2 * folders.bytes_on_disk(model.folder), place):
             draft.mkdir()
             for form in wanted:
-                _try(made, form, model, texts, labels, progress)
+                _try(made, form, model, sample, progress)
             _note(made)
             return _settled(made, place, mark_of(model))
     except FileNotFoundError as error:
@@ -246,8 +246,7 @@ def _try(
     made: Made,
     form: str,
     model: Model,
-    texts: list[str],
-    labels: list[int] | None,
+    sample: Sample,
     progress: Callable[[str], None],
 ) -> None:
     def tell(step: str) -> None:
@@ -260,7 +259,7 @@ def _try(
             return
         graph = made.file(ONNX) if form == ONNX_INT8 else None
         out = made.folder / FILES[form]
-        made.parities[form] = export_onnx(model.folder, out, _PRECISIONS[form], texts, labels, tell, graph)
+        made.parities[form] = export_onnx(model.folder, out, _PRECISIONS[form], sample, tell, graph)
     except NoSpace:
         raise
     except UserError as error:

@@ -4,10 +4,11 @@ from collections import Counter
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.formatting import SETTINGS, duration
+from core.base.formatting import duration
 from core.data.storage.datasets import Dataset, read_rejected
 from core.learning import config as settings
 from core.learning import pretrained
+from core.learning.config import SETTINGS
 from core.runs.training import store
 from core.runs.training.store import Run
 
@@ -26,7 +27,7 @@ def settings_of(run: Run) -> dict[str, str]:
     values = settings.to_dict(run.config) | {"model": model_title(run)}
     # What a version of old did not write down may have been another value than today's default.
     values |= dict.fromkeys(run.unrecorded, "not recorded")
-    return {SETTINGS[name]: in_words(value) for name, value in values.items()}
+    return {SETTINGS[name].label: in_words(value) for name, value in values.items()}
 
 
 def facts_of(run: Run, report: dict[str, Any]) -> dict[str, str]:

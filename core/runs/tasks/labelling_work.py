@@ -16,7 +16,7 @@ from core.runs.tasks import labellings
 from core.runs.tasks.labellings import TASK
 from core.runs.training import processes
 from core.serving import file_labelling
-from core.serving.file_labelling import CSV, Progress, label_into
+from core.serving.file_labelling import CSV, Listener, Progress, label_into
 
 __all__ = ["TASK", "work"]
 
@@ -37,7 +37,7 @@ def work(found: Job) -> dict[str, Any]:
     familiar = training_texts(model) if plan.label else frozenset()
     try:
         result = label_into(
-            labelling.parts, plan, classifier, Limits(), _reporter(found), should_stop, familiar
+            labelling.parts, plan, classifier, Limits(), Listener(_reporter(found), should_stop), familiar
         )
     except file_labelling.Stopped as error:
         raise process.Stopped from error

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,24 @@ _TOKEN = re.compile(rf"[!-~]{{8,{LONGEST_TOKEN}}}")
 _NOT_PASSED_ON = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN")
 
 
+@dataclass(frozen=True)
+class Repository:
+    """Where a model goes on the hub."""
+
+    id: str
+    """owner/name"""
+    token: str = field(repr=False)
+    """One that may write there."""
+    private: bool = True
+    """Whether only the owner can see it."""
+    endpoint: str | None = None
+    """The hub's address; None is the one of `HF_ENDPOINT`, or huggingface.co."""
+
+
 def push(
     folder: Path,
     card: str,
-    repo_id: str,
-    token: str,
-    private: bool,
-    endpoint: str | None = None,
+    to: Repository,
     progress: Callable[[str], None] = lambda step: None,
     extra: Mapping[str, Path] | None = None,
 ) -> str:
@@ -50,10 +62,7 @@ def push(
     Args:
         folder: a Hugging Face folder; its files are taken, no links and no folders in it.
         card: becomes README.md.
-        repo_id: "owner/name". It must be new, or hold nothing yet.
-        token: one that may write there.
-        private: whether only the owner can see it.
-        endpoint: the hub's address; None is the one of `HF_ENDPOINT`, or huggingface.co.
+        to: it must be new, or hold nothing yet.
         progress: told each step in words; what it raises ends the push.
         extra: more files by their path in the repository, such as onnx/model.onnx.
 
@@ -64,16 +73,16 @@ def push(
         UserError: the name or the token has not the form of one, the token is refused or may not write there,
             the name is taken, the hub cannot be reached, or it refuses the files. The token is in no message.
     """
-    check_repo_id(repo_id)
-    token = token.strip()
+    check_repo_id(to.id)
+    token = to.token.strip()
     _check_token(token)
     request = {
         "files": {path: str(file.resolve()) for path, file in _files(folder, extra or {}).items()},
         "card": card,
-        "repo_id": repo_id,
+        "repo_id": to.id,
         "token": token,
-        "private": private,
-        "endpoint": endpoint,
+        "private": to.private,
+        "endpoint": to.endpoint,
         "patience": PATIENCE_SECONDS,
     }
     return _sent(request, progress)

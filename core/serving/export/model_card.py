@@ -14,10 +14,11 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
-from core.base.formatting import SETTINGS, count, duration, escape_markdown, percent, shorten, size
+from core.base.formatting import count, duration, escape_markdown, percent, shorten, size
 from core.data.quality import languages
 from core.data.quality.fixes import done_to
 from core.data.storage.datasets import PARTS, Dataset, load_splits, read_rejected
+from core.learning.config import SETTINGS
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData

@@ -49,12 +49,23 @@ class Parity:
     accuracy_onnx: float | None = None
 
 
+@dataclass(frozen=True)
+class Sample:
+    """Real texts to check an export on, best those of the test split.
+
+    Of more than `onnx_process.MOST_TEXTS` (5,000; for fp32 500) a part is taken.
+    """
+
+    texts: Sequence[str]
+    labels: Sequence[int] | None = None
+    """Their classes by number, for the accuracy before and after int8."""
+
+
 def export_onnx(
     folder: Path,
     out: Path,
     precision: str,
-    texts: Sequence[str],
-    labels: Sequence[int] | None = None,
+    sample: Sample,
     progress: Callable[[str], None] = lambda step: None,
     graph: Path | None = None,
 ) -> Parity:
@@ -66,9 +77,7 @@ def export_onnx(
         folder: a Hugging Face folder with safetensors weights. No code of the folder runs.
         out: the .onnx file.
         precision: fp32, or int8 (weights of matrix products and of the table of words in 8 bits).
-        texts: real texts, best those of the test split; of more than `onnx_maker.MOST_TEXTS` (5,000; for
-            fp32 500) a sample is taken. Odd ones are checked besides: empty, and of any length.
-        labels: the texts' classes by number, for the accuracy before and after int8.
+        sample: the texts to check it on. Odd ones are checked besides: empty, and of any length.
         progress: told each step in words; what it raises ends the export.
         graph: the same folder's fp32 file, when there is one: int8 then takes a tenth of the time.
 
@@ -80,8 +89,8 @@ def export_onnx(
     request = {
         "folder": str(folder.resolve()),
         "precision": precision,
-        "texts": list(texts),
-        "labels": None if labels is None else [int(label) for label in labels],
+        "texts": list(sample.texts),
+        "labels": None if sample.labels is None else [int(label) for label in sample.labels],
         "graph": str(graph.resolve()) if graph else None,
     }
     room = 2 * bytes_on_disk(folder)

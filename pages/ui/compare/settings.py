@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from core.base.formatting import SETTINGS
+from core.learning.config import SETTINGS
 from core.runs.results.comparison import Comparison
 from core.runs.results.facts import in_words, model_title
 
@@ -18,6 +18,6 @@ def show_settings(found: Comparison) -> None:
         if name == "model":
             values = [model_title(run) for run in found.runs]
         said = ["not recorded" if value is None else in_words(value) for value in values]
-        rows.append([SETTINGS.get(name, "Data set"), *said])
+        rows.append([SETTINGS[name].label if name in SETTINGS else "Data set", *said])
     table = pd.DataFrame(rows, columns=["Setting", *found.titles])
     st.dataframe(table, hide_index=True, height="content", alt="Settings that differ between the runs")

@@ -70,9 +70,7 @@ def push(model: Model, repo_id: str, token: str, private: bool) -> None:
             outcome["address"] = hub.push(
                 model.folder,
                 exports.card_of(model, tuple(extra)),
-                repo_id,
-                token,
-                private,
+                hub.Repository(repo_id, token, private),
                 progress=lambda step: status.update(label=escape_markdown(step)),
                 extra=extra,
             )

@@ -5,10 +5,10 @@ from typing import Any
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import SETTINGS, escape_markdown, explain, shorten
+from core.base.formatting import escape_markdown, explain, shorten
 from core.learning import config as settings
 from core.learning import pretrained
-from core.learning.config import CHOICES, TrainingConfig
+from core.learning.config import SETTINGS, TrainingConfig
 from core.learning.suggestions import SUGGESTED
 from core.runs.training import store
 
@@ -23,31 +23,6 @@ ADVANCED = (
     "early_stopping",
     "evaluations_per_epoch",
 )
-STEP = {
-    "learning_rate": 1e-5,
-    "max_length": 8,
-    "warmup": 0.05,
-    "weight_decay": 0.01,
-    "gradient_clipping": 0.5,
-}
-HELP = {
-    "epochs": "How often the model sees every training text.",
-    "batch_size": "Texts per step. More is faster and needs more memory.",
-    "learning_rate": (
-        "The size of each step. Too large and the loss jumps; too small and little is learned. "
-        "Usual values are 1e-5 to 2e-4."
-    ),
-    "max_length": "Longer texts are cut. A token is a short word or a part of a long one.",
-    "warmup": "In this first share of all steps the learning rate rises from zero. 0.1 is a tenth.",
-    "weight_decay": "Pulls the weights towards zero, which works against learning by heart.",
-    "schedule": "How the learning rate goes on after the warm-up: falls to zero (linear, cosine) or stays.",
-    "gradient_clipping": "Cuts steps that are too large. 0 switches it off.",
-    "seed": "Same seed, data and settings on the same machine: same result.",
-    "precision": "Number format of the calculation. auto takes the fastest that this machine is built for.",
-    "class_weights": "A text of a rare class counts more, so that small classes are not passed over.",
-    "early_stopping": "Ends after this many evaluations without a better macro F1. 0 switches it off.",
-    "evaluations_per_epoch": "How often per epoch the validation texts are scored.",
-}
 
 
 def take_settings_of_link() -> None:
@@ -77,12 +52,12 @@ def choose_model() -> str:
     models = {checkpoint.name: checkpoint for checkpoint in pretrained.available()}
     remember("model")
     name = st.selectbox(
-        "Model",
+        SETTINGS["model"].label,
         list(models),
         format_func=lambda name: models[name].title,
         key=key("model"),
         persist_state="session",
-        help="The pre-trained language model to start from.",
+        help=SETTINGS["model"].help,
     )
     st.caption(escape_markdown(models[name].note))
     return name
@@ -93,13 +68,17 @@ def ask_advanced() -> dict[str, Any]:
     for name in ("schedule", "precision"):
         remember(name)
         values[name] = st.selectbox(
-            SETTINGS[name], CHOICES[name], key=key(name), help=HELP[name], persist_state="session"
+            SETTINGS[name].label,
+            SETTINGS[name].choices,
+            key=key(name),
+            help=SETTINGS[name].help,
+            persist_state="session",
         )
     remember("class_weights")
     values["class_weights"] = st.toggle(
-        SETTINGS["class_weights"],
+        SETTINGS["class_weights"].label,
         key=key("class_weights"),
-        help=HELP["class_weights"],
+        help=SETTINGS["class_weights"].help,
         persist_state="session",
     )
     return values
@@ -112,11 +91,11 @@ def ask_numbers(names: tuple[str, ...]) -> dict[str, Any]:
         remember(name)
         whole = isinstance(getattr(DEFAULTS, name), int)
         values[name] = st.number_input(
-            SETTINGS[name],
-            step=STEP.get(name, 1 if whole else 0.01),
+            SETTINGS[name].label,
+            step=SETTINGS[name].step,
             format="%d" if whole else "%g",
             key=key(name),
-            help=HELP[name],
+            help=SETTINGS[name].help,
             persist_state="session",
         )
     return values
