@@ -79,8 +79,8 @@ def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
         show_to_beat(dataset)
         if suggested.class_weights and values["class_weights"]:
             st.caption(
-                f"{SETTINGS['class_weights'].label}: on, because {sizes_in_words(dataset)}. You can switch it off "
-                "under Advanced."
+                f"{SETTINGS['class_weights'].label}: on, because {sizes_in_words(dataset)}. "
+                "You can switch it off under Advanced."
             )
 
 

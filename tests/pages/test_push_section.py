@@ -83,7 +83,7 @@ def test_the_session_forgets_the_token_before_anything_is_sent(model, monkeypatc
 
     def sent(folder, card, to, *others, **more):
         state = get_script_run_ctx().session_state
-        found.extend([to.token == TOKEN, holds(state, set()), holds([state, {"kept": (token,)}], set())])
+        found.extend([to.token == TOKEN, holds(state, set()), holds([state, {"kept": (to.token,)}], set())])
         return "https://hub.example/owner/name"
 
     monkeypatch.setattr(hub_module, "push", sent)
