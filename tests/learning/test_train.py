@@ -205,6 +205,7 @@ def tutorial_splits() -> Splits:
     return Splits(labeled, labeled.take([]), labeled.take([]), how="all for training")
 
 
+@pytest.mark.slow
 def test_the_tutorial_to_the_letter(tmp_path):
     """AdamW at 2e-5, batches of 2, 5 epochs, 128 tokens; loss and accuracy per epoch; save and reload."""
     from transformers import AutoModelForSequenceClassification
@@ -223,6 +224,7 @@ def test_the_tutorial_to_the_letter(tmp_path):
     assert all(torch.equal(loaded[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_tutorial_with_suitable_settings_labels_all_four_new_sentences(tmp_path):
     from core.serving.classifier import Classifier
 

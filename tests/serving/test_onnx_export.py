@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,14 @@ def folder(tiny, splits, tmp_path) -> Path:
     return tmp_path / "model"
 
 
+@pytest.fixture(scope="module")
+def graph(tiny_model, tmp_path_factory) -> Path:
+    """The tiny classifier as an ONNX file. Not to be changed by a test."""
+    file = tmp_path_factory.mktemp("exported") / "graph.onnx"
+    onnx_process.write_graph(tiny_model, file)
+    return file
+
+
 def classifier_of(config, folder: Path) -> Path:
     """A random classifier of an architecture that this project does not compute itself."""
     from transformers import AutoModelForSequenceClassification
@@ -41,6 +50,7 @@ def classifier_of(config, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_process_writes_both_precisions_and_says_each_step(folder, tmp_path):
     steps, labels = [], [1] * 5 + [0] * 5
     out, small = tmp_path / "model.onnx", tmp_path / "small.onnx"
@@ -73,6 +83,7 @@ def check_portable(file: Path, folder: Path) -> None:
     assert (about["max_length"], about["padding_id"]) == ("16", "0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["distilbert", "roberta", "modernbert"])
 def test_other_architectures(kind, tmp_path):
     from transformers import DistilBertConfig, ModernBertConfig, RobertaConfig
@@ -92,6 +103,7 @@ def test_other_architectures(kind, tmp_path):
     assert parity.labels_equal == parity.texts
 
 
+@pytest.mark.slow
 def test_the_embedded_model(splits, tmp_path):
     from core.learning.hardware import Hardware
     from core.learning.models.interface import load_for_training
@@ -106,9 +118,8 @@ def test_the_embedded_model(splits, tmp_path):
     assert (tmp_path / "small.onnx").stat().st_size < 25e6
 
 
-def test_wrong_answers_leave_no_file(folder, tmp_path, monkeypatch):
-    onnx_process.write_graph(folder, tmp_path / "graph.onnx")
-    model = onnx.load(tmp_path / "graph.onnx")
+def test_wrong_answers_leave_no_file(tiny_model, graph, tmp_path):
+    model, folder = onnx.load(graph), shutil.copytree(tiny_model, tmp_path / "model")
     bias = next(part for part in model.graph.initializer if part.name.endswith("classifier.bias"))
     bias.CopyFrom(onnx.numpy_helper.from_array(np.float32([0.01, 0]), bias.name))
     onnx.save(model, tmp_path / "wrong.onnx")
@@ -142,9 +153,8 @@ def test_a_full_disk_is_said(folder, tmp_path, monkeypatch):
         onnx_process.make(request, lambda _: None)
 
 
-def test_batches_of_any_shape(folder, tmp_path):
-    onnx_process.write_graph(folder, tmp_path / "graph.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "graph.onnx")
+def test_batches_of_any_shape(graph):
+    session = onnxruntime.InferenceSession(graph)
     ids, alone = np.full((3, 5), 4, dtype=np.int64), np.full((1, 2), 4, dtype=np.int64)
     mask = np.ones_like(ids)
     mask[1, 2:] = 0
