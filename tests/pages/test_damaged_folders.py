@@ -228,7 +228,11 @@ def damaged(request, held, no_special_rights):
 each_way = pytest.mark.parametrize("damaged", WAYS, indirect=True)
 QUICK_WAYS = ("gone", "torn", "unreadable", "another_kind", "fields without values", "half a character")
 """One of each sort; all the others open hundreds of pages."""
-EVERY_PAGE_WAYS = [way if way in QUICK_WAYS else pytest.param(way, marks=pytest.mark.slow) for way in WAYS]
+on_every_page = pytest.mark.parametrize(
+    "damaged",
+    [way if way in QUICK_WAYS else pytest.param(way, marks=pytest.mark.slow) for way in WAYS],
+    indirect=True,
+)
 
 
 @each_way
@@ -265,13 +269,13 @@ ALWAYS_TELLING = {
 } - {("config.json", "link_elsewhere"), ("events.jsonl", "link_elsewhere"), ("events.jsonl", "torn")}
 
 
-@each_way
+@on_every_page
 def test_every_page_opens_with_such_runs_in_its_lists(damaged):
     for page in (DATA, TRAIN, RUNS, PREDICT):
         clean(open_page(page))
 
 
-@pytest.mark.parametrize("damaged", EVERY_PAGE_WAYS, indirect=True)
+@on_every_page
 def test_every_page_shows_such_a_run(damaged):
     for file, run in damaged.items():
         status = STATUS[state_of(run).status]
@@ -308,6 +312,7 @@ def test_the_worker_passes_such_runs_by_and_drains_the_line(damaged, monkeypatch
         return 0
 
     monkeypatch.setattr(worker, "_train", train)
+    monkeypatch.setattr(worker, "LOOK_SECONDS", 0.01)
     (waiting,) = store.waiting_runs()
     # One whose events lack their end looks like one whose process was lost, and goes on as such.
     lost = {run.id for run in store.lost_runs()}

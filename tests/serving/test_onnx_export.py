@@ -142,6 +142,7 @@ def test_an_export_that_is_broken_off_leaves_nothing(folder, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} <= {"home", "model"}
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said(folder, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
