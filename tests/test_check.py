@@ -6,7 +6,7 @@ import pytest
 
 from core.cli.main import main
 from core.data.checking import check_file, column_type
-from core.data.tables import Choice
+from core.data.tables import ReadOptions
 from tests.data.packing import CSV, workbook, zipped
 
 GOOD = "text,label,day,sure,note\n" + "".join(
@@ -176,7 +176,7 @@ def test_json_holds_any_text():
 )
 def test_the_type_of_a_column_is_that_of_nearly_all_values(table, values, expected):
     rows = "".join(f'"{value}",x\n' for value in values)
-    assert column_type(table(f"a,label\n{rows}", Choice(has_header=True)).frame.iloc[:, 0]) == expected
+    assert column_type(table(f"a,label\n{rows}", ReadOptions(has_header=True)).frame.iloc[:, 0]) == expected
 
 
 @pytest.fixture

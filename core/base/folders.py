@@ -39,7 +39,7 @@ def bytes_on_disk(path: Path) -> int:
     )
 
 
-def bury(path: Path) -> Path:
+def move_to_trash(path: Path) -> Path:
     """Take a folder (or the file or link in its place) out of sight, in one move.
 
     Returns:

@@ -29,7 +29,7 @@ from core.data.reading.files import read_table
 from core.data.reading.read_options import choice_of
 from core.data.splits import SplitPlan, split_with_files
 from core.data.storage.datasets import Dataset, delete_dataset, find_dataset, save_dataset
-from core.data.tables import Choice, Limits, RejectedRow, Table
+from core.data.tables import Limits, ReadOptions, RejectedRow, Table
 from core.learning import pretrained
 from core.learning.config import SETTINGS, TrainingConfig
 from core.learning.config import check as check_settings
@@ -120,7 +120,7 @@ def _save(options: argparse.Namespace) -> Dataset:
 
 
 def _label(
-    path: Path, choice: Choice, mapping: ColumnMapping, label2id: dict[str, int] | None = None
+    path: Path, choice: ReadOptions, mapping: ColumnMapping, label2id: dict[str, int] | None = None
 ) -> tuple[LabeledTexts, list[RejectedRow]]:
     """The labeled texts of a file, and every row of it that is none."""
     table = _read(path, choice)
@@ -359,13 +359,13 @@ def device(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path, choice: Choice) -> Table:
+def _read(path: Path, choice: ReadOptions) -> Table:
     table = read_table(path, FILE_LIMITS, choice)
     _tell_rejected(table.rejected, path.name)
     return table
 
 
-def _choice(options: argparse.Namespace) -> Choice:
+def _choice(options: argparse.Namespace) -> ReadOptions:
     """How to read the file, where the options say so."""
     return choice_of(vars(options))
 
@@ -650,7 +650,7 @@ def _add_columns(command: argparse.ArgumentParser, *, label: bool = True, requir
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
-    """One option per field of `Choice`: how to read the file where the guess is wrong."""
+    """One option per field of `ReadOptions`: how to read the file where the guess is wrong."""
     command.add_argument("--encoding", metavar="NAME", help="such as utf-8 or cp1252; default: a guess")
     command.add_argument(
         "--delimiter", metavar="SIGN", help='between columns; "tab", or "none" for one column'

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.formatting import count
-from core.data.tables import Choice, Dialect, Limits, Table, text_frame
+from core.data.tables import Dialect, Limits, ReadOptions, Table, text_frame
 
 if TYPE_CHECKING:
     from core.serving.classifier import Classifier
@@ -60,7 +60,7 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--resume", action="store_true", help="go on where an earlier command was stopped")
 
 
-def predict(options: argparse.Namespace, model: Path, choice: Choice, limits: Limits) -> int:
+def predict(options: argparse.Namespace, model: Path, choice: ReadOptions, limits: Limits) -> int:
     """Do it. Returns the exit code: 0, or 130 after Ctrl-C.
 
     Raises:

@@ -15,7 +15,7 @@ from core.data.labels import ColumnMapping, guess_mapping, label_texts
 from core.data.quality.checks import Finding, find_problems, profile_columns
 from core.data.reading.files import DEFAULT_LIMITS, read_table
 from core.data.splits import SplitPlan, split_with_files
-from core.data.tables import GUESS, Choice, Limits, RejectedRow, Table
+from core.data.tables import GUESS, Limits, ReadOptions, RejectedRow, Table
 
 SHOWN_REJECTED = 20
 SAMPLE_VALUES = 2_000
@@ -100,7 +100,7 @@ NOTHING_READ = (
 def check_file(
     source: bytes | Path,
     limits: Limits = DEFAULT_LIMITS,
-    choice: Choice = GUESS,
+    choice: ReadOptions = GUESS,
     text: tuple[str, ...] = (),
     label: str | None = None,
 ) -> Report:

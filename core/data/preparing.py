@@ -6,7 +6,7 @@ from typing import Any
 
 from core.data.column_names import TEST, TRAIN, VALIDATION
 from core.data.labels import ColumnMapping, LabeledTexts, align_labels, label_texts
-from core.data.quality.fixes import WEIGH, Done, Fix, Fixed, apply, apply_to_other, apply_to_splits
+from core.data.quality.fixes import WEIGH, AppliedFix, Fix, Fixed, apply, apply_to_other, apply_to_splits
 from core.data.splits import (
     SplitPlan,
     Splits,
@@ -38,7 +38,7 @@ class Prepared:
 
     splits: Splits
     rejected: list[RejectedRow]
-    done: tuple[Done, ...]
+    done: tuple[AppliedFix, ...]
 
 
 def parts_of_table(table: Table, mapping: ColumnMapping) -> Parts:
@@ -104,7 +104,7 @@ def prepare(parts: Parts, fixes: Sequence[Fix], plan: SplitPlan, fixed: Fixed | 
 
 
 def facts_of(
-    file: str, dialect: Dialect, mapping: ColumnMapping, fixes: Sequence[Fix], done: Sequence[Done]
+    file: str, dialect: Dialect, mapping: ColumnMapping, fixes: Sequence[Fix], done: Sequence[AppliedFix]
 ) -> dict[str, Any]:
     """Where texts come from, how they were read, and what was done to them, to be kept with them as JSON."""
     facts: dict[str, Any] = {

@@ -16,7 +16,7 @@ NAME_CHARACTERS = 200
 __all__ = [
     "GUESS",
     "NAME_CHARACTERS",
-    "Choice",
+    "ReadOptions",
     "Dialect",
     "Limits",
     "LineCount",
@@ -108,7 +108,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ReadOptions:
     """What a person says about a file where the guess is wrong; what is None is guessed.
 
     The fields are those of `Dialect`; `skipped_lines` first lines are above the table.
@@ -123,7 +123,7 @@ class Choice:
     member: str | None = None
 
 
-GUESS = Choice()
+GUESS = ReadOptions()
 """Nothing was said: all is guessed."""
 
 

@@ -40,7 +40,7 @@ HUB_FILES = [*FILES, "tokenizer_config.json", "special_tokens_map.json", "vocab.
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class PretrainedModel:
     """A pre-trained encoder: the name of the setting, words for people, and where it comes from."""
 
     name: str
@@ -60,8 +60,8 @@ class Checkpoint:
     folder: Path | None = None
 
 
-CATALOGUE: tuple[Checkpoint, ...] = (
-    Checkpoint(
+CATALOGUE: tuple[PretrainedModel, ...] = (
+    PretrainedModel(
         "bundled",
         "MiniLM-L6 (embedded)",
         "English. Small and fast, part of the installation: needs no network.",
@@ -70,7 +70,7 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         384,
         30_522,
     ),
-    Checkpoint(
+    PretrainedModel(
         "bert-base-uncased",
         "BERT base, uncased",
         "English. The reference model; about five times slower than MiniLM-L6.",
@@ -82,7 +82,7 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "google-bert/bert-base-uncased",
         "86b5e0934494bd15c9632b12f734a8a67f723594",
     ),
-    Checkpoint(
+    PretrainedModel(
         "distilbert-base-uncased",
         "DistilBERT base, uncased",
         "English. Close to BERT base at half of its size.",
@@ -94,7 +94,7 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "distilbert/distilbert-base-uncased",
         "12040accade4e8a0f71eabdb258fecc2e7e948be",
     ),
-    Checkpoint(
+    PretrainedModel(
         "minilm-l12",
         "MiniLM-L12",
         "English. Twice as deep as MiniLM-L6.",
@@ -106,7 +106,7 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "sentence-transformers/all-MiniLM-L12-v2",
         "c004d8e3e901237d8fa7e9fff12774962e391ce5",
     ),
-    Checkpoint(
+    PretrainedModel(
         "modernbert-base",
         "ModernBERT base",
         "English. Newer design for long texts, up to 8,192 tokens.",
@@ -118,7 +118,7 @@ CATALOGUE: tuple[Checkpoint, ...] = (
         "answerdotai/ModernBERT-base",
         "8949b909ec900327062f0ebf497f51aef5e6f0c8",
     ),
-    Checkpoint(
+    PretrainedModel(
         "xlm-roberta-base",
         "XLM-RoBERTa base",
         "About 100 languages. The largest of the list.",
@@ -133,7 +133,7 @@ CATALOGUE: tuple[Checkpoint, ...] = (
 )
 
 
-def available() -> tuple[Checkpoint, ...]:
+def available() -> tuple[PretrainedModel, ...]:
     """The catalogue, and after it the folders that the owner of the machine configured.
 
     `TEXTUNER_MODELS` names a folder; each folder in it that holds a model is offered as `local/<its name>`.
@@ -141,7 +141,7 @@ def available() -> tuple[Checkpoint, ...]:
     return CATALOGUE + _local_checkpoints()
 
 
-def find(name: str) -> Checkpoint:
+def find(name: str) -> PretrainedModel:
     """The checkpoint with this name.
 
     Raises:
@@ -255,7 +255,7 @@ def _sha256(path: Path) -> str | None:
     return sha256_of(path) if path.is_file() else None
 
 
-def _local_checkpoints() -> tuple[Checkpoint, ...]:
+def _local_checkpoints() -> tuple[PretrainedModel, ...]:
     root = os.environ.get("TEXTUNER_MODELS")
     if not root or not Path(root).is_dir():
         return ()
@@ -263,14 +263,14 @@ def _local_checkpoints() -> tuple[Checkpoint, ...]:
     return tuple(_local_checkpoint(path) for path in folders)
 
 
-def _local_checkpoint(folder: Path) -> Checkpoint:
+def _local_checkpoint(folder: Path) -> PretrainedModel:
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     positions = int(settings.get("max_position_embeddings", 512))
     # RoBERTa and its kin count positions from behind the padding id.
     if settings.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
         positions -= int(settings.get("pad_token_id", 1)) + 1
     name = folder.name
-    return Checkpoint(
+    return PretrainedModel(
         f"local/{name}", name, "From this machine's own model folder.", 0, longest=positions, folder=folder
     )
 
@@ -294,7 +294,7 @@ def _cached_hub_folder(repo: str, revision: str | None) -> Path | None:
     return folder if all((folder / name).is_file() for name in FILES) else None
 
 
-def _hub_folder(checkpoint: Checkpoint, repo: str) -> Path:
+def _hub_folder(checkpoint: PretrainedModel, repo: str) -> Path:
     cached = _cached_hub_folder(repo, checkpoint.revision)
     if cached is not None:
         return cached
@@ -314,7 +314,7 @@ def _hub_folder(checkpoint: Checkpoint, repo: str) -> Path:
     return Path(folder)
 
 
-def _ask_hub(checkpoint: Checkpoint) -> None:
+def _ask_hub(checkpoint: PretrainedModel) -> None:
     from huggingface_hub import constants
 
     url = f"{constants.ENDPOINT}/api/models/{checkpoint.repo}/revision/{checkpoint.revision}"
@@ -336,7 +336,7 @@ def _ask_hub(checkpoint: Checkpoint) -> None:
         raise _out_of_reach(checkpoint, f"no connection ({failures[0]})")
 
 
-def _out_of_reach(checkpoint: Checkpoint, found: str) -> UserError:
+def _out_of_reach(checkpoint: PretrainedModel, found: str) -> UserError:
     return UserError(
         f"the Hugging Face hub in reach, to fetch {checkpoint.title}",
         found,

@@ -25,7 +25,7 @@ from core.base.folders import sha256_of
 from core.data.labels import join_text
 from core.data.reading.streaming import open_table
 from core.data.reading.text.records import RejectedRow
-from core.data.tables import GUESS, Choice, Limits, Table
+from core.data.tables import GUESS, Limits, ReadOptions, Table
 from core.learning.evaluation.calibration import Calibration, read_calibration
 from core.learning.evaluation.full_report import judge
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
@@ -65,7 +65,7 @@ class Plan:
     """The column of the true labels, to score the answers."""
     classes: bool = False
     """Whether every class gets a column with its probability."""
-    choice: Choice = GUESS
+    choice: ReadOptions = GUESS
     marks: tuple[str, ...] = ()
     """What changes when the file or the model does."""
 
@@ -81,7 +81,7 @@ class Plan:
             KeyError, TypeError, ValueError: they are none.
         """
         known = {**facts, "text": tuple(map(str, facts["text"])), "marks": tuple(map(str, facts["marks"]))}
-        return Plan(**{**known, "choice": Choice(**facts["choice"])})
+        return Plan(**{**known, "choice": ReadOptions(**facts["choice"])})
 
     def check(self) -> None:
         """Look whether the file and the model are there.

@@ -216,7 +216,7 @@ def delete(id: str) -> int:
     Raises:
         UserError: there is none of this id, or it may not be deleted.
     """
-    return folders.clear(folders.bury(find(id).place))
+    return folders.clear(folders.move_to_trash(find(id).place))
 
 
 def card_of(place: Path) -> str | None:
@@ -244,7 +244,7 @@ def _settle(draft: Path, place: Path, name: str, unpacked: Unpacked) -> None:
     note = {"name": shown, "added": time.time(), "not_taken": unpacked.not_taken}
     (draft / NOTE).write_text(json.dumps(note), encoding="utf-8")
     if place.exists() and not _is_whole(place):
-        folders.clear(folders.bury(place))
+        folders.clear(folders.move_to_trash(place))
     try:
         draft.rename(place)
     except OSError:

@@ -53,7 +53,7 @@ from core.data.checking import check_file
 from core.data.reading.archives import unpack
 from core.data.reading.files import read_table
 from core.data.reading.text import clean_lines
-from core.data.tables import Choice, Limits, Table
+from core.data.tables import Limits, ReadOptions, Table
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 LIMITS = Limits(bytes=20 * 1024 * 1024)
@@ -162,7 +162,7 @@ def _made_parquet() -> dict[str, bytes]:
 # Mutations
 
 
-def mutated(index: int, seed: int) -> tuple[bytes, Choice]:
+def mutated(index: int, seed: int) -> tuple[bytes, ReadOptions]:
     """The input with this index, and how to read it."""
     source = random.Random(f"{seed}:{index}")
     files = _seeds()
@@ -273,11 +273,11 @@ def _rezipped(content: bytes, source: random.Random) -> bytes:
     return _zip(members, source)
 
 
-def _some_choice(source: random.Random) -> Choice:
+def _some_choice(source: random.Random) -> ReadOptions:
     if source.random() >= SHARE_WITH_CHOICE:
-        return Choice()
+        return ReadOptions()
     names = source.sample(list(CHOICES), source.randint(1, 3))
-    return Choice(**{name: source.choice(CHOICES[name]) for name in names})
+    return ReadOptions(**{name: source.choice(CHOICES[name]) for name in names})
 
 
 # One input
@@ -313,7 +313,7 @@ def try_one(index: int, seed: int, outcome: Outcome) -> None:
         outcome.slow.append((index, seconds))
 
 
-def check(content: bytes, choice: Choice) -> str:
+def check(content: bytes, choice: ReadOptions) -> str:
     """Run what `core check` runs and account for every row; returns what kind of input it was."""
     report = check_file(content, LIMITS, choice)
     json.dumps(report.facts())
@@ -325,7 +325,7 @@ def check(content: bytes, choice: Choice) -> str:
     return f"{report.table.dialect.format}{', trainable' if report.trainable else ''}"
 
 
-def account(table: Table, content: bytes, choice: Choice) -> None:
+def account(table: Table, content: bytes, choice: ReadOptions) -> None:
     """Check that every row of the file is in the table or among the rejected ones."""
     assert len(table.frame) == len(table.lines)
     starts = [*table.lines.tolist(), *(row.line for row in table.rejected)]
@@ -336,7 +336,7 @@ def account(table: Table, content: bytes, choice: Choice) -> None:
     ACCOUNTS[table.dialect.format](table, inner, choice)
 
 
-def account_for_text(table: Table, content: bytes, choice: Choice) -> None:
+def account_for_text(table: Table, content: bytes, choice: ReadOptions) -> None:
     lines, counted = physical_lines(content, table.dialect.encoding), table.line_count
     parts = (counted.header, counted.rows, counted.rejected, counted.blank)
     assert counted.total == len(lines), f"{counted.total} lines counted, there are {len(lines)}"
@@ -377,7 +377,7 @@ def letters(text: str) -> int:
     return sum(map(str.isalnum, text))
 
 
-def same_by_both_ways(table: Table, content: bytes, choice: Choice) -> None:
+def same_by_both_ways(table: Table, content: bytes, choice: ReadOptions) -> None:
     """Whole clean files are read in another way where they are large; here each is read in both."""
     usual = clean_lines.SMALLEST_BYTES
     clean_lines.SMALLEST_BYTES = 0
@@ -392,7 +392,7 @@ def same_by_both_ways(table: Table, content: bytes, choice: Choice) -> None:
     assert (other.line_count, len(other.rejected)) == (table.line_count, len(table.rejected))
 
 
-def account_for_json_lines(table: Table, content: bytes, choice: Choice) -> None:
+def account_for_json_lines(table: Table, content: bytes, choice: ReadOptions) -> None:
     lines = physical_lines(content, table.dialect.encoding)
     filled = [number for number, line in enumerate(lines, 1) if not line.isspace()]
     starts = sorted([*table.lines.tolist(), *(row.line for row in table.rejected)])
@@ -401,7 +401,7 @@ def account_for_json_lines(table: Table, content: bytes, choice: Choice) -> None
     assert counted.total == len(lines) == counted.rows + counted.rejected + counted.blank
 
 
-def account_for_json(table: Table, content: bytes, choice: Choice) -> None:
+def account_for_json(table: Table, content: bytes, choice: ReadOptions) -> None:
     rows = len(table.frame) + len(table.rejected)
     numbers = sorted([*table.lines.tolist(), *(row.line for row in table.rejected)])
     assert numbers == list(range(1, rows + 1)), "records are not numbered one by one"
@@ -413,7 +413,7 @@ def account_for_json(table: Table, content: bytes, choice: Choice) -> None:
         assert rows == len(document), f"{rows} of {len(document)} elements"
 
 
-def account_for_excel(table: Table, content: bytes, choice: Choice) -> None:
+def account_for_excel(table: Table, content: bytes, choice: ReadOptions) -> None:
     book = openpyxl.load_workbook(io.BytesIO(content), read_only=True)
     with book[table.dialect.sheet]._get_source() as source:
         filled = sum(_is_filled(row) for _, row in ElementTree.iterparse(source) if row.tag.endswith("}row"))
@@ -427,12 +427,12 @@ def _is_filled(row: ElementTree.Element) -> bool:
     return any(map(str.strip, values))
 
 
-def account_for_parquet(table: Table, content: bytes, choice: Choice) -> None:
+def account_for_parquet(table: Table, content: bytes, choice: ReadOptions) -> None:
     rows = pq.ParquetFile(io.BytesIO(content)).metadata.num_rows
     assert len(table.frame) + len(table.rejected) == rows
 
 
-ACCOUNTS: dict[str, Callable[[Table, bytes, Choice], None]] = {
+ACCOUNTS: dict[str, Callable[[Table, bytes, ReadOptions], None]] = {
     "csv": account_for_text,
     "tsv": account_for_text,
     "jsonl": account_for_json_lines,

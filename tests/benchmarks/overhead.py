@@ -206,7 +206,7 @@ def train(job: Job) -> None:
         def should_stop() -> bool:
             return (steps.part != "off" and (folder / "stop").exists()) or steps.over()
 
-        class Taken(checkpoints.Snapshots):
+        class Taken(checkpoints.TrainingCheckpoints):
             def due(self) -> bool:
                 return steps.part == "safe" and super().due()
 

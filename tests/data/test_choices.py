@@ -5,16 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data.reading.read_options import ENCODINGS, choice_of, words_of
-from core.data.tables import Choice
+from core.data.tables import ReadOptions
 
 
 @pytest.mark.parametrize(
     "choice",
     [
-        Choice(),
-        Choice(encoding="cp1252", delimiter="\t", quotechar="", has_header=False, skipped_lines=0),
-        Choice(delimiter="", quotechar="'", has_header=True, skipped_lines=12),
-        Choice(sheet="Sheet 1", member="a/b.csv"),
+        ReadOptions(),
+        ReadOptions(encoding="cp1252", delimiter="\t", quotechar="", has_header=False, skipped_lines=0),
+        ReadOptions(delimiter="", quotechar="'", has_header=True, skipped_lines=12),
+        ReadOptions(sheet="Sheet 1", member="a/b.csv"),
     ],
 )
 def test_a_choice_survives_a_link(choice):
@@ -32,7 +32,7 @@ def test_what_a_stranger_writes_into_a_link_is_a_choice_or_a_guess(words):
 
 def test_nonsense_is_guessed():
     words = {"has_header": "perhaps", "skipped_lines": "-1", "delimiter": "x" * 501, "other": "a"}
-    assert choice_of(words) == Choice()
+    assert choice_of(words) == ReadOptions()
 
 
 def test_every_encoding_that_is_offered_is_known():

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from core.base.errors import UserError
 from core.data.reading.text import clean_lines, delimited
-from core.data.tables import Choice, Limits
+from core.data.tables import Limits, ReadOptions
 from tests.examples import examples
 
-GUESS = Choice()
+GUESS = ReadOptions()
 FIELDS = st.text(st.sampled_from("ab ,;\t|\"'é😀\\#\x85"), max_size=8)
 LINES = st.lists(
     st.sampled_from(
@@ -120,11 +120,17 @@ def test_files_that_are_not_clean_are_left_to_the_other_reader(content):
 
 def test_a_line_longer_than_a_field_may_be_is_left_to_the_other_reader():
     content = f"text,label\n{'long ' * 30},x\nb,y\n".encode()
-    assert clean_lines.read_clean(content, "utf-8", Limits(field_characters=100), Choice()) is None
+    assert clean_lines.read_clean(content, "utf-8", Limits(field_characters=100), ReadOptions()) is None
 
 
 @pytest.mark.parametrize(
-    "choice", [Choice(has_header=False), Choice(delimiter=";"), Choice(quotechar=""), Choice(quotechar="'")]
+    "choice",
+    [
+        ReadOptions(has_header=False),
+        ReadOptions(delimiter=";"),
+        ReadOptions(quotechar=""),
+        ReadOptions(quotechar="'"),
+    ],
 )
 def test_choices_are_honoured_alike(choice):
     content = b'"text";"label"\n"a, b";"x"\n\'c\';d\n'

@@ -14,7 +14,7 @@ import pytest
 from core.base.errors import UserError
 from core.data.reading import archives
 from core.data.reading.files import read_table
-from core.data.tables import Choice, Limits
+from core.data.tables import Limits, ReadOptions
 from tests.data.packing import CSV, parquet, workbook, zipped
 
 SMALL = Limits(bytes=1_000_000)
@@ -63,11 +63,11 @@ def test_of_several_files_the_largest_table_is_read_and_another_can_be_chosen():
     table = read_table(archive)
     assert table.dialect.member == "large.csv"
     assert table.dialect.members == ("readme.md", "small.csv", "large.csv")
-    assert len(read_table(archive, choice=Choice(member="small.csv")).frame) == 2
+    assert len(read_table(archive, choice=ReadOptions(member="small.csv")).frame) == 2
     with pytest.raises(
         UserError, match=r"the file 'no.csv' in the archive; found readme.md, small.csv, large"
     ):
-        read_table(archive, choice=Choice(member="no.csv"))
+        read_table(archive, choice=ReadOptions(member="no.csv"))
 
 
 def test_what_the_system_put_into_an_archive_is_no_table():
@@ -96,7 +96,7 @@ def test_files_of_one_name_can_all_be_chosen():
             archive.writestr("a.csv", CSV + b"c,z\n")
     assert read_table(file.getvalue()).dialect.members == ("a.csv", "a.csv (2)")
     for name, count in (("a.csv", 2), ("a.csv (2)", 3)):
-        assert len(read_table(file.getvalue(), choice=Choice(member=name)).frame) == count
+        assert len(read_table(file.getvalue(), choice=ReadOptions(member=name)).frame) == count
 
 
 # Attacks

@@ -4,14 +4,14 @@ import pytest
 
 from core.base.errors import UserError
 from core.data.reading.files import read_table
-from core.data.tables import Choice
+from core.data.tables import ReadOptions
 
 AB = [["a b", "x"], ["c d", "y"]]
 MANY = "".join(f"{i},text number {i},{'pn'[i % 2]}\n" for i in range(30))
 
 
 def read(text, **choice):
-    return read_table(text.encode(), choice=Choice(**choice))
+    return read_table(text.encode(), choice=ReadOptions(**choice))
 
 
 def rows(table):
@@ -211,16 +211,16 @@ def test_a_choice_is_honoured_exactly(text, choice, columns, found):
 
 def test_a_chosen_encoding_is_used():
     content = "text,label\nЖ,x\n".encode("koi8-r")
-    assert rows(read_table(content, choice=Choice(encoding="koi8_r"))) == [["Ж", "x"]]
+    assert rows(read_table(content, choice=ReadOptions(encoding="koi8_r"))) == [["Ж", "x"]]
     marked = "text,label\né,x\n".encode("utf-8-sig")
-    assert list(read_table(marked, choice=Choice(encoding="utf8")).frame.columns) == ["text", "label"]
+    assert list(read_table(marked, choice=ReadOptions(encoding="utf8")).frame.columns) == ["text", "label"]
     unmarked = "text,label\né,x\n".encode("utf-16-be")
-    assert rows(read_table(unmarked, choice=Choice(encoding="utf-16"))) == [["é", "x"]]
+    assert rows(read_table(unmarked, choice=ReadOptions(encoding="utf-16"))) == [["é", "x"]]
 
 
 def test_a_few_broken_lines_do_not_make_a_chosen_encoding_wrong():
     content = b"text,label\n" + "äöü,x\n".encode() * 30 + b"\xff,y\n"
-    table = read_table(content, choice=Choice(encoding="utf-8"))
+    table = read_table(content, choice=ReadOptions(encoding="utf-8"))
     assert (len(table.frame), reasons(table)) == (30, [(32, "bytes that are not utf-8")])
 
 

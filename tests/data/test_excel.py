@@ -8,7 +8,7 @@ from core.base.errors import UserError
 from core.data.reading import excel
 from core.data.reading.archives import CHUNK_BYTES
 from core.data.reading.files import read_table
-from core.data.tables import Choice, Limits
+from core.data.tables import Limits, ReadOptions
 from tests.data.packing import with_part, with_shared_strings, workbook
 
 SHEET = "xl/worksheets/sheet1.xml"
@@ -68,7 +68,7 @@ def test_rows_that_are_numbered_twice_or_not_at_all_are_all_read():
             f"<row{f' r={number!r}' if number else ''}><c><v>{i}</v></c><c t='b'><v>1</v></c></row>"
             for i, number in enumerate(numbers)
         )
-        table = read_table(with_shared_strings(PLAIN, [], cells), choice=Choice(has_header=False))
+        table = read_table(with_shared_strings(PLAIN, [], cells), choice=ReadOptions(has_header=False))
         assert table.frame.iloc[:, 0].tolist() == ["0", "1", "2", "3"]
         assert (table.lines[1:] > table.lines[:-1]).all()
 
@@ -106,11 +106,11 @@ def test_a_sheet_without_a_header():
 
 def test_what_a_person_says_goes_before_the_guess():
     content = workbook({"A": [["x", "1"], ["y", "2"], ["z", "3"]]})
-    assert read_table(content, choice=Choice(has_header=True)).lines.tolist() == [2, 3]
-    table = read_table(content, choice=Choice(has_header=False, skipped_lines=1))
+    assert read_table(content, choice=ReadOptions(has_header=True)).lines.tolist() == [2, 3]
+    table = read_table(content, choice=ReadOptions(has_header=False, skipped_lines=1))
     assert table.lines.tolist() == [2, 3]
     with pytest.raises(UserError, match="rows under the first 3 rows; found none"):
-        read_table(content, choice=Choice(skipped_lines=3))
+        read_table(content, choice=ReadOptions(skipped_lines=3))
 
 
 def test_the_sheet_that_looks_like_a_table_is_read_and_another_can_be_chosen():
@@ -125,9 +125,9 @@ def test_the_sheet_that_looks_like_a_table_is_read_and_another_can_be_chosen():
     )
     table = read_table(content)
     assert (table.dialect.sheet, table.dialect.sheets) == ("Answers", ("Notes", "Numbers", "Answers"))
-    assert len(read_table(content, choice=Choice(sheet="Numbers")).frame) == 50
+    assert len(read_table(content, choice=ReadOptions(sheet="Numbers")).frame) == 50
     with pytest.raises(UserError, match="the sheet 'Old'; found Notes, Numbers, Answers"):
-        read_table(content, choice=Choice(sheet="Old"))
+        read_table(content, choice=ReadOptions(sheet="Old"))
 
 
 def test_hidden_sheets_are_read_where_no_other_is_there():

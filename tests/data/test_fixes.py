@@ -8,7 +8,16 @@ from core.base.errors import UserError
 from core.data.labels import ColumnMapping
 from core.data.preparing import Parts, parts_of_table, prepare
 from core.data.quality.checks import find_problems
-from core.data.quality.fixes import KINDS, OTHER, Done, Fix, apply, apply_to_other, apply_to_splits, done_to
+from core.data.quality.fixes import (
+    KINDS,
+    OTHER,
+    AppliedFix,
+    Fix,
+    apply,
+    apply_to_other,
+    apply_to_splits,
+    done_to,
+)
 from core.data.splits import SplitPlan, Splits
 
 VALUES = {"drop_other_languages": "en"}
@@ -188,16 +197,22 @@ def test_what_is_no_fix_is_refused_with_words(facts):
 
 
 def test_what_was_done_is_read_back_from_the_facts_of_a_data_set():
-    done = Done("Repeated texts left out", 0, 3, 12.0)
+    done = AppliedFix("Repeated texts left out", 0, 3, 12.0)
     broken = [None, {}, done.facts() | {"changed": "1"}, done.facts() | {"time": -1}, done.facts() | {"x": 1}]
     assert done_to({"fixes": [*broken, done.facts()]}) == [done]
     assert done_to({}) == done_to({"fixes": 7}) == []
 
 
 def test_what_was_done_is_said_in_words():
-    assert Done("Labels written alike", 1, 0, 0).words == "Labels written alike: 1 row changed"
-    assert Done("HTML taken out", 1200, 2, 0).words == "HTML taken out: 1,200 rows changed, 2 rows left out"
-    assert Done("Rare classes weigh more in training", 0, 0, 0).words == "Rare classes weigh more in training"
+    assert AppliedFix("Labels written alike", 1, 0, 0).words == "Labels written alike: 1 row changed"
+    assert (
+        AppliedFix("HTML taken out", 1200, 2, 0).words
+        == "HTML taken out: 1,200 rows changed, 2 rows left out"
+    )
+    assert (
+        AppliedFix("Rare classes weigh more in training", 0, 0, 0).words
+        == "Rare classes weigh more in training"
+    )
 
 
 # With parts of their own

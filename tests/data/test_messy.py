@@ -13,7 +13,7 @@ from core.data.labels import guess_mapping
 from core.data.reading.files import read_table
 from core.data.reading.text import delimited
 from core.data.reading.text.decoding import decode_lines, find_encoding
-from core.data.tables import Choice, Limits
+from core.data.tables import Limits, ReadOptions
 from tests.examples import examples
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -80,7 +80,7 @@ def check_header_alone(path, expected):
     """A header and no row: read as such, and refused, as there is nothing to learn from."""
     assert expected["rows"] == 0
     with pytest.raises(UserError) as error:
-        read_table(path, choice=Choice(has_header=True))
+        read_table(path, choice=ReadOptions(has_header=True))
     assert error.value.found == f"a header alone ({', '.join(expected['header'])})"
 
 
@@ -206,7 +206,7 @@ def text_files():
 def assert_accounted_for(content: bytes) -> bool:
     """Every line is in the header, a row, a rejected row, or blank. Returns whether there was a table."""
     try:
-        table = delimited.read(content, Limits(), Choice())
+        table = delimited.read(content, Limits(), ReadOptions())
     except UserError:
         return False
     lines, _ = decode_lines(content, table.dialect.encoding)
@@ -259,7 +259,7 @@ def test_any_bytes_give_a_table_or_a_reason(content):
 @given(
     TEXTS,
     st.builds(
-        Choice,
+        ReadOptions,
         encoding=st.sampled_from(
             [None, "utf-8", "utf-16", "cp1252", "big5", "utf-7", "iso2022_jp", "hz", "x"]
         ),

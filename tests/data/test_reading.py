@@ -7,7 +7,7 @@ import pytest
 from core.base.errors import UserError
 from core.data.labels import number_labels
 from core.data.reading.files import find_parts, read_table
-from core.data.tables import Choice, Limits
+from core.data.tables import Limits, ReadOptions
 from tests.data.packing import CSV, parquet, workbook, zipped
 
 BOOK = workbook({"A": [["text", "label"], ["a", "x"]], "B": [["text", "label"], ["c", "z"]]})
@@ -37,8 +37,8 @@ def test_parts_to_choose_from_are_found_even_where_the_guess_cannot_be_read(tmp_
         read_table(packed)
     names = ("book.xlsx", "broken.parquet")
     assert find_parts(packed) == (names, ())
-    assert find_parts(packed, choice=Choice(member="book.xlsx")) == (names, ("A", "B"))
-    assert find_parts(packed, choice=Choice(member="no such")) == (names, ())
+    assert find_parts(packed, choice=ReadOptions(member="book.xlsx")) == (names, ("A", "B"))
+    assert find_parts(packed, choice=ReadOptions(member="no such")) == (names, ())
     assert find_parts(gzip.compress(BOOK)) == ((), ("A", "B"))
     for content in (CSV, b"", b"PK\x03\x04", packed[:-20], BOOK[:500]):
         assert find_parts(content) == ((), ())

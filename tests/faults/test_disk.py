@@ -356,7 +356,7 @@ def test_a_report_without_room_fails_in_a_way_that_can_be_resumed(tiny, dataset,
         tried.append(sorted(path.name for path in found if path.name.isdecimal()))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(checkpoints.Snapshots, "due", lambda _: True)
+    monkeypatch.setattr(checkpoints.TrainingCheckpoints, "due", lambda _: True)
     with monkeypatch.context() as patched:
         patched.setattr(store, "write_json", full)
         assert trainer.main(run.folder) == 1

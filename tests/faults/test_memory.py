@@ -146,7 +146,7 @@ def test_no_smaller_batch_than_one_text_is_proposed():
 def test_a_snapshot_that_memory_does_not_suffice_to_read_is_not_taken_for_damaged(tmp_path, monkeypatch):
     import torch
 
-    checkpoints.write(tmp_path, checkpoints.State(1, {"weights": torch.ones(10)}, {}))
+    checkpoints.write(tmp_path, checkpoints.TrainingCheckpoint(1, {"weights": torch.ones(10)}, {}))
 
     def short(_):
         raise OSError(12, os.strerror(12))

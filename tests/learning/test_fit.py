@@ -18,7 +18,7 @@ from core.learning.models.interface import load_for_training
 from core.learning.tokenizer import TextTokenizer
 from core.learning.training import best_weights
 from core.learning.training.best_weights import StoredWeights
-from core.learning.training.checkpoints import Snapshots, newest
+from core.learning.training.checkpoints import TrainingCheckpoints, newest
 from core.learning.training.hooks import Hooks
 from core.learning.training.loop import TrainingData, fit
 from core.learning.training.step import Stepper, class_weights, learning_rate_factor
@@ -62,7 +62,7 @@ def run(network, data, config=SETTINGS, validation=None, should_stop=lambda: Fal
         config,
         Hooks(events.append, should_stop),
         SimpleNamespace(stored=known, save=lambda network, _: kept.append(weights(network))),
-        Snapshots(folder, events.append, resume=state),
+        TrainingCheckpoints(folder, events.append, resume=state),
     )
     return result, events, kept
 
@@ -189,7 +189,7 @@ def test_a_resumed_training_ends_with_the_same_weights_to_the_bit(
     new_network, data, tmp_path, monkeypatch, precision
 ):
     # A snapshot at every step, however long it takes.
-    monkeypatch.setattr(Snapshots, "due", lambda self: self._root is not None)
+    monkeypatch.setattr(TrainingCheckpoints, "due", lambda self: self._root is not None)
     config = replace(SETTINGS, epochs=7, weight_decay=0.1, evaluations_per_epoch=2)
     whole = new_network(precision)
     expected, whole_events, _ = run(whole, data, config, data)
@@ -216,7 +216,7 @@ def test_weights_of_steps_that_were_undone_make_way_only_for_better_ones(
     def scores(f1):
         return EvaluationReport(10, f1, f1, 1 - f1, 0.5, [], [])
 
-    monkeypatch.setattr(Snapshots, "due", lambda self: self._root is not None)
+    monkeypatch.setattr(TrainingCheckpoints, "due", lambda self: self._root is not None)
     monkeypatch.setattr(best_weights, "evaluate", lambda *_: scores(0.5))
     config = replace(SETTINGS, epochs=9)
     with pytest.raises(Lost):

@@ -180,9 +180,11 @@ def test_of_many_texts_a_sample_is_measured_and_the_memory_of_all_is_forecast(
     many = replace(splits, train=splits.train.take(list(range(6)) * 20_000))
     monkeypatch.setattr(measurement, "SAMPLE", 50)
     encoded = []
-    encode = measurement.Setting.encode
+    encode = measurement.TrainingSetup.encode
     monkeypatch.setattr(
-        measurement.Setting, "encode", lambda self, texts: encoded.append(len(texts)) or encode(self, texts)
+        measurement.TrainingSetup,
+        "encode",
+        lambda self, texts: encoded.append(len(texts)) or encode(self, texts),
     )
     forget_peak()
     grown = measurement.measure(many, config, tmp_path, lambda: False)

@@ -166,7 +166,7 @@ def test_the_state_of_a_network_with_tied_weights_is_kept_in_a_snapshot(tmp_path
     with torch.no_grad():
         for weight in trained._model.parameters():
             weight.normal_()
-    checkpoints.write(tmp_path / "snapshots", checkpoints.State(1, trained._state(), {}))
+    checkpoints.write(tmp_path / "snapshots", checkpoints.TrainingCheckpoint(1, trained._state(), {}))
     found, _ = checkpoints.newest(tmp_path / "snapshots")
     fresh._load_state(found.tensors)
     theirs, ours = trained._model.state_dict(), fresh._model.state_dict()

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from core.learning.training import checkpoints
-from core.learning.training.checkpoints import NoSpace, Snapshots, State, newest, write
+from core.learning.training.checkpoints import NoSpace, TrainingCheckpoint, TrainingCheckpoints, newest, write
 
 
 def state(step):
-    return State(
+    return TrainingCheckpoint(
         step, {"weights": torch.full((1000,), float(step)), "empty": torch.empty(0)}, {"epoch": step}
     )
 
@@ -75,7 +75,7 @@ WRITER = """
 import os, sys, torch
 from pathlib import Path
 from core.learning.training import checkpoints
-from core.learning.training.checkpoints import State, write
+from core.learning.training.checkpoints import TrainingCheckpoint, write
 
 boundary = int(sys.argv[2])
 calls = 0
@@ -90,14 +90,14 @@ def counted(function):
     return call
 
 root = Path(sys.argv[1])
-write(root, State(1, {"weights": torch.ones(1000)}, {}))
+write(root, TrainingCheckpoint(1, {"weights": torch.ones(1000)}, {}))
 for name in ("mkdir", "rename", "write_text"):
     setattr(Path, name, counted(getattr(Path, name)))
 checkpoints.save_file = counted(checkpoints.save_file)
 os.fsync = counted(os.fsync)
 checkpoints.shutil.rmtree = counted(checkpoints.shutil.rmtree)
-write(root, State(2, {"weights": torch.full((1000,), 2.0)}, {}))
-write(root, State(3, {"weights": torch.full((1000,), 3.0)}, {}))
+write(root, TrainingCheckpoint(2, {"weights": torch.full((1000,), 2.0)}, {}))
+write(root, TrainingCheckpoint(3, {"weights": torch.full((1000,), 3.0)}, {}))
 print(calls)
 """
 
@@ -126,9 +126,9 @@ def test_a_kill_at_any_file_operation_leaves_a_whole_snapshot(tmp_path):
 def test_a_full_disk_is_a_note_and_damages_nothing(tmp_path, monkeypatch):
     write(tmp_path, state(1))
     events = []
-    taken = Snapshots(tmp_path, events.append)
+    taken = TrainingCheckpoints(tmp_path, events.append)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-    large = State(2, {"weights": torch.zeros(1 << 20)}, {})
+    large = TrainingCheckpoint(2, {"weights": torch.zeros(1 << 20)}, {})
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limit[1]))
     try:
         taken.take(lambda: large)
@@ -160,7 +160,7 @@ def test_snapshots_are_as_frequent_as_they_are_cheap(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.time, "perf_counter", lambda: now[0])
     monkeypatch.setattr(checkpoints, "write", lambda *_: now.__setitem__(0, now[0] + 2))
     events = []
-    taken = Snapshots(tmp_path, events.append)
+    taken = TrainingCheckpoints(tmp_path, events.append)
     assert taken.due()
     taken.take(lambda: state(1))
     assert json.dumps(events) == '[{"type": "snapshot", "step": 1, "seconds": 2.0}]'
@@ -171,4 +171,4 @@ def test_snapshots_are_as_frequent_as_they_are_cheap(tmp_path, monkeypatch):
 
 
 def test_without_a_folder_none_is_ever_due():
-    assert not Snapshots(None, print).due()
+    assert not TrainingCheckpoints(None, print).due()

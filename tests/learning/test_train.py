@@ -11,7 +11,7 @@ from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.evaluation.calibration import Calibration, read_calibration, write_calibration
-from core.learning.training.checkpoints import Snapshots
+from core.learning.training.checkpoints import TrainingCheckpoints
 from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from tests.learning.test_fit import Lost, lose_at
@@ -142,7 +142,7 @@ def test_a_stop_is_heard_during_a_long_evaluation_and_the_final_scoring(tiny, sp
 def snapshots_at(monkeypatch, *steps):
     """Let snapshots be taken at these steps of a process, however long they take."""
     asked = iter(range(1, 10_000))
-    monkeypatch.setattr(Snapshots, "due", lambda _: next(asked) in steps)
+    monkeypatch.setattr(TrainingCheckpoints, "due", lambda _: next(asked) in steps)
 
 
 def test_the_time_of_an_interrupted_training_counts(tiny, splits, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from core.base.home import home
-from core.data.quality.fixes import Done
+from core.data.quality.fixes import AppliedFix
 from core.data.reading.text.records import RejectedRow
 from core.data.storage.datasets import find_dataset, save_dataset
 from core.learning.config import TrainingConfig
@@ -307,7 +307,7 @@ def test_a_waiting_run_says_what_it_will_take(held):
 
 def test_the_settings_of_a_run_tell_what_was_done_to_its_data(held):
     rejected = [RejectedRow(3, "the label is empty", "a,"), RejectedRow(4, "the label is empty", "b,")]
-    done = Done("Labels written <alike>", 5, 2, time.time())
+    done = AppliedFix("Labels written <alike>", 5, 2, time.time())
     data = save_dataset("Ten", tiny_splits(), rejected, {"file": "x.csv", "fixes": [done.facts()]})
     run = store.create_run(TrainingConfig(), data)
     app = open_page(RUNS, run=run.id)

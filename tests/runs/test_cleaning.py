@@ -210,7 +210,7 @@ def test_whoever_waits_for_the_lock_of_a_run_that_is_deleted_meanwhile_is_told(d
         waiting = threading.Thread(target=resume)
         waiting.start()
         time.sleep(0.3)
-        grave = folders.bury(run.folder)
+        grave = folders.move_to_trash(run.folder)
     waiting.join()
     assert [type(error) for error in said] == [store.Gone]
     assert not run.folder.exists()

@@ -85,7 +85,7 @@ class Fix:
 
 
 @dataclass(frozen=True)
-class Done:
+class AppliedFix:
     """What one fix did to a data set, as it is recorded with it.
 
     `fix` is its topic; `changed` and `left_out` count rows; `time` is in seconds since 1970.
@@ -113,7 +113,7 @@ class Fixed:
     """Texts after a list of fixes: one entry of `done` for each, and every row that was left out."""
 
     labeled: LabeledTexts
-    done: tuple[Done, ...]
+    done: tuple[AppliedFix, ...]
     rejected: list[RejectedRow]
 
 
@@ -139,7 +139,7 @@ def apply(labeled: LabeledTexts, fixes: Sequence[Fix]) -> Fixed:
         edit = KINDS[fix.kind].edit(labeled, fix.value)
         labeled, gone = _edited(labeled, edit)
         done.append(
-            Done(fix.topic, len({*edit.texts, *edit.labels} - set(edit.dropped)), len(gone), fix.time)
+            AppliedFix(fix.topic, len({*edit.texts, *edit.labels} - set(edit.dropped)), len(gone), fix.time)
         )
         rejected += gone
         if not len(labeled):
@@ -171,7 +171,9 @@ def apply_to_other(labeled: LabeledTexts, fixes: Sequence[Fix], learned: Labeled
     return replace(labeled, labels=[label2id[label] for label in labels], label2id=label2id)
 
 
-def apply_to_splits(splits: Splits, fixes: Sequence[Fix]) -> tuple[Splits, list[Done], list[RejectedRow]]:
+def apply_to_splits(
+    splits: Splits, fixes: Sequence[Fix]
+) -> tuple[Splits, list[AppliedFix], list[RejectedRow]]:
     """The fixes that need to know the parts: only those that leave training texts out because of the others.
 
     Raises:
@@ -187,21 +189,21 @@ def apply_to_splits(splits: Splits, fixes: Sequence[Fix]) -> tuple[Splits, list[
             found = f"{count(len(train), 'text')} after “{fix.words}”"
             raise UserError("training texts of two or more classes", found, "Undo this fix.")
         splits = replace(splits, train=train)
-        done.append(Done(fix.topic, 0, len(gone), fix.time))
+        done.append(AppliedFix(fix.topic, 0, len(gone), fix.time))
         rejected += gone
     return splits, done, rejected
 
 
-def done_to(source: Mapping[str, Any]) -> list[Done]:
+def done_to(source: Mapping[str, Any]) -> list[AppliedFix]:
     """What was done to a data set, from its `source`; what is not sound in there is passed over."""
     facts = source.get("fixes")
     return [done for entry in facts if (done := _done(entry))] if isinstance(facts, list) else []
 
 
-def _done(facts: object) -> Done | None:
+def _done(facts: object) -> AppliedFix | None:
     if not isinstance(facts, dict) or set(facts) != {"fix", "changed", "left_out", "time"}:
         return None
-    done = Done(**facts)
+    done = AppliedFix(**facts)
     counts = all(type(number) is int and number >= 0 for number in (done.changed, done.left_out))
     sound = counts and isinstance(done.fix, str) and type(done.time) in (int, float)
     return done if sound and 0 <= done.time < _LATEST else None

@@ -19,7 +19,7 @@ from typing import IO
 
 from core.base.errors import UserError
 from core.base.formatting import count, shorten
-from core.data.tables import Choice, Limits, unpacks_to_more
+from core.data.tables import Limits, ReadOptions, unpacks_to_more
 
 CHUNK_BYTES = 1024 * 1024
 # Every member costs time and memory, however small: a list of a million empty ones is an attack.
@@ -54,7 +54,7 @@ class Unpacked:
     members: tuple[str, ...] = ()
 
 
-def unpack(content: bytes, limits: Limits, choice: Choice) -> Unpacked:
+def unpack(content: bytes, limits: Limits, choice: ReadOptions) -> Unpacked:
     """The one table file in these bytes; bytes that are no archive come back as they are.
 
     Raises:
@@ -121,7 +121,7 @@ def walk_members(content: bytes, limits: Limits) -> Iterator[tuple[str, bytes]]:
         raise _damaged("workbook", error) from error
 
 
-def _unpack(content: bytes, limits: Limits, choice: Choice) -> Unpacked:
+def _unpack(content: bytes, limits: Limits, choice: ReadOptions) -> Unpacked:
     if content.startswith(GZIP):
         return Unpacked(_gunzip(content, limits), "gzip")
     if content.startswith((ZIP, ZIP_EMPTY)) and not document_kind(content):
@@ -166,7 +166,7 @@ def _gunzip(content: bytes, limits: Limits) -> bytes:
 # zip
 
 
-def _unzip(content: bytes, limits: Limits, choice: Choice) -> Unpacked:
+def _unzip(content: bytes, limits: Limits, choice: ReadOptions) -> Unpacked:
     with _opened(content) as archive:
         members = _members(archive)
         name = _choose(members, choice)
@@ -216,7 +216,7 @@ def _printable(name: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in name)
 
 
-def _choose(members: dict[str, zipfile.ZipInfo], choice: Choice) -> str:
+def _choose(members: dict[str, zipfile.ZipInfo], choice: ReadOptions) -> str:
     """The chosen member, else the largest of those that are called like a table, else the largest."""
     if not members:
         raise UserError(

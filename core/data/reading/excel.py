@@ -34,9 +34,9 @@ from core.data.reading.text.decoding import LONE_SURROGATE
 from core.data.reading.text.dialects import is_known, names_columns
 from core.data.reading.text.records import ABOVE, RAW_CHARACTERS, RejectedRow
 from core.data.tables import (
-    Choice,
     Dialect,
     Limits,
+    ReadOptions,
     Table,
     distinct_names,
     text_frame,
@@ -95,7 +95,7 @@ Row = tuple[int, list[str]]
 """A row that is not blank: its number in the sheet, from 1, and its cells up to the last filled one."""
 
 
-def read(content: bytes, limits: Limits, choice: Choice) -> Table:
+def read(content: bytes, limits: Limits, choice: ReadOptions) -> Table:
     """Read the chosen sheet, or the one that looks most like a table.
 
     Rows above the header that hold a single cell are titles, and set aside; blank rows are no records.
@@ -177,7 +177,7 @@ def _sheet_names(workbook: openpyxl.Workbook) -> list[str]:
     return shown or [sheet.title for sheet in workbook.worksheets]
 
 
-def _choose_sheet(workbook: openpyxl.Workbook, choice: Choice) -> str:
+def _choose_sheet(workbook: openpyxl.Workbook, choice: ReadOptions) -> str:
     names = _sheet_names(workbook)
     if not names:
         raise UserError("a workbook with a sheet", "none with cells", SAVE_AS_CSV)
@@ -328,7 +328,7 @@ class _Head:
     has_header: bool
 
 
-def _table(rows: list[Row], name: str, names: tuple[str, ...], limits: Limits, choice: Choice) -> Table:
+def _table(rows: list[Row], name: str, names: tuple[str, ...], limits: Limits, choice: ReadOptions) -> Table:
     if not rows:
         raise UserError(
             "a sheet with texts and labels",
@@ -362,7 +362,7 @@ def _table(rows: list[Row], name: str, names: tuple[str, ...], limits: Limits, c
     )
 
 
-def _find_head(rows: list[Row], choice: Choice) -> _Head:
+def _find_head(rows: list[Row], choice: ReadOptions) -> _Head:
     above = _titles(rows) if choice.skipped_lines is None else choice.skipped_lines
     table = [cells for number, cells in rows if number > above][:HEADER_ROWS]
     if not table:

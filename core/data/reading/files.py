@@ -8,12 +8,12 @@ from core.data.reading import excel, json_tables, parquet
 from core.data.reading.archives import is_workbook, list_members, unpack
 from core.data.reading.text import delimited
 from core.data.reading.text.decoding import BLANK
-from core.data.tables import GUESS, Choice, Limits, Table
+from core.data.tables import GUESS, Limits, ReadOptions, Table
 
 DEFAULT_LIMITS = Limits()
 
 
-def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: Choice = GUESS) -> Table:
+def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: ReadOptions = GUESS) -> Table:
     """Read a table: CSV, TSV and other delimited text, JSON, an Excel workbook or Parquet, packed or not.
 
     The format is told by what is in the file, not by its name. Every record becomes a row of the table or one
@@ -34,7 +34,7 @@ def read_table(source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: Ch
 
 
 def find_parts(
-    source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: Choice = GUESS
+    source: bytes | Path, limits: Limits = DEFAULT_LIMITS, choice: ReadOptions = GUESS
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The files of an archive and the sheets of a workbook that can be chosen, also where reading fails.
 
@@ -50,7 +50,7 @@ def find_parts(
         return members, ()
 
 
-def _read(content: bytes, limits: Limits, choice: Choice) -> Table:
+def _read(content: bytes, limits: Limits, choice: ReadOptions) -> Table:
     if is_workbook(content):
         return excel.read(content, limits, choice)
     if content.startswith(parquet.MAGIC):

@@ -21,10 +21,10 @@ from core.base.formatting import shorten
 from core.data.reading.text.decoding import BLANK, LONE_SURROGATE, find_encoding, keep_broken
 from core.data.reading.text.records import RAW_CHARACTERS, RejectedRow
 from core.data.tables import (
-    Choice,
     Dialect,
     Limits,
     LineCount,
+    ReadOptions,
     Table,
     distinct_names,
     text_frame,
@@ -73,7 +73,7 @@ def may_be_json(content: bytes) -> bool:
     return content[:OPENING_BYTES].lstrip(BLANK)[:1] in (b"{", b"[")
 
 
-def read(content: bytes, limits: Limits, choice: Choice) -> Table | None:
+def read(content: bytes, limits: Limits, choice: ReadOptions) -> Table | None:
     """Read JSON; None where it only begins like JSON.
 
     Raises:

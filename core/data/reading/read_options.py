@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from core.data.tables import Choice
+from core.data.tables import ReadOptions
 
 MOST_CHARACTERS = 500
 SIGNS = {"tab": "\t", "none": ""}
@@ -40,20 +40,20 @@ ENCODINGS = {
 """The encodings of tables that people have, and what is written in them."""
 
 
-def choice_of(words: Mapping[str, str | int | bool | None]) -> Choice:
+def choice_of(words: Mapping[str, str | int | bool | None]) -> ReadOptions:
     """The choice that these words say; a field that is left out or makes no sense is guessed.
 
     Args:
-        words: by field of `Choice`, as `words_of` gives them, or as a stranger wrote them into a link.
+        words: by field of `ReadOptions`, as `words_of` gives them, or as a stranger wrote them into a link.
     """
-    given = {field.name: words.get(field.name) for field in fields(Choice)}
+    given = {field.name: words.get(field.name) for field in fields(ReadOptions)}
     found: dict[str, Any] = {name: _value(name, value) for name, value in given.items() if value is not None}
-    return Choice(**found)
+    return ReadOptions(**found)
 
 
-def words_of(choice: Choice) -> dict[str, str]:
+def words_of(choice: ReadOptions) -> dict[str, str]:
     """What was chosen, in words that fit into a link."""
-    given = {field.name: getattr(choice, field.name) for field in fields(Choice)}
+    given = {field.name: getattr(choice, field.name) for field in fields(ReadOptions)}
     return {name: _word(value) for name, value in given.items() if value is not None}
 
 

@@ -26,8 +26,8 @@ from core.data.reading.files import DEFAULT_LIMITS, read_table
 from core.data.reading.text.decoding import MAGIC, SAMPLE_BYTES, find_encoding, needs_closer_look
 from core.data.reading.text.delimited import dialect_of
 from core.data.reading.text.dialects import SAMPLE_LINES, choose_form, signs_of_variants
-from core.data.reading.text.records import ABOVE, HEADER_AGAIN, Form, RejectedRow, raw_text
-from core.data.tables import GUESS, Choice, Dialect, Limits, Table, distinct_names, text_frame
+from core.data.reading.text.records import ABOVE, HEADER_AGAIN, RecordFormat, RejectedRow, raw_text
+from core.data.tables import GUESS, Dialect, Limits, ReadOptions, Table, distinct_names, text_frame
 
 BATCH_ROWS = 2_048
 """Rows of one table of a stream, at most."""
@@ -71,7 +71,7 @@ class Beginning:
 def read_beginning(
     source: Path,
     limits: Limits = DEFAULT_LIMITS,
-    choice: Choice = GUESS,
+    choice: ReadOptions = GUESS,
     first_rows: int = BATCH_ROWS,
     whole_bytes: int = WHOLE_BYTES,
 ) -> Beginning:
@@ -106,7 +106,7 @@ def _is_larger(source: Path, limit: int) -> bool:
 def open_table(
     source: Path,
     limits: Limits = DEFAULT_LIMITS,
-    choice: Choice = GUESS,
+    choice: ReadOptions = GUESS,
     batch_rows: int = BATCH_ROWS,
     whole_bytes: int = WHOLE_BYTES,
 ) -> TableStream:
@@ -137,7 +137,7 @@ def _sliced(table: Table, batch_rows: int) -> TableStream:
     return TableStream(list(table.frame.columns), table.dialect, len(table.frame), False, batches)
 
 
-def _streamed(source: Path, limits: Limits, choice: Choice, batch_rows: int) -> TableStream:
+def _streamed(source: Path, limits: Limits, choice: ReadOptions, batch_rows: int) -> TableStream:
     """The stream as its beginning promises it: nothing is proved, and no row counted."""
     with source.open("rb") as file:
         start = file.read(SAMPLE_BYTES)
@@ -230,7 +230,7 @@ def _json_records(
 
 
 def _of_delimited(
-    source: Path, encoding: str, limits: Limits, choice: Choice, batch_rows: int
+    source: Path, encoding: str, limits: Limits, choice: ReadOptions, batch_rows: int
 ) -> TableStream:
     # The module's own cap is 131,072 characters; fields over ours are set aside, each with a reason.
     csv.field_size_limit(max(csv.field_size_limit(), limits.bytes))
@@ -266,7 +266,7 @@ class _Cutter:
 
     source: Path
     encoding: str
-    form: Form
+    form: RecordFormat
     limits: Limits
     _seen: list[str] = field(default_factory=list)
     """The physical lines of the record at hand."""

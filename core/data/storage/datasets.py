@@ -30,7 +30,7 @@ from core.base.disk import full_is_said
 from core.base.errors import UserError
 from core.base.home import home
 from core.data.labels import LabeledTexts, reject
-from core.data.quality.fixes import Done, done_to
+from core.data.quality.fixes import AppliedFix, done_to
 from core.data.reading.text.decoding import LONE_SURROGATE
 from core.data.reading.text.records import RejectedRow
 from core.data.splits import Splits, check_train
@@ -55,7 +55,7 @@ class Dataset:
 
     `created` is in seconds since 1970; `counts` and `class_counts` are by part (train, validation, test);
     `sha256` is that of the texts and labels; `source` says which file they came from, how it was read, and
-    what was done to it ("fixes", see `core.data.quality.fixes.Done`).
+    what was done to it ("fixes", see `core.data.quality.fixes.AppliedFix`).
     """
 
     id: str
@@ -190,7 +190,7 @@ def relabel(dataset_id: str, labels: Mapping[Row, str], drop: Collection[Row] = 
             for part, row in sorted(dropped)
         ),
     ]
-    done = Done("Labels looked through by hand", len(changed), len(dropped), time.time())
+    done = AppliedFix("Labels looked through by hand", len(changed), len(dropped), time.time())
     source = dataset.source | {
         "fixes": [*(before.facts() for before in done_to(dataset.source)), done.facts()]
     }
@@ -249,7 +249,7 @@ def delete_dataset(id: str) -> int:
     entry = _entry(id)
     with _no_study_at_work(entry):
         # Out of the list at once, whatever happens while the files go.
-        grave = folders.bury(entry)
+        grave = folders.move_to_trash(entry)
     return folders.clear(grave)
 
 

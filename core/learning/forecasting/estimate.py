@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from core.learning import pretrained
 from core.learning.config import TrainingConfig
-from core.learning.pretrained import Checkpoint
+from core.learning.pretrained import PretrainedModel
 
 PARTS = {
     "loading": "Reading the model and the texts",
@@ -144,7 +144,7 @@ def forecast(measured: Measurements, config: TrainingConfig, counts: dict[str, i
 
 
 def estimate(
-    measured: Measurements, config: TrainingConfig, counts: dict[str, int], model: Checkpoint
+    measured: Measurements, config: TrainingConfig, counts: dict[str, int], model: PretrainedModel
 ) -> Forecast:
     """Time and memory from what was measured with another model, or with batches of another size.
 
@@ -184,13 +184,13 @@ def estimate(
     return replace(forecast(scaled, config, counts), estimated=True)
 
 
-def can_estimate(measured: Measurements, model: Checkpoint) -> bool:
+def can_estimate(measured: Measurements, model: PretrainedModel) -> bool:
     """Whether it is the same model, or the sizes of both are known."""
     known = next((one for one in pretrained.available() if one.name == measured.model), None)
     return known is not None and (known.name == model.name or bool(known.layers and model.layers))
 
 
-def _ratios(model: Checkpoint, measured: str) -> tuple[float, float, float]:
+def _ratios(model: PretrainedModel, measured: str) -> tuple[float, float, float]:
     """Of all weights, of those that each token meets, and of what the layers keep of each token."""
     if model.name == measured:
         return 1.0, 1.0, 1.0
@@ -202,7 +202,7 @@ def _ratios(model: Checkpoint, measured: str) -> tuple[float, float, float]:
     )
 
 
-def _met(model: Checkpoint) -> int:
+def _met(model: PretrainedModel) -> int:
     """Weights that each token is multiplied with: all but the table of words."""
     return model.parameters - model.vocabulary * model.hidden
 

@@ -24,9 +24,9 @@ from core.learning.evaluation.inference import SCORING_BATCH, texts_at_once
 from core.learning.evaluation.metrics import evaluate
 from core.learning.forecasting.estimate import Measurements
 from core.learning.models.interface import Network, load_for_training
-from core.learning.training.checkpoints import SHARE, State, size, write
+from core.learning.training.checkpoints import SHARE, TrainingCheckpoint, size, write
 from core.learning.training.step import Stepper
-from core.learning.training.train import Setting, save_model, set_up
+from core.learning.training.train import TrainingSetup, save_model, set_up
 
 SAMPLE = 4096
 """Texts of a split whose lengths stand for all."""
@@ -324,7 +324,7 @@ def _measure_scoring(network: Network, datasets: list[EncodedDataset], clock: _C
 
 
 def _measure_exactly(
-    setting: Setting, label2id: dict[str, int], datasets: list[EncodedDataset], clock: _Clock
+    setting: TrainingSetup, label2id: dict[str, int], datasets: list[EncodedDataset], clock: _Clock
 ) -> _ScoringCost | None:
     """In float32, as at the end of a training; None where all of the training is in float32 anyway."""
     if setting.hardware.precision == "fp32":
@@ -337,7 +337,7 @@ def _measure_exactly(
 
 
 def _measure_keeping(
-    stepper: Stepper, scored: EncodedDataset, setting: Setting, folder: Path, clock: _Clock
+    stepper: Stepper, scored: EncodedDataset, setting: TrainingSetup, folder: Path, clock: _Clock
 ) -> None:
     """What an evaluation takes besides the network's answers."""
     names = stepper.network.names
@@ -358,9 +358,9 @@ def _seconds_of_snapshot(stepper: Stepper, folder: Path) -> float:
             written[name] = value
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         began = time.perf_counter()
-        write(Path(temporary) / "snapshots", State(1, written, {}))
+        write(Path(temporary) / "snapshots", TrainingCheckpoint(1, written, {}))
         seconds = time.perf_counter() - began
-    return seconds * size(State(1, tensors, {})) / size(State(1, written, {}))
+    return seconds * size(TrainingCheckpoint(1, tensors, {})) / size(TrainingCheckpoint(1, written, {}))
 
 
 def _samples(splits: Splits, seed: int) -> list[LabeledTexts]:

@@ -41,7 +41,7 @@ _UNFINISHED = ".writing-"
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingCheckpoint:
     """What a training needs to go on."""
 
     step: int
@@ -51,7 +51,7 @@ class State:
     """Plain values, ready for JSON."""
 
 
-class Snapshots:
+class TrainingCheckpoints:
     """Takes snapshots of one training, as often as their cost allows.
 
     Args:
@@ -66,7 +66,7 @@ class Snapshots:
         root: Path | None,
         report: Callable[[dict[str, Any]], None],
         spared: Callable[[], int] = lambda: 0,
-        resume: State | None = None,
+        resume: TrainingCheckpoint | None = None,
     ) -> None:
         self.resume = resume
         self._root = root
@@ -79,7 +79,7 @@ class Snapshots:
         """Whether enough time has gone by for another one."""
         return self._root is not None and time.perf_counter() >= self._next
 
-    def take(self, gather: Callable[[], State]) -> None:
+    def take(self, gather: Callable[[], TrainingCheckpoint]) -> None:
         """Write what `gather` gives; a lack of room or memory is reported, and does not end the training."""
         assert self._root is not None
         started = time.perf_counter()
@@ -116,7 +116,7 @@ _PAUSED = (
 )
 
 
-def write(root: Path, state: State, spared: int = 0) -> None:
+def write(root: Path, state: TrainingCheckpoint, spared: int = 0) -> None:
     """Add a snapshot and keep beside it only the one before, to `KEPT` in all.
 
     Those of later steps go, too: a training that writes an earlier one has passed them over as damaged.
@@ -142,7 +142,7 @@ def write(root: Path, state: State, spared: int = 0) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def newest(root: Path) -> tuple[State | None, list[str]]:
+def newest(root: Path) -> tuple[TrainingCheckpoint | None, list[str]]:
     """The newest whole snapshot, and what is wrong with each newer one, in words."""
     damages: list[str] = []
     for folder in _numbered(root):
@@ -156,7 +156,7 @@ def newest(root: Path) -> tuple[State | None, list[str]]:
     return None, damages
 
 
-def size(state: State) -> int:
+def size(state: TrainingCheckpoint) -> int:
     """Bytes of a snapshot."""
     return sum(tensor.nbytes for tensor in state.tensors.values())
 
@@ -174,7 +174,7 @@ def give_up_older(root: Path) -> bool:
     return any(not folder.exists() for folder in gone)
 
 
-def _write(root: Path, state: State, spared: int) -> None:
+def _write(root: Path, state: TrainingCheckpoint, spared: int) -> None:
     needed = size(state) + spared
     if root.is_dir() and disk.free_bytes(root) < needed:
         raise NoSpace("a snapshot of the training", needed, root)
@@ -194,7 +194,7 @@ def _write(root: Path, state: State, spared: int) -> None:
         raise
 
 
-def _fill(draft: Path, state: State) -> None:
+def _fill(draft: Path, state: TrainingCheckpoint) -> None:
     draft.mkdir()
     save_file({name: tensor.contiguous() for name, tensor in state.tensors.items()}, draft / TENSORS)
     (draft / VALUES).write_text(json.dumps(state.values), encoding="utf-8")
@@ -208,10 +208,10 @@ def _fill(draft: Path, state: State) -> None:
         disk.force(path)
 
 
-def _read(folder: Path) -> State:
+def _read(folder: Path) -> TrainingCheckpoint:
     _check(folder)
     values = json.loads((folder / VALUES).read_text(encoding="utf-8"))
-    return State(int(folder.name), load_file(folder / TENSORS), values)
+    return TrainingCheckpoint(int(folder.name), load_file(folder / TENSORS), values)
 
 
 def _check(folder: Path) -> None:

@@ -14,7 +14,7 @@ from core.learning.config import TrainingConfig
 from core.learning.evaluation.metrics import EvaluationReport
 from core.learning.models.interface import Network
 from core.learning.training.best_weights import BestWeights, WeightsStore
-from core.learning.training.checkpoints import Snapshots, State
+from core.learning.training.checkpoints import TrainingCheckpoint, TrainingCheckpoints
 from core.learning.training.hooks import Event, Hooks
 from core.learning.training.meter import Meter
 from core.learning.training.step import Stepper
@@ -57,7 +57,7 @@ def fit(
     config: TrainingConfig,
     hooks: Hooks,
     store: WeightsStore,
-    snapshots: Snapshots,
+    snapshots: TrainingCheckpoints,
 ) -> FitResult:
     """Train the network in place and store its best weights.
 
@@ -131,12 +131,12 @@ def fit(
     )
 
 
-def _state(network: Network, parts: dict[str, Any]) -> State:
+def _state(network: Network, parts: dict[str, Any]) -> TrainingCheckpoint:
     values = {name: part.values() for name, part in parts.items()}
-    return State(parts["stepper"].steps, network.training_state(), values)
+    return TrainingCheckpoint(parts["stepper"].steps, network.training_state(), values)
 
 
-def _restore(state: State, network: Network, parts: dict[str, Any]) -> None:
+def _restore(state: TrainingCheckpoint, network: Network, parts: dict[str, Any]) -> None:
     network.load_training_state(state.tensors)
     for name, part in parts.items():
         part.load_values(state.values[name])

@@ -25,7 +25,7 @@ from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory,
 from core.learning.models.interface import Network, load_finetuned, load_for_training
 from core.learning.tokenizer import TextTokenizer
 from core.learning.training.best_weights import StoredWeights, record, recorded
-from core.learning.training.checkpoints import Snapshots, State, newest
+from core.learning.training.checkpoints import TrainingCheckpoint, TrainingCheckpoints, newest
 from core.learning.training.hooks import Event, Hooks
 from core.learning.training.loop import TrainingData, describe, fit
 
@@ -59,7 +59,7 @@ class TrainingOutcome:
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingSetup:
     """What stays the same from the first token to the last score."""
 
     config: TrainingConfig
@@ -115,7 +115,9 @@ def train_classifier(
     state, damages = _newest(snapshots_folder, config)
     _say_start(setting, data, state, damages, hooks.report)
     store = _ModelFolder(model_folder, setting.tokenizer, network.nbytes, snapshots_folder)
-    store.snapshots = snapshots = Snapshots(snapshots_folder, hooks.report, store.bytes_to_come, state)
+    store.snapshots = snapshots = TrainingCheckpoints(
+        snapshots_folder, hooks.report, store.bytes_to_come, state
+    )
     with shortage_is_said("the training", config.batch_size):
         result = fit(network, data, config, hooks, store, snapshots)
     if result.best_step == 0:
@@ -142,9 +144,9 @@ def train_classifier(
 
 
 def _say_start(
-    setting: Setting,
+    setting: TrainingSetup,
     data: TrainingData,
-    state: State | None,
+    state: TrainingCheckpoint | None,
     damages: list[str],
     report: Callable[[Event], None],
 ) -> None:
@@ -158,7 +160,7 @@ def _say_start(
 class _ModelFolder:
     """The store of the best weights: a Hugging Face folder, and beside the snapshots what is known of it."""
 
-    snapshots: Snapshots
+    snapshots: TrainingCheckpoints
     """The older ones are given up where there is no room for better weights."""
 
     def __init__(
@@ -221,7 +223,7 @@ def _save_model(
             file.replace(folder / file.name)
 
 
-def set_up(config: TrainingConfig) -> Setting:
+def set_up(config: TrainingConfig) -> TrainingSetup:
     """Make this process ready to train with these settings, and find the model.
 
     Raises:
@@ -234,10 +236,10 @@ def set_up(config: TrainingConfig) -> Setting:
     source = pretrained.resolve(config.model)
     # Saved with the model, so that whoever loads the folder cuts texts where training did.
     tokenizer = TextTokenizer(source, config.max_length)
-    return Setting(config, choose_hardware(config.precision), source, tokenizer)
+    return TrainingSetup(config, choose_hardware(config.precision), source, tokenizer)
 
 
-def _newest(root: Path | None, config: TrainingConfig) -> tuple[State | None, list[str]]:
+def _newest(root: Path | None, config: TrainingConfig) -> tuple[TrainingCheckpoint | None, list[str]]:
     if root is None:
         return None, []
     with shortage_is_said("reading the last snapshot", config.batch_size, at_steps=False):
@@ -245,7 +247,7 @@ def _newest(root: Path | None, config: TrainingConfig) -> tuple[State | None, li
 
 
 def _answers(
-    splits: Splits, setting: Setting, model_folder: Path, between: Callable[[], object]
+    splits: Splits, setting: TrainingSetup, model_folder: Path, between: Callable[[], object]
 ) -> dict[str, np.ndarray]:
     """Of each split with held-out texts: the probabilities [texts, classes]."""
     # In float32, so that the scores are those of the downloaded weights in any other program.

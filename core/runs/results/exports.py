@@ -280,7 +280,7 @@ def _note(made: Made) -> None:
 def _settled(made: Made, place: Path, mark: str) -> Made:
     """In the place of all that was made before, of these weights or of older ones."""
     for old in place.glob("[!.]*"):
-        folders.clear(folders.bury(old))
+        folders.clear(folders.move_to_trash(old))
     made.folder.rename(place / mark)
     return Made(place / mark, made.parities, made.lacking, made.measured, made.calibration)
 

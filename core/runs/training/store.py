@@ -453,13 +453,13 @@ def delete_run(run_id: str, spare_waiting: bool = False) -> int:
     """
     run = find_run(run_id)
     if not _has_lock(run):
-        return folders.clear(folders.bury(run.folder))
+        return folders.clear(folders.move_to_trash(run.folder))
     try:
         with hold(run, timeout=1):
             if spare_waiting and not run.damage and waits(run):
                 raise UserError("a run that has ended", "one that waits", "Take it out of the line first.")
             # Out of sight in one move: what a crash leaves behind is no half of a run.
-            grave = folders.bury(run.folder)
+            grave = folders.move_to_trash(run.folder)
     except Timeout as error:
         raise UserError(
             "a run that has ended", "a run that is being trained", "Stop it first, then delete it."

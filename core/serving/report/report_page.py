@@ -15,7 +15,7 @@ import altair as alt
 
 from core import charts
 from core.base.formatting import MAIN_SCORES, SCORES, TEMPERATURE_IS, count, percent
-from core.data.quality.fixes import Done
+from core.data.quality.fixes import AppliedFix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class Content:
     """Of the validation texts, for the curves."""
     settings: dict[str, str]
     data: dict[str, str]
-    done: list[Done]
+    done: list[AppliedFix]
     """What was done to the rows of the file."""
     left_out: dict[str, int]
     """Reason → rows that are not in the data set."""

@@ -8,14 +8,14 @@ from core.base.errors import UserError
 from core.data.labels import ColumnMapping, chosen_mapping, guess_mapping
 from core.data.reading.read_options import words_of
 from core.data.storage.uploads import Upload
-from core.data.tables import Choice, Table
+from core.data.tables import ReadOptions, Table
 from pages.ui.data.reading import show_reading
 from pages.ui.data.source import profile
 
 PREVIEW_ROWS = 20
 
 
-def choose_columns(table: Table, upload: Upload, choice: Choice) -> ColumnMapping:
+def choose_columns(table: Table, upload: Upload, choice: ReadOptions) -> ColumnMapping:
     st.subheader("Columns")
     show_reading(table, upload, choice)
     names = list(table.frame.columns)
@@ -47,7 +47,7 @@ def choose_columns(table: Table, upload: Upload, choice: Choice) -> ColumnMappin
     return chosen_mapping(texts, label)
 
 
-def show_rows(table: Table, upload: Upload, choice: Choice) -> None:
+def show_rows(table: Table, upload: Upload, choice: ReadOptions) -> None:
     first, columns = st.tabs(["First rows", "Columns"])
     with first:
         rows = table.frame.head(PREVIEW_ROWS)

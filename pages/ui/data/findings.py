@@ -9,13 +9,13 @@ import streamlit as st
 from core.base.errors import UserError
 from core.base.formatting import count, escape_markdown, explain
 from core.data.quality.checks import Finding
-from core.data.quality.fixes import Done, Fix
+from core.data.quality.fixes import AppliedFix, Fix
 from core.data.storage.uploads import find_upload, keep_fixes
 from pages.ui.data.source import Source
 from pages.ui.feedback import show_error
 
 
-def show_fixes(source: Source, done: Sequence[Done]) -> None:
+def show_fixes(source: Source, done: Sequence[AppliedFix]) -> None:
     """What the fixes did; each can be undone."""
     if not source.fixes:
         return

@@ -10,7 +10,7 @@ from core.base.formatting import count, escape_markdown, shorten
 from core.data.reading.files import find_parts
 from core.data.reading.read_options import ENCODINGS, choice_of, words_of
 from core.data.storage.uploads import Upload, find_upload
-from core.data.tables import GUESS, Choice, Dialect, Table
+from core.data.tables import GUESS, Dialect, ReadOptions, Table
 
 GUESSED = "guess"
 DELIMITERS = {
@@ -37,7 +37,7 @@ YES_NO = {"yes": "names of the columns", "no": "the first row"}
 LARGEST_SKIP = 999_999_999
 
 
-def show_reading(table: Table, upload: Upload, choice: Choice) -> None:
+def show_reading(table: Table, upload: Upload, choice: ReadOptions) -> None:
     """How the file was read, where its lines went, and how to read it otherwise."""
     dialect = table.dialect
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
@@ -58,7 +58,7 @@ def show_reading(table: Table, upload: Upload, choice: Choice) -> None:
 
 def words_for(dialect: Dialect) -> list[tuple[str, str]]:
     """How a file is written, part by part, each with what that means."""
-    written = words_of(Choice(delimiter=dialect.delimiter, quotechar=dialect.quotechar))
+    written = words_of(ReadOptions(delimiter=dialect.delimiter, quotechar=dialect.quotechar))
     packed = f", packed ({dialect.packed})" if dialect.packed else ""
     parts = [(f"{FORMATS[dialect.format]}{packed}", "The kind of file, told by what is in it.")]
     if len(dialect.members) > 1:
@@ -80,7 +80,7 @@ def words_for(dialect: Dialect) -> list[tuple[str, str]]:
     return [part for part in parts if part[0]]
 
 
-def choose_reading(upload: Upload, choice: Choice, dialect: Dialect | None) -> None:
+def choose_reading(upload: Upload, choice: ReadOptions, dialect: Dialect | None) -> None:
     """What was guessed can be chosen; what is chosen stands in the link.
 
     Args:
@@ -103,7 +103,7 @@ def choose_reading(upload: Upload, choice: Choice, dialect: Dialect | None) -> N
     if not asked and not has_header and not chosen:
         return
     read_so = (
-        {} if dialect is None else words_of(Choice(**{name: getattr(dialect, name) for name in GUESSES}))
+        {} if dialect is None else words_of(ReadOptions(**{name: getattr(dialect, name) for name in GUESSES}))
     )
     # Another key for another choice: the fields show what the link says.
     key = urlencode(chosen)
@@ -118,22 +118,22 @@ def choose_reading(upload: Upload, choice: Choice, dialect: Dialect | None) -> N
     new = choice_of(words)
     if new.member != choice.member:
         # What was said about one file says nothing about another.
-        use_reading(Choice(member=new.member))
+        use_reading(ReadOptions(member=new.member))
     if new.sheet != choice.sheet:
-        use_reading(Choice(member=new.member, sheet=new.sheet))
+        use_reading(ReadOptions(member=new.member, sheet=new.sheet))
     if new != choice:
         use_reading(new)
 
 
 @st.cache_resource(max_entries=3, scope="session", show_spinner=False)
-def parts_of(upload_id: str, choice: Choice) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def parts_of(upload_id: str, choice: ReadOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return find_parts(find_upload(upload_id).path, choice=choice)
 
 
-def choose_start(choice: Choice, dialect: Dialect | None, key: str) -> dict[str, str | int | None]:
+def choose_start(choice: ReadOptions, dialect: Dialect | None, key: str) -> dict[str, str | int | None]:
     """Where the table begins, and whether with its header."""
     chosen = words_of(choice).get("has_header")
-    read_so = words_of(Choice(has_header=dialect.has_header))["has_header"] if dialect else None
+    read_so = words_of(ReadOptions(has_header=dialect.has_header))["has_header"] if dialect else None
     unit = dialect.unit if dialect else "line"
     return {
         "has_header": choose_word("has_header", "The table begins with", YES_NO, chosen, read_so, key),
@@ -175,9 +175,9 @@ def choose_word(
     return None if word == GUESSED else word
 
 
-def use_reading(choice: Choice) -> None:
+def use_reading(choice: ReadOptions) -> None:
     """Read the file so from now on, after a reload too."""
-    names = {field.name for field in fields(Choice)}
+    names = {field.name for field in fields(ReadOptions)}
     others = {name: value for name, value in st.query_params.to_dict().items() if name not in names}
     st.query_params.from_dict({**others, **words_of(choice)})
     st.rerun()

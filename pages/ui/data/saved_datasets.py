@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from core.base.formatting import escape_markdown
-from core.data.quality.fixes import Done
+from core.data.quality.fixes import AppliedFix
 from core.data.storage import datasets as saved
 from core.data.storage.datasets import DamagedDataset, Dataset
 from pages.ui.data.datasets_table import COLUMNS, datasets_table
@@ -13,7 +13,7 @@ from pages.ui.feedback import show_deletion
 from pages.ui.navigation import CHECK_PAGE, TRAIN_PAGE, go_to
 
 
-def show_done(done: list[Done]) -> None:
+def show_done(done: list[AppliedFix]) -> None:
     if not done:
         return
     st.subheader("What was done to the file's texts")

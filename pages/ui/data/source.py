@@ -12,7 +12,7 @@ from core.data.quality.checks import Finding, Tokens, find_problems, profile_col
 from core.data.quality.fixes import Fix, Fixed, apply
 from core.data.reading.files import read_table
 from core.data.storage.uploads import find_upload
-from core.data.tables import Choice, RejectedRow, Table
+from core.data.tables import ReadOptions, RejectedRow, Table
 from core.learning.config import TrainingConfig
 from core.learning.pretrained import folder_on_disk
 from core.learning.tokenizer import TextTokenizer
@@ -26,7 +26,7 @@ class Source:
     """What the page shows: a file, how it is read, its columns, and what was done about its findings."""
 
     upload_id: str
-    choice: Choice
+    choice: ReadOptions
     mapping: ColumnMapping
     fixes: tuple[Fix, ...] = ()
 
@@ -37,12 +37,12 @@ class Source:
 
 
 @st.cache_resource(max_entries=3, scope="session", show_spinner="Reading the file")
-def read(upload_id: str, choice: Choice) -> Table:
+def read(upload_id: str, choice: ReadOptions) -> Table:
     return read_table(find_upload(upload_id).path, choice=choice)
 
 
 @st.cache_resource(max_entries=2, scope="session", show_spinner="Looking at the columns")
-def profile(upload_id: str, choice: Choice) -> pd.DataFrame:
+def profile(upload_id: str, choice: ReadOptions) -> pd.DataFrame:
     return profile_columns(read(upload_id, choice))
 
 

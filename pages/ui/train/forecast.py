@@ -10,7 +10,7 @@ from core.data.storage.datasets import Dataset
 from core.learning import pretrained
 from core.learning.config import TrainingConfig
 from core.learning.forecasting.estimate import PARTS, Forecast
-from core.learning.pretrained import Checkpoint
+from core.learning.pretrained import PretrainedModel
 from core.runs.tasks import forecasts
 from core.runs.tasks.forecasts import Outlook
 from core.runs.training import engines
@@ -74,7 +74,7 @@ def compare_models(dataset: Dataset, config: TrainingConfig) -> None:
     st.caption("Choose a model to have it measured. The time to fetch a model is not included.")
 
 
-def foreseen_line(dataset: Dataset, config: TrainingConfig, model: Checkpoint) -> str:
+def foreseen_line(dataset: Dataset, config: TrainingConfig, model: PretrainedModel) -> str:
     found = forecasts.look(dataset, replace(config, model=model.name)).forecast
     if config.max_length > model.longest or not found:
         return ""

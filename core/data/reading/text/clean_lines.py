@@ -14,8 +14,8 @@ from pyarrow import csv
 
 from core.data.reading.text.decoding import LONE_SURROGATE, first_lines, needs_closer_look
 from core.data.reading.text.dialects import SAMPLE_LINES, choose_form
-from core.data.reading.text.records import Form, cut_pieces
-from core.data.tables import Choice, Limits
+from core.data.reading.text.records import RecordFormat, cut_pieces
+from core.data.tables import Limits, ReadOptions
 
 SMALLEST_BYTES = 1024 * 1024
 """Smaller files take no time either way."""
@@ -25,8 +25,8 @@ LINE_FEED, CARRIAGE_RETURN = 10, 13
 
 
 def read_clean(
-    content: bytes, encoding: str, limits: Limits, choice: Choice
-) -> tuple[Form, list[str], pa.Table] | None:
+    content: bytes, encoding: str, limits: Limits, choice: ReadOptions
+) -> tuple[RecordFormat, list[str], pa.Table] | None:
     """The form, the header (empty without one) and the columns of a clean file; None of any other."""
     if encoding not in ("utf-8", "utf-8-sig", "ascii") or len(content) < SMALLEST_BYTES:
         return None
@@ -44,7 +44,7 @@ def read_clean(
     return None if not len(columns) or _repeats(header, columns) else (form, header, columns)
 
 
-def _is_simple(form: Form, header: list[str]) -> bool:
+def _is_simple(form: RecordFormat, header: list[str]) -> bool:
     return (
         form.width > 1
         and len(header) == form.width * form.has_header
@@ -57,7 +57,7 @@ def _is_simple(form: Form, header: list[str]) -> bool:
     )
 
 
-def _is_clean(content: bytes, form: Form, limits: Limits) -> bool:
+def _is_clean(content: bytes, form: RecordFormat, limits: Limits) -> bool:
     """Whether every line has as many fields as the form, its marks in place, and no field too long."""
     if (
         content.startswith(2 * codecs.BOM_UTF8)
@@ -78,7 +78,7 @@ def _blocks(content: bytes) -> Iterator[np.ndarray]:
         start = end
 
 
-def _is_clean_block(block: np.ndarray, form: Form, limits: Limits) -> bool:
+def _is_clean_block(block: np.ndarray, form: RecordFormat, limits: Limits) -> bool:
     ends = np.flatnonzero(block == LINE_FEED)
     starts = np.concatenate([[0], ends[:-1] + 1])
     delimiters = np.flatnonzero(block == ord(form.delimiter))
@@ -96,7 +96,7 @@ def _is_clean_block(block: np.ndarray, form: Form, limits: Limits) -> bool:
     return bool((by_line[:, 0] >= starts).all() and (by_line[:, -1] < ends).all())
 
 
-def _are_in_place(marks: np.ndarray, ends: np.ndarray, block: np.ndarray, form: Form) -> bool:
+def _are_in_place(marks: np.ndarray, ends: np.ndarray, block: np.ndarray, form: RecordFormat) -> bool:
     """Whether marks open a field where it begins and close it where it ends, on one line, or are doubled.
 
     Of a doubled mark the first counts as closing and the second as opening again.
@@ -114,7 +114,7 @@ def _are_in_place(marks: np.ndarray, ends: np.ndarray, block: np.ndarray, form: 
     return bool(begins.all() and ended.all())
 
 
-def _parse(content: bytes, form: Form) -> pa.Table:
+def _parse(content: bytes, form: RecordFormat) -> pa.Table:
     names = [str(i) for i in range(form.width)]
     return csv.read_csv(
         pa.BufferReader(content),

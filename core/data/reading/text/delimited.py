@@ -10,13 +10,13 @@ from core.base.errors import UserError
 from core.data.reading.text.clean_lines import read_clean
 from core.data.reading.text.decoding import decode_lines, find_encoding
 from core.data.reading.text.dialects import choose_form, read_records
-from core.data.reading.text.records import Form, Records
+from core.data.reading.text.records import RecordFormat, Records
 from core.data.tables import (
     NAME_CHARACTERS,
-    Choice,
     Dialect,
     Limits,
     LineCount,
+    ReadOptions,
     Table,
     distinct_names,
     text_frame,
@@ -28,7 +28,7 @@ from core.data.tables import (
 LINES_PER_ROW = 5
 
 
-def read(content: bytes, limits: Limits, choice: Choice) -> Table:
+def read(content: bytes, limits: Limits, choice: ReadOptions) -> Table:
     """Read a delimited text file.
 
     Raises:
@@ -43,7 +43,9 @@ def read(content: bytes, limits: Limits, choice: Choice) -> Table:
     return _read_lines(content, encoding, limits, choice)
 
 
-def _table_of_clean(form: Form, header: list[str], columns: pa.Table, encoding: str, limits: Limits) -> Table:
+def _table_of_clean(
+    form: RecordFormat, header: list[str], columns: pa.Table, encoding: str, limits: Limits
+) -> Table:
     rows, is_named = len(columns), len(header) > 0
     _check_columns(form, limits)
     if rows > limits.rows:
@@ -58,7 +60,7 @@ def _table_of_clean(form: Form, header: list[str], columns: pa.Table, encoding: 
     )
 
 
-def _read_lines(content: bytes, encoding: str, limits: Limits, choice: Choice) -> Table:
+def _read_lines(content: bytes, encoding: str, limits: Limits, choice: ReadOptions) -> Table:
     lines, broken = decode_lines(content, encoding, is_chosen=choice.encoding is not None)
     if len(lines) > LINES_PER_ROW * limits.rows + 1:
         raise too_many_rows(f"{len(lines):,} lines", limits)
@@ -76,12 +78,12 @@ def _read_lines(content: bytes, encoding: str, limits: Limits, choice: Choice) -
     )
 
 
-def _check_columns(form: Form, limits: Limits) -> None:
+def _check_columns(form: RecordFormat, limits: Limits) -> None:
     if form.width > limits.columns:
         raise too_many_columns(f"{form.width:,} columns in the first line", limits)
 
 
-def dialect_of(encoding: str, form: Form) -> Dialect:
+def dialect_of(encoding: str, form: RecordFormat) -> Dialect:
     """How a text file of this form is written."""
     return Dialect(
         "tsv" if form.delimiter == "\t" else "csv",
@@ -101,7 +103,7 @@ def _count_lines(records: Records, total: int) -> LineCount:
     )
 
 
-def _named_columns(form: Form, records: Records) -> dict[str, list[str]]:
+def _named_columns(form: RecordFormat, records: Records) -> dict[str, list[str]]:
     """The columns by distinct names; a name without a column gets an empty one."""
     header, columns = list(records.header), records.columns
     if len(header) < form.width:

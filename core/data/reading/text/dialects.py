@@ -11,14 +11,14 @@ from core.data.reading.text.records import (
     ALIGNED,
     NEVER_CLOSED,
     STAND_IN,
-    Form,
     Piece,
+    RecordFormat,
     Records,
     cut_pieces,
     cut_records,
     is_number,
 )
-from core.data.tables import GUESS, Choice
+from core.data.tables import GUESS, ReadOptions
 
 SAMPLE_RECORDS = 2_000
 SAMPLE_LINES = 20_000
@@ -43,11 +43,11 @@ class _Fit:
     """How well a form fits: the share of records from the table's first one that are as wide as it."""
 
     share: float
-    form: Form
+    form: RecordFormat
     rows: list[list[str]]
 
 
-def choose_form(lines: list[str], choice: Choice = GUESS) -> Form:
+def choose_form(lines: list[str], choice: ReadOptions = GUESS) -> RecordFormat:
     """Choose how records are written by the first ones; what a person chose is taken as it is.
 
     Raises:
@@ -61,7 +61,9 @@ def choose_form(lines: list[str], choice: Choice = GUESS) -> Form:
     return _completed(best if best.share else _one_column(sample, choice), choice)
 
 
-def read_records(lines: list[str], form: Form, choice: Choice = GUESS) -> tuple[Form, Records]:
+def read_records(
+    lines: list[str], form: RecordFormat, choice: ReadOptions = GUESS
+) -> tuple[RecordFormat, Records]:
     """Read all lines; returns the form too, as quotation marks may turn out to mean something else."""
     records = cut_records(lines, form)
     for variant in _variants(form, [row.raw for row in records.rejected])[1:]:
@@ -78,12 +80,12 @@ def read_records(lines: list[str], form: Form, choice: Choice = GUESS) -> tuple[
     return form, records
 
 
-def signs_of_variants(form: Form, raw: list[str]) -> bool:
+def signs_of_variants(form: RecordFormat, raw: list[str]) -> bool:
     """Whether these rejected records hold a sign that makes `read_records` try a variant of the form."""
     return len(_variants(form, raw)) > 1
 
 
-def _check(choice: Choice, lines: list[str]) -> None:
+def _check(choice: ReadOptions, lines: list[str]) -> None:
     """Refuse what cannot be honoured."""
     delimiter, quotechar = choice.delimiter, choice.quotechar
     if delimiter is not None and (len(delimiter) > 8 or set(delimiter) & set("\r\n\"'" + STAND_IN)):
@@ -109,14 +111,14 @@ def _check(choice: Choice, lines: list[str]) -> None:
 # Delimiter
 
 
-def _best(lines: list[str], delimiters: tuple[str, ...], choice: Choice) -> _Fit:
+def _best(lines: list[str], delimiters: tuple[str, ...], choice: ReadOptions) -> _Fit:
     best = None
     filled = [line for line in lines if not line.isspace()]
     for delimiter in delimiters:
         if len(delimiters) > 1 and delimiter in RARE and not _is_on_most(delimiter, filled):
             continue
         quotechar = _quotechar(lines[:SAMPLE_RECORDS], delimiter, choice)
-        for form in _variants(Form(delimiter, quotechar), lines):
+        for form in _variants(RecordFormat(delimiter, quotechar), lines):
             fit = _fit(lines, form, choice)
             if best is None or fit.share > best.share:
                 best = fit
@@ -128,7 +130,7 @@ def _is_on_most(delimiter: str, lines: list[str]) -> bool:
     return sum(delimiter in line for line in lines) >= 0.9 * len(lines)
 
 
-def _variants(form: Form, lines: list[str]) -> list[Form]:
+def _variants(form: RecordFormat, lines: list[str]) -> list[RecordFormat]:
     """The form, and where lines hold a sign of it: with escaped marks, with spaces after delimiters."""
     variants, mark = [form], form.quotechar
     if mark and not form.escapechar and any("\\" + mark in line for line in lines):
@@ -139,7 +141,7 @@ def _variants(form: Form, lines: list[str]) -> list[Form]:
     return variants
 
 
-def _fit(lines: list[str], form: Form, choice: Choice) -> _Fit:
+def _fit(lines: list[str], form: RecordFormat, choice: ReadOptions) -> _Fit:
     form = replace(form, skipped_lines=choice.skipped_lines or 0)
     pieces = _sample(lines, form)
     rows = [piece.row for piece in pieces]
@@ -150,7 +152,7 @@ def _fit(lines: list[str], form: Form, choice: Choice) -> _Fit:
     return _Fit(_share(rows[first:], form.delimiter, choice), form, rows[first:])
 
 
-def _sample(lines: list[str], form: Form) -> list[Piece]:
+def _sample(lines: list[str], form: RecordFormat) -> list[Piece]:
     """The first records and broken lines."""
     pieces = [piece for piece in islice(cut_pieces(lines, form), SAMPLE_RECORDS) if piece.row or piece.reason]
     # The end of the sample may cut a record in two.
@@ -159,7 +161,7 @@ def _sample(lines: list[str], form: Form) -> list[Piece]:
     return pieces
 
 
-def _share(rows: list[list[str]], delimiter: str, choice: Choice) -> float:
+def _share(rows: list[list[str]], delimiter: str, choice: ReadOptions) -> float:
     """The share of records as wide as the table; 0 where that is no sign of the delimiter."""
     width = len(next((row for row in rows if row), []))
     if len(rows) > 1 and (fitting := _fitting_header(rows)):
@@ -201,21 +203,21 @@ def _is_label_column(values: list[str]) -> bool:
     return len(filled) > 1 and len(set(filled)) <= most and max(map(len, filled)) <= 60
 
 
-def _one_column(lines: list[str], choice: Choice) -> _Fit:
+def _one_column(lines: list[str], choice: ReadOptions) -> _Fit:
     """Lines of one field: quoted as CSV where every line can be read so, else as they are."""
     start = next((i for i, line in enumerate(lines) if not line.isspace()), 0)
     skipped = start if choice.skipped_lines is None else choice.skipped_lines
     choice = replace(choice, delimiter="", skipped_lines=skipped)
-    quoted = _fit(lines, Form(",", '"' if choice.quotechar is None else choice.quotechar), choice)
+    quoted = _fit(lines, RecordFormat(",", '"' if choice.quotechar is None else choice.quotechar), choice)
     if quoted.form.quotechar and all(len(row) == 1 for row in quoted.rows):
         return quoted
-    return _fit(lines, Form("", choice.quotechar or ""), choice)
+    return _fit(lines, RecordFormat("", choice.quotechar or ""), choice)
 
 
 # What is above the table
 
 
-def _table_start(rows: list[list[str]], delimiter: str, choice: Choice) -> int:
+def _table_start(rows: list[list[str]], delimiter: str, choice: ReadOptions) -> int:
     """The position of the record with which the table begins."""
     if not rows:
         return 0
@@ -268,7 +270,7 @@ def _is_title(row: list[str], names: list[str]) -> bool:
 # Quotation marks
 
 
-def _quotechar(lines: list[str], delimiter: str, choice: Choice) -> str:
+def _quotechar(lines: list[str], delimiter: str, choice: ReadOptions) -> str:
     """The single mark only where most lines hold a field wrapped in it, and none one in double marks."""
     if choice.quotechar is not None:
         return choice.quotechar
@@ -285,7 +287,7 @@ def _wrapped(quotechar: str, delimiter: str) -> re.Pattern[str]:
     return re.compile(rf"(?:^|{edge}){mark}((?:[^{mark}]|{mark}{mark})*+){mark}(?={edge}|[\r\n]|$)")
 
 
-def _may_be_unquoted(lines: list[str], form: Form, records: Records) -> bool:
+def _may_be_unquoted(lines: list[str], form: RecordFormat, records: Records) -> bool:
     """Whether to try quotation marks as plain text: not in CSV, where they are the rule."""
     if not form.quotechar or (form.width > 1 and form.delimiter in ",;"):
         return False
@@ -300,7 +302,7 @@ def _fits_better(plain: Records, quoted: Records) -> bool:
     return len(plain.rejected) < len(quoted.rejected) or not (plain.rejected or quoted.rejected)
 
 
-def _means_quoting(lines: list[str], form: Form, misfits: int) -> bool:
+def _means_quoting(lines: list[str], form: RecordFormat, misfits: int) -> bool:
     """Whether quotation marks wrap fields in this file: on half of its lines, or doubled inside of fields."""
     pattern = _wrapped(form.quotechar, form.delimiter)
     wrapped = [match[1] for line in lines if form.quotechar in line and (match := pattern.search(line))]
@@ -311,7 +313,7 @@ def _means_quoting(lines: list[str], form: Form, misfits: int) -> bool:
 # Header and width
 
 
-def _completed(fit: _Fit, choice: Choice) -> Form:
+def _completed(fit: _Fit, choice: ReadOptions) -> RecordFormat:
     whole = [row for row in fit.rows if row] or [[]]
     has_header = names_columns(whole) if choice.has_header is None else choice.has_header
     width = (_fitting_header(whole) or len(whole[0])) if has_header else _usual_width(whole)

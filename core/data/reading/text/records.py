@@ -43,7 +43,7 @@ class RejectedRow:
 
 
 @dataclass(frozen=True)
-class Form:
+class RecordFormat:
     """How records are written; `width` is the number of fields, 0 while it is not known.
 
     The other fields are those of `core.data.tables.Dialect`.
@@ -71,7 +71,7 @@ class Form:
             strict=True,
         )
 
-    def unquoted(self) -> "Form":
+    def unquoted(self) -> "RecordFormat":
         """The same with quotation marks as plain text; one column then needs no delimiter either."""
         delimiter = self.delimiter if self.width != 1 else ""
         return replace(self, quotechar="", escapechar="", delimiter=delimiter)
@@ -159,12 +159,12 @@ def is_number(text: str) -> bool:
     return len(text) <= 40 and bool(NUMBER.fullmatch(text.strip()))
 
 
-def cut_pieces(lines: list[str], form: Form) -> Iterator[Piece]:
+def cut_pieces(lines: list[str], form: RecordFormat) -> Iterator[Piece]:
     """The records of a form, one by one, from the first line that is not above the table."""
     return _Cutter(lines, form).cut(form.skipped_lines, len(lines))
 
 
-def cut_records(lines: list[str], form: Form) -> Records:
+def cut_records(lines: list[str], form: RecordFormat) -> Records:
     """All records of a form whose width is known."""
     records = _cut(lines, form)
     if swallowed := _swallowed(lines, form, records):
@@ -182,7 +182,7 @@ class _Cutter:
     """Cuts lines into records. `alone` holds lines on which no record of several lines may begin."""
 
     lines: list[str]
-    form: Form
+    form: RecordFormat
     alone: Container[int] = ()
     wasted: int = 0
 
@@ -221,7 +221,7 @@ class _Cutter:
         return misfit and any(map(self.form.fits_alone, self.lines[start + 1 : end]))
 
 
-def _cut(lines: list[str], form: Form, alone: Container[int] = ()) -> Records:
+def _cut(lines: list[str], form: RecordFormat, alone: Container[int] = ()) -> Records:
     records = Records([[] for _ in range(form.width)])
     cutter = _Cutter(lines, form, alone)
     position = _begin(cutter, records)
@@ -255,7 +255,7 @@ def _begin(cutter: _Cutter, records: Records) -> int:
     return position
 
 
-def _one_line_each(lines: list[str], form: Form, header: list[str]) -> list[list[str]]:
+def _one_line_each(lines: list[str], form: RecordFormat, header: list[str]) -> list[list[str]]:
     """The records of these lines where each is one line, none is broken, and none is the header again."""
     reader = form.reader(lines)
     try:
@@ -308,7 +308,7 @@ def _add(rows: list[list[str]], records: Records) -> None:
 # Records that were put together wrongly
 
 
-def _swallowed(lines: list[str], form: Form, records: Records) -> set[int]:
+def _swallowed(lines: list[str], form: RecordFormat, records: Records) -> set[int]:
     """First lines of records in which a quotation mark that was not closed took in whole other records.
 
     Each line of such a record is as wide as a record by itself, and in one column all of them hold values
@@ -325,7 +325,7 @@ def _swallowed(lines: list[str], form: Form, records: Records) -> set[int]:
     return {start for start, span in suspects.items() if _share_a_value(span, form, values)}
 
 
-def _share_a_value(lines: list[str], form: Form, values: list[set[str]]) -> bool:
+def _share_a_value(lines: list[str], form: RecordFormat, values: list[set[str]]) -> bool:
     rows = [form.split_plainly(line) for line in lines]
     return any(all(row[i].strip(form.quotechar) in values[i] for row in rows) for i in range(form.width))
 
@@ -333,7 +333,7 @@ def _share_a_value(lines: list[str], form: Form, values: list[set[str]]) -> bool
 # Records that were broken over several lines
 
 
-def _join_broken(lines: list[str], form: Form, records: Records) -> None:
+def _join_broken(lines: list[str], form: RecordFormat, records: Records) -> None:
     """Put together the lines of a record that was broken without quotation marks, where it is unambiguous.
 
     Neighbouring lines with too few fields are one record if together they have as many as a record, if every
