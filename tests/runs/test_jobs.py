@@ -10,6 +10,7 @@ import psutil
 import pytest
 from filelock import FileLock
 
+from core.base import locks
 from core.base.disk import NoSpace
 from core.base.errors import UserError
 from core.runs.jobs import entry, job, process, spawning
@@ -129,6 +130,17 @@ def test_one_that_was_started_long_ago_and_holds_no_lock_is_interrupted(made, mo
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + job.START_SECONDS + 1)
     assert job.state(made).status == "interrupted"
+
+
+def test_one_that_ends_while_somebody_looks_is_not_taken_for_interrupted(made, monkeypatch):
+    job.say_progress(made, count=1)
+
+    def is_held(lock):
+        job.say_finished(made, {"n": 1})
+        return False
+
+    monkeypatch.setattr(locks, "is_held", is_held)
+    assert (job.state(made).status, job.state(made).result) == ("finished", {"n": 1})
 
 
 def test_what_came_of_an_earlier_go_stays_until_the_next_has_ended(made, monkeypatch):

@@ -147,6 +147,8 @@ def state(job: Job) -> JobState:
     with suppress(OSError):
         if locks.is_held(job.lock) or (progress and not asked and _is_starting(progress)):
             return JobState("stopping" if asked else "running", progress or {})
+    # Read again now that nobody holds the lock: it may have ended between the two looks.
+    progress = read_object(job.progress_file)
     if progress is not None:
         return _without_a_word(job.task, asked, progress)
     ended = read_object(job.result_file)
