@@ -173,3 +173,12 @@ def test_top_level_holds_nothing_else():
         "tests",
         "Dockerfile",
     }
+
+
+def test_the_readme_of_the_tests_names_folders_and_helpers():
+    tests = PROJECT / "tests"
+    said = (tests / "README.md").read_text(encoding="utf-8")
+    folders = {f"{path.name}/" for path in tests.iterdir() if path.is_dir() and any(path.glob("*.py"))}
+    helpers = {path.name for path in tests.glob("*.py") if not path.name.startswith(("test_", "__"))}
+    assert {name for name in folders | helpers if f"`{name}`" not in said} == set()
+    assert set(re.findall(r"^\| `([\w.]+/?)`", said, re.MULTILINE)) >= folders | helpers
