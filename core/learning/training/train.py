@@ -109,15 +109,13 @@ def train_classifier(
     with shortage_is_said("loading the model", config.batch_size, at_steps=False):
         setting = set_up(config)
         network = load_for_training(setting.source, splits.train.label2id, setting.hardware, config.seed)
-    data = TrainingData(
-        setting.encode(splits.train), setting.encode(splits.validation) if len(splits.validation) else None
-    )
+    validation = setting.encode(splits.validation) if len(splits.validation) else None
+    data = TrainingData(setting.encode(splits.train), validation)
     state, damages = _newest(snapshots_folder, config)
     _say_start(setting, data, state, damages, hooks.report)
     store = _ModelFolder(model_folder, setting.tokenizer, network.nbytes, snapshots_folder)
-    store.snapshots = snapshots = TrainingCheckpoints(
-        snapshots_folder, hooks.report, store.bytes_to_come, state
-    )
+    snapshots = TrainingCheckpoints(snapshots_folder, hooks.report, store.bytes_to_come, state)
+    store.snapshots = snapshots
     with shortage_is_said("the training", config.batch_size):
         result = fit(network, data, config, hooks, store, snapshots)
     if result.best_step == 0:
