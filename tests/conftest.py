@@ -2,6 +2,8 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 import core.learning  # noqa: F401 - its settings come before torch
 from tests.examples import IN_CI, QUICK_EXAMPLES
+from tests.processes import processes_of
 from tests.tiny import tiny_splits, write_tiny_model
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -50,6 +53,21 @@ def textuner_home(tmp_path, monkeypatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("TEXTUNER_HOME", str(home))
     return home
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    """What keeps the locks of runs and jobs at work."""
+    with ExitStack() as locks:
+        yield locks
+
+
+@pytest.fixture
+def nothing_left_running(textuner_home):
+    """Ends the processes that the test started and left."""
+    yield
+    for process in processes_of(textuner_home):
+        process.kill()
 
 
 @pytest.fixture(scope="session")

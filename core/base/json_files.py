@@ -2,9 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, Field
+from typing import Any
 
 from core.base.disk import whole_file
 
@@ -41,17 +39,3 @@ def read_object(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
-
-
-def conforms(content: object, form: type[BaseModel]) -> bool:
-    """Whether what a file holds has this form, and can be shown: JSON can spell half of a character."""
-    try:
-        form.model_validate(content, strict=True)
-        json.dumps(content, ensure_ascii=False).encode()
-    except (ValueError, RecursionError):
-        return False
-    return True

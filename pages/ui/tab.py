@@ -1,6 +1,7 @@
 """What Streamlit keeps for one browser tab and gives no public access to: uploaded files and fragments.
 
-The only module that imports from Streamlit's runtime; `tests/pages/test_tab.py` holds what it relies on.
+The only module that imports from Streamlit's runtime. What it relies on is held by
+tests/pages/test_pages.py (an upload leaves the memory) and tests/faults/test_server.py (a timer is refused).
 """
 
 from streamlit.elements.lib.mutable_status_container import StatusContainer

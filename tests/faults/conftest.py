@@ -4,15 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.processes import processes_of
 from tests.runs.test_runs import LONG
 
 
 @pytest.fixture(autouse=True)
-def nothing_left_running(textuner_home):
-    yield
-    for process in processes_of(textuner_home):
-        process.kill()
+def clean_end(nothing_left_running):
+    """Every test of this folder starts processes."""
 
 
 @pytest.fixture

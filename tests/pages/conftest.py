@@ -1,21 +1,12 @@
 """Runs for the tests of pages."""
 
 import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from core.runs.training.store import Run
 from tests.pages.seeding import make_run
 from tests.serving.conftest import trained  # noqa: F401 - a fixture
-
-
-@pytest.fixture
-def held() -> Iterator[ExitStack]:
-    """What keeps the locks of runs at work."""
-    with ExitStack() as locks:
-        yield locks
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from contextlib import ExitStack
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -30,23 +29,10 @@ from core.runs.training import store
 from core.runs.training.events import EventLog
 from tests.pages.data_checks import baselines_found, curve_found, make_check, trained_found
 from tests.pages.seeding import make_dataset
-from tests.processes import is_at_work, kill, processes_of, wait_for, with_words
+from tests.processes import is_at_work, kill, wait_for, with_words
 from tests.runs.test_runs import FAST
 
-pytestmark = pytest.mark.process
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running(textuner_home):
-    yield
-    for process in processes_of(textuner_home):
-        process.kill()
-
-
-@pytest.fixture
-def held():
-    with ExitStack() as locks:
-        yield locks
+pytestmark = [pytest.mark.process, pytest.mark.usefixtures("nothing_left_running")]
 
 
 def process_of(dataset) -> psutil.Process | None:

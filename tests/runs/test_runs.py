@@ -23,17 +23,12 @@ from tests.processes import kill, processes_of, trainer_of, wait_for, worker_pro
 FAST = TrainingConfig(epochs=2, batch_size=2, learning_rate=1e-3, max_length=16, precision="fp32")
 LONG = replace(FAST, epochs=100, batch_size=1, evaluations_per_epoch=20)
 
+pytestmark = pytest.mark.usefixtures("nothing_left_running")
+
 
 @pytest.fixture
 def no_worker(monkeypatch):
     monkeypatch.setattr("core.runs.training.engines.start_worker", lambda: None)
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_running(textuner_home):
-    yield
-    for process in processes_of(textuner_home):
-        process.kill()
 
 
 def status(run):

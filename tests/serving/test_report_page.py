@@ -2,7 +2,6 @@
 
 import json
 import tomllib
-from contextlib import ExitStack
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -30,12 +29,6 @@ ALLOWED = set(
     """html head meta title link style body main h1 h2 h3 p b ul li div span table thead tbody tr th td bdi
     wbr figure figcaption svg g path line text rect defs clippath""".split()  # noqa: SIM905
 )
-
-
-@pytest.fixture
-def held():
-    with ExitStack() as locks:
-        yield locks
 
 
 def finished(held, name="Messages", labels=LABELS, **how):

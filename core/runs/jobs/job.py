@@ -44,7 +44,7 @@ class Task:
     """A kind of work: how its process is started, and how it is called in a sentence."""
 
     module: str
-    """Has `work(job, report)`, which the process calls; see `entry`."""
+    """Has `work(job)`, which the process calls; see `entry`."""
     noun: str
     """"this labelling"."""
     again: str
@@ -154,7 +154,7 @@ def state(job: Job) -> JobState:
     ended = read_object(job.result_file)
     if ended is None:
         return JobState("none")
-    result = last_result(job)
+    result = _result_in(ended)
     if result is not None:
         return JobState("finished", result=result)
     if ended.get("status") == "failed":
@@ -171,7 +171,10 @@ def state(job: Job) -> JobState:
 
 def last_result(job: Job) -> dict[str, Any] | None:
     """What came of the job when it last finished, though it may be at work again; unchecked."""
-    ended = read_object(job.result_file) or {}
+    return _result_in(read_object(job.result_file) or {})
+
+
+def _result_in(ended: dict[str, Any]) -> dict[str, Any] | None:
     result = ended.get("result") if ended.get("status") == "finished" else None
     return result if isinstance(result, dict) else None
 

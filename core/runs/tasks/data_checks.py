@@ -15,13 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import BaseModel, Field
+from typing import TYPE_CHECKING, Any
 
 from core.base.disk import full_is_said
 from core.base.errors import UserError
-from core.base.json_files import Count, Share, conforms, read_object, write_json
+from core.base.json_files import read_object, write_json
 from core.data.storage.datasets import STUDIES, Dataset, find_dataset
 from core.runs.jobs import job
 from core.runs.jobs.job import Job, Task
@@ -129,7 +127,7 @@ def state(dataset: Dataset, kind: str) -> CheckState:
     """Whether the check is at work, and how it ended if it did."""
     found = job_of(dataset, kind)
     now = job.state(found)
-    if now.status == "finished" and findings(dataset, kind) is None:
+    if now.status == "finished" and _sound(now.result, dataset, kind) is None:
         now = job.damaged(found)
     share = job.number(now.progress.get("share"))
     known = share if 0 <= share <= 1 else 0.0
@@ -139,10 +137,18 @@ def state(dataset: Dataset, kind: str) -> CheckState:
 def findings(dataset: Dataset, kind: str) -> dict[str, Any] | None:
     """What a check found about exactly these texts; None while there is nothing, or when it is damaged."""
     result = job.last_result(job_of(dataset, kind))
-    if not result or result.get("sha256") != dataset.sha256:
-        return None
+    return _sound(result, dataset, kind) if result else None
+
+
+def _sound(result: dict[str, Any], dataset: Dataset, kind: str) -> dict[str, Any] | None:
+    """The findings in a result, where they are whole and about exactly these texts."""
     found = result.get("findings")
-    return found if isinstance(found, dict) and conforms(found, _FORMS[kind]) else None
+    if result.get("sha256") != dataset.sha256 or not isinstance(found, dict):
+        return None
+    # Imported late: pydantic, which it needs, would slow the start of every command.
+    from core.runs.tasks.findings import are_sound
+
+    return found if are_sound(found, kind) else None
 
 
 def table(dataset: Dataset, kind: str) -> pd.DataFrame | None:
@@ -209,54 +215,3 @@ def baseline_of(dataset_id: str, split: str = "all") -> dict[str, Any] | None:
         "majority_accuracy": majority["accuracy"],
         "majority_macro_f1": majority["macro_f1"],
     }
-
-
-# What findings must hold; there may be more.
-
-
-class _Scores(BaseModel):
-    accuracy: Share
-    macro_f1: Share
-
-
-class _ScoresByClassifier(BaseModel):
-    tfidf: _Scores
-    embeddings: _Scores
-    average: _Scores
-    majority: _Scores
-
-
-class _ScoresBySplit(BaseModel, extra="allow"):
-    all: _ScoresByClassifier
-    __pydantic_extra__: dict[str, _ScoresByClassifier] = Field(init=False)
-
-
-class _Baselines(BaseModel):
-    scores: _ScoresBySplit
-    best: Literal["tfidf", "embeddings", "average"]
-    texts: Count
-    judged: Count
-    folds: Count
-    suspects: Count
-
-
-class _Trained(BaseModel):
-    run: str
-    number: Count
-    judged: Count
-    suspects: Count
-
-
-class _Point(BaseModel):
-    texts: Count
-    share: Share
-    macro_f1: Share
-    scores: list[Share]
-
-
-class _Curve(BaseModel):
-    points: list[_Point] = Field(min_length=1)
-    verdict: str
-
-
-_FORMS: dict[str, type[BaseModel]] = {BASELINES: _Baselines, TRAINED: _Trained, CURVE: _Curve}

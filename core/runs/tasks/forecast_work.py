@@ -13,7 +13,7 @@ from core.data.storage.datasets import find_dataset, load_splits
 from core.learning import config as settings
 from core.learning.forecasting import estimate
 from core.runs.jobs.job import Job
-from core.runs.jobs.process import NothingToDo
+from core.runs.jobs.process import LOOK_SECONDS, NothingToDo
 from core.runs.tasks import forecasts
 from core.runs.tasks.forecasts import TASK
 from core.runs.training import processes
@@ -24,9 +24,6 @@ log = logging.getLogger("textuner")
 
 KEPT = 500
 """Trainings of which it is kept what was measured, the newest."""
-
-LOOK_SECONDS = 1.0
-"""Time to wait for a lock: whoever only looks whether it is held, holds it for a moment."""
 
 
 def work(found: Job) -> dict[str, Any]:

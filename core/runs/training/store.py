@@ -26,6 +26,7 @@ from core.base import folders, locks
 from core.base.disk import whole_file
 from core.base.errors import UserError
 from core.base.home import home
+from core.base.json_files import NO_JSON_OF_OURS
 from core.data.storage.datasets import Dataset, copy_dataset, read_dataset
 from core.learning import config as settings
 from core.learning.config import TrainingConfig
@@ -59,7 +60,6 @@ _PROBABILITIES = "probabilities"
 _PREDICTIONS = ("split", "text", "label", "predicted", "confidence")
 _LATEST = 9e9
 """Seconds since 1970: the year 2255, to which every library counts."""
-_NO_JSON_OF_OURS = (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -497,7 +497,7 @@ def _read_run(folder: Path) -> Run:
         return Run(folder.name, folder, damage=f"Its settings are not those of this version: {error.reason}")
     except FileNotFoundError:
         return Run(folder.name, folder, damage="Its config.json is missing.")
-    except _NO_JSON_OF_OURS as error:
+    except NO_JSON_OF_OURS as error:
         return Run(folder.name, folder, damage=f"Its config.json cannot be read ({type(error).__name__}).")
     return replace(run, damage=_damage(run))
 
