@@ -11,6 +11,7 @@ from core.runs.training import queue
 from core.runs.training.store import Run
 from pages.ui import navigation
 from pages.ui.feedback import show_error
+from pages.ui.pickers import choose_dataset
 from pages.ui.train.forecast import foresee, show_device
 from pages.ui.train.introduction import send_to_data, show_to_beat, teach
 from pages.ui.train.line import show_line
@@ -56,7 +57,8 @@ def main() -> None:
 
 def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
     take_settings_of_link()
-    dataset = choose_dataset(datasets, run)
+    wanted = st.query_params.get("dataset") or (run.dataset_id if run else None)
+    dataset = choose_dataset(datasets, wanted)
     model = choose_model()
     suggested = suggest(model, dataset.counts["train"], len(dataset.label2id))
     suggested = replace(suggested, class_weights=has_rare_classes(dataset))
@@ -82,19 +84,6 @@ def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
                 f"{SETTINGS['class_weights'].label}: on, because {sizes_in_words(dataset)}. "
                 "You can switch it off under Advanced."
             )
-
-
-def choose_dataset(datasets: list[Dataset], run: Run | None) -> Dataset:
-    by_id = {dataset.id: dataset for dataset in datasets}
-    wanted = st.query_params.get("dataset") or (run.dataset_id if run else None)
-    chosen = st.selectbox(
-        "Data set",
-        list(by_id),
-        index=list(by_id).index(wanted) if wanted in by_id else 0,
-        format_func=lambda id: f"{by_id[id].name} ({sum(by_id[id].counts.values()):,} texts)",
-        help="Saved on the Data page; the newest comes first.",
-    )
-    return by_id[chosen]
 
 
 main()

@@ -10,6 +10,7 @@ from pages.ui.check.corrected_dataset import show_saved_again
 from pages.ui.check.label_errors import show_suspects
 from pages.ui.check.learning_curve import show_curve
 from pages.ui.feedback import show_error
+from pages.ui.pickers import choose_dataset
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
         "Before an hour is spent on training: what simple classifiers reach on a data set, which labels are "
         "probably wrong, and whether more texts would help."
     )
-    dataset = choose_dataset(datasets)
+    dataset = choose_linked_dataset(datasets)
     show_saved_again(dataset)
     show_baselines(dataset)
     show_suspects(dataset)
@@ -35,29 +36,19 @@ def send_to_data() -> None:
     navigation.offer_page("Go to Data", "Data")
 
 
-def choose_dataset(datasets: list[Dataset]) -> Dataset:
+def choose_linked_dataset(datasets: list[Dataset]) -> Dataset:
     """The data set of the link, or the newest; the link follows the choice."""
-    by_id = {dataset.id: dataset for dataset in datasets}
     wanted = st.query_params.get("dataset")
-    if wanted is not None and wanted not in by_id:
+    if wanted is not None and wanted not in [dataset.id for dataset in datasets]:
         try:
             find_dataset(wanted)
         except UserError as error:
             show_error(error)
-    ids = list(by_id)
-    chosen = st.selectbox(
-        "Data set",
-        ids,
-        index=ids.index(wanted) if wanted in by_id else 0,
-        # Another key when the link changes: a choice made before must not outlive it.
-        key=f"dataset_{wanted}",
-        format_func=lambda id: f"{by_id[id].name} ({sum(by_id[id].counts.values()):,} texts)",
-        help="Saved on the Data page; the newest comes first.",
-        width=420,
-    )
-    if chosen != wanted:
-        st.query_params.from_dict({"dataset": chosen})
-    return by_id[chosen]
+    # Another key when the link changes: a choice made before must not outlive it.
+    chosen = choose_dataset(datasets, wanted, key=f"dataset_{wanted}", width=420)
+    if chosen.id != wanted:
+        st.query_params.from_dict({"dataset": chosen.id})
+    return chosen
 
 
 main()

@@ -1,8 +1,35 @@
-"""Choose one of the models."""
+"""Choose one of the models, or of the data sets."""
+
+from typing import Literal
 
 import streamlit as st
 
+from core.data.storage.datasets import Dataset
 from core.runs.results.models import Model
+
+
+def choose_dataset(
+    datasets: list[Dataset],
+    wanted: str | None,
+    key: str | None = None,
+    width: int | Literal["stretch"] = "stretch",
+) -> Dataset:
+    """The data set with the wanted id at first, or else the newest.
+
+    Args:
+        datasets: one or more, the newest first.
+    """
+    by_id = {dataset.id: dataset for dataset in datasets}
+    chosen = st.selectbox(
+        "Data set",
+        list(by_id),
+        index=list(by_id).index(wanted) if wanted in by_id else 0,
+        key=key,
+        format_func=lambda id: f"{by_id[id].name} ({sum(by_id[id].counts.values()):,} texts)",
+        help="Saved on the Data page; the newest comes first.",
+        width=width,
+    )
+    return by_id[chosen]
 
 
 def choose_model(models: list[Model], purpose: str, from_link: bool = True) -> Model:
