@@ -45,19 +45,6 @@ def test_not_a_table(content, kind):
     assert "CSV" in error.value.remedy
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[good] film,pos\n[bad] film,neg\n",
-        '{"a": 1} and more,x\n{b},y\n',
-        "[a\n[b\n",
-        "[" * 100_000 + "\nx\n",
-    ],
-)
-def test_text_that_only_begins_like_json_is_read(text):
-    assert len(read_table(text.encode()).frame) + read_table(text.encode()).dialect.has_header == 2
-
-
 @pytest.mark.parametrize("content", [b"", b"\n", b" \r\n\t\n", b"\xef\xbb\xbf", b"\xff\xfe", bytes(10)])
 def test_empty(content):
     with pytest.raises(UserError, match=r"at least one row; found an empty file \(\d+ bytes\)"):
@@ -95,21 +82,16 @@ def test_one_class():
     assert finding.found == "the label 'same' on all 60 rows"
 
 
-def test_a_class_with_one_example():
-    (finding,) = findings_of(
-        [*(f"text {i},{'ab'[i % 2]}" for i in range(20)), *(f"more {i},a" for i in range(30)), "x,c"]
-    )[:1]
-    assert (finding.severity, finding.title, finding.examples) == (
-        "warning",
-        "Classes with few texts",
-        ("c (1)",),
-    )
-
-
-def test_all_texts_empty():
-    table = read_table(b'text,label\n,a\n"  ",b\n\t,a\n')
-    with pytest.raises(UserError, match=r"the text is empty \(text\) in 3 of 3 rows") as error:
-        label_texts(table, MAPPING)
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b'text,label\n,a\n"  ",b\n\t,a\n', r"the text is empty \(text\) in 3 of 3 rows"),
+        (b"text,label\nhello,\nworld,\n", r"the label is empty \(label\) in 2 of 2 rows"),
+    ],
+)
+def test_all_texts_or_labels_empty(content, found):
+    with pytest.raises(UserError, match=found) as error:
+        label_texts(read_table(content), MAPPING)
     assert error.value.remedy == "Check that text holds the texts and label the labels."
 
 

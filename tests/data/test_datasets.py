@@ -48,11 +48,6 @@ ODD = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TEXTUNER_HOME", str(tmp_path / "home"))
-
-
 @pytest.fixture
 def splits(labeled):
     whole = labeled([(text, "ab"[i % 2]) for i, text in enumerate(ODD)])

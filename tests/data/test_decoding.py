@@ -1,8 +1,5 @@
-import json
-
 import pytest
 
-from core.data.reading.files import read_table
 from core.data.reading.text.decoding import decode_lines, find_encoding
 
 
@@ -30,12 +27,6 @@ def test_other_scripts_and_alphabets_are_recognised(encoding, text):
     assert not broken
 
 
-def test_a_few_accents_mean_cp1252_and_not_a_rarer_encoding():
-    encoding, lines, _ = decode("plain\ncaf\xe9 \x96 na\xefve\x85\nplain\n".encode("latin-1"))
-    assert encoding == "cp1252"
-    assert lines[1] == "café – naïve…\n"
-
-
 def test_the_encoding_is_found_however_late_the_first_foreign_letter_comes():
     plain = b"x" * 2_000_000 + b"\n"
     text = "Поезд опоздал на час, и никто не сказал почему. Вечером пошёл дождь.\n" * 5
@@ -60,23 +51,6 @@ def test_utf16_cut_off_within_a_character_is_read_up_to_there():
     _, lines, broken = decode("text,label\ngood,x\n".encode("utf-16")[:-1])
     assert lines[0] == "text,label\n"
     assert broken == {1}
-
-
-def test_encodings_of_another_test_suite(shared):
-    for entry in json.loads(shared("messy/expected.json").read_text(encoding="utf-8")):
-        expected = entry["expected"] or {}
-        if "language" in expected:
-            content = shared(f"messy/{entry['file']}").read_bytes()
-            _, lines, broken = decode(content)
-            text = content.decode(expected["encoding"]).removeprefix("\ufeff")
-            assert ("".join(lines), broken) == (text, set()), entry["file"]
-
-
-def test_marks_in_the_middle_of_bytes_that_are_not_unicode_do_not_make_them_utf16():
-    """Guessed as UTF-16, the file could not even be decoded: it has no mark at its beginning."""
-    content = b"-1a,b,c,d\n1,2,3\n" + b"\xfe\xff" * 50
-    assert not find_encoding(content).startswith("utf")
-    assert len(read_table(content).rejected) + len(read_table(content).frame) > 0
 
 
 @pytest.mark.parametrize("name", ["utf-16", "utf-32"])

@@ -163,10 +163,17 @@ def test_a_record_that_is_nested_too_deeply_costs_itself_alone():
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a": 1} and more,x\n{b},y\n', "[good] film,pos\n[bad] film,neg\n", "{a} b,x\n{c} d,y\n"],
+    [
+        '{"a": 1} and more,x\n{b},y\n',
+        "[good] film,pos\n[bad] film,neg\n",
+        "{a} b,x\n{c} d,y\n",
+        "[a\n[b\n",
+        "[" * 100_000 + "\nx\n",
+    ],
 )
 def test_text_that_only_begins_like_json_is_delimited(text):
-    assert read(text).dialect.format == "csv"
+    table = read(text)
+    assert (table.dialect.format, len(table.frame) + table.dialect.has_header) == ("csv", 2)
 
 
 def test_limits_hold_while_records_are_read():

@@ -173,6 +173,11 @@ RAW = [
     ("sms_spam/SMSSpamCollection", 5574, "utf-8", "\t", "", False, "column_2", "column_1"),
     ("sms_spam/kaggle_spam.csv", 5572, "cp1252", ",", '"', True, "v2", "v1"),
     ("ag_news/test.csv", 7600, "utf-8", ",", '"', False, "column_3", "column_1"),
+    ("../sst2/train.csv", 6920, "utf-8", ",", '"', True, "text", "label"),
+    ("../trec6/train.csv", 5452, "utf-8", ",", '"', True, "text", "label"),
+    ("../banking77/train.csv", 10003, "utf-8", ",", '"', True, "text", "label"),
+    ("../movie_reviews/train.csv", 2000, "utf-8", ",", '"', True, "text", "label"),
+    ("../germeval2018/train.csv", 5009, "utf-8", ",", '"', True, "text", "label"),
     ("rotten_tomatoes/rt-polarity.neg", 5331, "cp1252", "", "", False, None, None),
     ("rotten_tomatoes/rt-polarity.pos", 5331, "cp1252", "", "", False, None, None),
 ]

@@ -1,6 +1,5 @@
 import csv
 import io
-import json
 import random
 
 import pandas as pd
@@ -278,72 +277,3 @@ def test_too_many_rows_or_columns_are_refused_with_both_numbers():
     with pytest.raises(UserError, match=r"at most 3 columns; found 4 columns"):
         read_table(b"a,b,c,d\n1,2,3,4\n", Limits(columns=3))
     assert len(read_table(b"text,label\n" + b"a,b\n" * 3, Limits(rows=3)).frame) == 3
-
-
-REAL = [
-    # file, rows, rejected, encoding, delimiter, quotation mark, header
-    ("data/raw/sms_spam/SMSSpamCollection", 5574, 0, "utf-8", "\t", "", False),
-    ("data/raw/sms_spam/kaggle_spam.csv", 5572, 0, "cp1252", ",", '"', True),
-    ("data/raw/ag_news/test.csv", 7600, 0, "utf-8", ",", '"', False),
-    ("data/raw/rotten_tomatoes/rt-polarity.neg", 5331, 0, "cp1252", "", "", False),
-    ("data/raw/rotten_tomatoes/rt-polarity.pos", 5331, 0, "cp1252", "", "", False),
-    ("data/sst2/train.csv", 6920, 0, "utf-8", ",", '"', True),
-    ("data/trec6/train.csv", 5452, 0, "utf-8", ",", '"', True),
-    ("data/banking77/train.csv", 10003, 0, "utf-8", ",", '"', True),
-    ("data/movie_reviews/train.csv", 2000, 0, "utf-8", ",", '"', True),
-    ("data/germeval2018/train.csv", 5009, 0, "utf-8", ",", '"', True),
-    ("messy/PapaParse/verylong-sample.csv", 1996, 4, "utf-8", ",", '"', True),
-    ("messy/PapaParse/malformed.tsv", 7, 2, "utf-8", "\t", "", True),
-]
-
-
-@pytest.mark.parametrize(("name", "count", "rejected", "encoding", "delimiter", "quotechar", "header"), REAL)
-def test_real_files_are_read_whole(shared, name, count, rejected, encoding, delimiter, quotechar, header):
-    table = read_table(shared(name))
-    assert (len(table.frame), len(table.rejected)) == (count, rejected)
-    dialect = table.dialect
-    assert (dialect.encoding, dialect.delimiter, dialect.quotechar, dialect.has_header) == (
-        encoding,
-        delimiter,
-        quotechar,
-        header,
-    )
-
-
-def messy(shared, category):
-    entries = json.loads(shared("messy/expected.json").read_text(encoding="utf-8"))
-    return [
-        (shared(f"messy/{entry['file']}"), entry["expected"])
-        for entry in entries
-        if entry["category"] == category
-    ]
-
-
-def test_the_csv_spectrum_reads_as_its_authors_expect(shared):
-    for path, expected in messy(shared, "rfc4180"):
-        assert read_table(path).frame.to_dict("records") == expected["records"], path.name
-
-
-@pytest.mark.parametrize("category", ["ragged", "preamble+ragged"])
-def test_ragged_files_give_the_expected_rows_and_errors(shared, category):
-    for path, expected in messy(shared, category):
-        table = read_table(path)
-        assert rows(table) == expected["good_rows"]
-        found = [row.reason.removeprefix("expected 3 fields, found ") for row in table.rejected]
-        assert found == [message.split()[-2] for _, message in expected["errors"]]
-
-
-@pytest.mark.parametrize("category", ["quotes", "latin-1", "bom"])
-def test_marks_and_encodings_of_other_test_suites(shared, category):
-    for path, expected in messy(shared, category):
-        if expected:
-            table = read_table(path)
-            assert [list(table.frame.columns), *rows(table)] == expected["all"], path.name
-
-
-def test_files_that_differ_in_line_ends_alone_read_alike(shared):
-    for group in (["agate/test.csv", "agate/test_cr.csv", "agate/test_crlf.csv"],
-                  ["readr/eol-lf.csv", "readr/eol-cr.csv", "readr/eol-crlf.csv"],
-                  ["csvkit/test_utf16_big.csv", "csvkit/test_utf16_little.csv"]):  # fmt: skip
-        first, *others = (read_table(shared(f"messy/{name}")).frame for name in group)
-        assert all(first.equals(other) for other in others)

@@ -7,11 +7,6 @@ from core.base.errors import UserError
 from core.data.storage.uploads import KEPT_SECONDS, delete_upload, find_upload, keep_upload
 
 
-@pytest.fixture(autouse=True)
-def own_home(tmp_path, monkeypatch):
-    monkeypatch.setenv("TEXTUNER_HOME", str(tmp_path))
-
-
 def test_an_upload_is_found_again_with_its_name_and_bytes():
     kept = keep_upload("../../bad name.csv", b"text,label\n")
     found = find_upload(kept.id)
@@ -20,10 +15,10 @@ def test_an_upload_is_found_again_with_its_name_and_bytes():
     assert found.path.read_bytes() == b"text,label\n"
 
 
-def test_a_name_never_reaches_a_path(tmp_path):
+def test_a_name_never_reaches_a_path(textuner_home):
     kept = keep_upload("../../escape.csv", b"x")
-    assert kept.path.is_relative_to(tmp_path / "uploads")
-    assert not list(tmp_path.rglob("escape*"))
+    assert kept.path.is_relative_to(textuner_home / "uploads")
+    assert not list(textuner_home.parent.rglob("escape*"))
 
 
 @pytest.mark.parametrize("id", ["", "../../etc/passwd", "x" * 10_000, "ünïcödé", "A" * 22, "A" * 22 + "\n"])

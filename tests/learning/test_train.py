@@ -25,35 +25,34 @@ def train(splits, config, folder, should_stop=lambda: False):
     return train_classifier(splits, config, folder, Hooks(events.append, should_stop)), events
 
 
-def test_outcome_holds_scores_of_the_saved_weights(tiny, splits, tmp_path):
+def test_outcome_and_folder_are_those_of_the_saved_weights_and_nothing_else_is_left(tiny, splits, tmp_path):
     from core.serving.classifier import Classifier
 
+    # What a kill left unfinished is cleared away.
+    (tmp_path / ".saving-of-another-process").mkdir()
+    (tmp_path / ".saving-of-another-process" / "model.safetensors").write_bytes(b"half")
     outcome, events = train(splits, replace(FAST, model=tiny), tmp_path / "model")
-    assert events[0]["type"] == "started"
-    assert events[0]["total_steps"] == 40
-    assert not outcome.stopped
-    predictions = Classifier.load(tmp_path / "model").predict(splits.test.texts)
+    assert (events[0]["type"], events[0]["total_steps"], outcome.stopped) == ("started", 40, False)
+    answers = Classifier.load(tmp_path / "model").predict(splits.test.texts)
     table = outcome.predictions[outcome.predictions["split"] == "test"]
-    assert table["predicted"].tolist() == predictions.labels
-    assert table["confidence"].tolist() == pytest.approx(predictions.confidence.tolist(), abs=1e-6)
+    assert table["predicted"].tolist() == answers.labels
+    assert table["confidence"].tolist() == pytest.approx(answers.confidence.tolist(), abs=1e-6)
+    assert np.stack(table["probabilities"]) == pytest.approx(answers.probabilities, abs=1e-6)
     right = sum(a == b for a, b in zip(table["label"], table["predicted"], strict=True))
     assert outcome.report["test"]["accuracy"] == right / 2
     assert outcome.report["tokens_per_second"] > 0
-    json.dumps(outcome.report, allow_nan=False)
-
-
-def test_the_outcome_holds_all_probabilities_in_the_order_of_the_classes(tiny, splits, tmp_path):
-    from core.serving.classifier import Classifier
-
-    outcome, _ = train(splits, replace(FAST, model=tiny), tmp_path / "model")
-    answers = Classifier.load(tmp_path / "model").predict(splits.test.texts).probabilities
-    table = outcome.predictions[outcome.predictions["split"] == "test"]
-    assert np.stack(table["probabilities"]) == pytest.approx(answers, abs=1e-6)
     assert outcome.report["collapsed"] is None
+    json.dumps(outcome.report, allow_nan=False)
     # Two validation texts are too few, and that is said.
     assert outcome.calibration == Calibration()
     assert outcome.report["calibration"]["fitted_on"] is None
     assert outcome.report["calibration"]["reason"]
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["model"]
+    settings = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert settings["id2label"] == {"0": "bad", "1": "good"}
+    assert json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())["model_max_length"] == 16
 
 
 def test_the_temperature_is_fitted_on_the_validation_texts_alone(tiny, splits, tmp_path):
@@ -87,24 +86,6 @@ def test_better_weights_do_not_keep_the_calibration_of_those_before(tiny, splits
     write_calibration(tmp_path / "model", Calibration(3.0, 0.9))
     train(splits, replace(FAST, model=tiny, epochs=1), tmp_path / "model")
     assert read_calibration(tmp_path / "model") == Calibration()
-
-
-def test_folder_is_a_standard_one_and_nothing_else_is_left(tiny, splits, tmp_path):
-    train(splits, replace(FAST, model=tiny, epochs=1), tmp_path / "model")
-    names = {path.name for path in (tmp_path / "model").iterdir()}
-    assert names == {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
-    assert [path.name for path in tmp_path.iterdir() if path.name != "home"] == ["model"]
-    settings = json.loads((tmp_path / "model" / "config.json").read_text())
-    assert settings["id2label"] == {"0": "bad", "1": "good"}
-    assert json.loads((tmp_path / "model" / "tokenizer_config.json").read_text())["model_max_length"] == 16
-
-
-def test_what_a_kill_left_unfinished_is_cleared_away(tiny, splits, tmp_path):
-    unfinished = tmp_path / ".saving-of-another-process"
-    unfinished.mkdir()
-    (unfinished / "model.safetensors").write_bytes(b"half")
-    train_classifier(splits, replace(FAST, model=tiny), tmp_path / "model", Hooks([].append, lambda: False))
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_without_held_out_texts_the_last_weights_are_kept(tiny, splits, tmp_path):

@@ -1,6 +1,5 @@
 """Store, queue, worker and trainer: the last three as the real processes that they are."""
 
-import json
 import os
 import signal
 import threading
@@ -17,7 +16,7 @@ from core.learning.config import TrainingConfig
 from core.runs.results import exports
 from core.runs.results.models import usable_models
 from core.runs.training import queue, store, worker
-from core.runs.training.events import EventLog, read_events
+from core.runs.training.events import EventLog
 from tests.processes import kill, processes_of, trainer_of, wait_for, worker_process
 
 FAST = TrainingConfig(epochs=2, batch_size=2, learning_rate=1e-3, max_length=16, precision="fp32")
@@ -71,15 +70,6 @@ def test_two_submissions_at_once_get_two_places(dataset, no_worker):
     assert sorted(run.number for run in store.list_runs()) == list(range(1, 9))
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"settings": {"new": 1}}'])
-def test_damaged_runs_are_listed_as_such(content, dataset, no_worker):
-    run = store.create_run(FAST, dataset)
-    (run.folder / "config.json").write_text(content)
-    (damaged,) = store.list_runs()
-    assert status(damaged) == "damaged"
-    assert store.delete_run(run.id) > 0
-
-
 def test_state_follows_events_and_lock(dataset, no_worker):
     run = store.create_run(FAST, dataset)
     assert status(run) == "queued"
@@ -96,25 +86,6 @@ def test_state_follows_events_and_lock(dataset, no_worker):
     state = store.state(run)
     assert (state.status, state.reason, state.remedy) == ("failed", "r", "m")
     assert state.seconds >= 0
-
-
-def test_delete_says_what_it_freed_and_spares_a_run_at_work(dataset, no_worker):
-    run = store.create_run(FAST, dataset)
-    with FileLock(run.folder / "run.lock"), pytest.raises(UserError, match="being trained"):
-        store.delete_run(run.id)
-    size = sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
-    assert store.delete_run(run.id) == size
-    assert store.list_runs() == []
-    assert list(store.runs_root().glob("*")) == [store.runs_root() / ".submit.lock"] or not list(
-        store.runs_root().glob(".deleted*")
-    )
-
-
-def test_damaged_report_does_not_break_the_page(dataset, no_worker):
-    run = store.create_run(FAST, dataset)
-    assert store.report_of(run) is None
-    (run.folder / "report.json").write_text("{")
-    assert store.report_of(run) is None
 
 
 # Queue
@@ -211,6 +182,7 @@ def test_training_goes_on_when_the_worker_dies_and_the_next_waits_for_it(tiny, d
     assert store.state(second).started >= store.state(first).ended
 
 
+@pytest.mark.process
 def test_an_error_becomes_a_reason_and_the_trace_goes_to_the_log(tiny, dataset, no_worker, monkeypatch):
     run = queue.submit(replace(FAST, model=tiny), dataset)
     (run.folder / "dataset" / "splits.parquet").write_bytes(b"no parquet")
@@ -233,13 +205,6 @@ def test_exit_codes_in_words(dataset, no_worker):
     assert "SIGKILL" in worker.explain_exit(run, -9, short_of_memory=False)["reason"]
     assert "SIGTERM" in worker.explain_exit(run, -15, short_of_memory=False)["reason"]
     assert "exit code 3" in worker.explain_exit(run, 3, short_of_memory=False)["reason"]
-
-
-def test_config_is_readable_json(dataset, no_worker):
-    run = store.create_run(FAST, dataset)
-    content = json.loads((run.folder / "config.json").read_text())
-    assert content["settings"]["batch_size"] == 2
-    assert [event["type"] for event in read_events(run.folder / "events.jsonl")] == ["queued"]
 
 
 def test_many_looks_start_one_worker(dataset, monkeypatch):

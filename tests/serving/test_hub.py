@@ -39,6 +39,7 @@ def send(folder, hub, **others):
     return push(folder, to=to, **({"card": CARD} | others))
 
 
+@pytest.mark.process
 def test_every_byte_arrives_in_one_commit(folder, hub, tmp_path):
     (folder / "README.md").write_text("an older card")
     (folder / ".draft").write_text("half written")
@@ -57,11 +58,13 @@ def test_every_byte_arrives_in_one_commit(folder, hub, tmp_path):
     assert steps[-1] == "Publishing 5 files"
 
 
+@pytest.mark.process
 def test_a_public_repository_is_asked_for_as_one(folder, hub):
     send(folder, hub, private=False)
     assert hub.created.get("visibility", "public") == "public"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("ended", ["well", "refused"])
 def test_the_token_is_nowhere_afterwards(folder, hub, tmp_path, monkeypatch, capfd, caplog, ended):
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hugging-face"))
@@ -91,6 +94,7 @@ def test_the_token_is_nowhere_afterwards(folder, hub, tmp_path, monkeypatch, cap
     assert TOKEN not in "".join([*seen, *said, *capfd.readouterr(), caplog.text])
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("where", "status", "words"),
     [
@@ -113,26 +117,27 @@ def test_a_refusal_is_said_in_words(folder, hub, where, status, words):
     assert hub.committed == {}
 
 
-def test_a_taken_name_is_said_and_left_alone(folder, hub):
-    hub.existing = {"id": "owner/name", "private": True, "siblings": [{"rfilename": "model.safetensors"}]}
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("private", "siblings"),
+    [(True, [{"rfilename": "model.safetensors"}]), (False, [])],
+    ids=["taken", "public"],
+)
+def test_a_taken_name_and_an_empty_public_repository_are_said_and_left_alone(folder, hub, private, siblings):
+    hub.existing = {"id": "owner/name", "private": private, "siblings": siblings}
     with pytest.raises(UserError, match="called owner/name already"):
         send(folder, hub)
     assert hub.committed == {}
 
 
+@pytest.mark.process
 def test_what_a_broken_push_left_empty_is_gone_on_with(folder, hub):
     hub.existing = {"id": "owner/name", "private": True, "siblings": [{"rfilename": ".gitattributes"}]}
     assert send(folder, hub) == f"{hub.address}/owner/name"
     assert "model.safetensors" in hub.committed
 
 
-def test_nothing_private_goes_into_an_empty_public_repository(folder, hub):
-    hub.existing = {"id": "owner/name", "private": False, "siblings": []}
-    with pytest.raises(UserError, match="already"):
-        send(folder, hub)
-    assert hub.committed == {}
-
-
+@pytest.mark.process
 def test_no_network_is_said(folder, hub):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -141,6 +146,7 @@ def test_no_network_is_said(folder, hub):
         send(folder, hub, endpoint=f"http://127.0.0.1:{port}")
 
 
+@pytest.mark.process
 def test_a_silent_hub_is_given_up_on(folder, hub, monkeypatch):
     monkeypatch.setattr("core.serving.export.hub.PATIENCE_SECONDS", 0.5)
     hub.silent = "/api/repos/create"
@@ -156,6 +162,7 @@ def test_a_machine_that_is_to_stay_offline_is_said(folder, hub, monkeypatch):
     assert hub.paths == []
 
 
+@pytest.mark.process
 def test_what_progress_raises_ends_the_push(folder, hub):
     def refuse(step: str) -> None:
         raise KeyboardInterrupt
@@ -165,6 +172,7 @@ def test_what_progress_raises_ends_the_push(folder, hub):
     assert hub.committed == {}
 
 
+@pytest.mark.process
 def test_a_sender_that_dies_is_said(folder, hub, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(UserError, match="broke off"):

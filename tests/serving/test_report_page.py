@@ -74,12 +74,7 @@ def test_it_has_every_part(held):
         assert part in page
     low, high = scores["intervals"]["accuracy"]
     assert f"{100 * low:.1f} to {100 * high:.1f}%" in page
-    assert page.count("<svg") == 5
-
-
-def test_charts_have_words(held):
-    page = report_of_run(finished(held))
-    assert page.count('role="img" aria-label="') == page.count("<svg") == page.count("<figcaption>")
+    assert page.count('role="img" aria-label="') == page.count("<figcaption>") == page.count("<svg") == 5
 
 
 def test_it_shows_at_most_50_mistakes_and_says_so(held):
@@ -105,17 +100,14 @@ def test_an_older_or_unfinished_run_has_what_is_there(held):
     assert "There are no scores" in report_of_run(make_run("queued", make_dataset(), held))
 
 
-def test_a_collapsed_run_is_said(held):
-    page = report_of_run(finished(held, form="collapsed"))
-    assert "100.0% of the test texts the same label" in page and "lower learning rate" in page
-
-
-def test_a_collapse_that_nobody_wrote_down_is_counted(held):
+def test_a_collapsed_run_is_said_and_one_of_which_nobody_wrote_it_down_is_counted(held):
     run = finished(held, form="collapsed")
     report = json.loads((run.folder / "report.json").read_text())
-    del report["collapsed"]
-    (run.folder / "report.json").write_text(json.dumps(report))
-    assert "100.0% of the test texts the same label" in report_of_run(run)
+    assert report.pop("collapsed")
+    for _ in range(2):
+        page = report_of_run(run)
+        assert "100.0% of the test texts the same label" in page and "lower learning rate" in page
+        (run.folder / "report.json").write_text(json.dumps(report))
 
 
 def test_long_labels_break_at_their_underscores_and_nowhere_else_than_text(held):
