@@ -5,8 +5,8 @@ from dataclasses import replace
 import streamlit as st
 
 from core.data.storage.datasets import Dataset, list_datasets
+from core.learning import suggestions
 from core.learning.config import SETTINGS, TUTORIAL, TrainingConfig
-from core.learning.suggestions import suggest
 from core.runs.training import queue
 from core.runs.training.store import Run
 from pages.ui import navigation
@@ -28,7 +28,6 @@ from pages.ui.train.settings import (
     take_settings_of_link,
 )
 from pages.ui.train.start import offer_start
-from pages.ui.train.suggestion import has_rare_classes, say_suggested, sizes_in_words
 
 
 def main() -> None:
@@ -60,11 +59,11 @@ def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
     wanted = st.query_params.get("dataset") or (run.dataset_id if run else None)
     dataset = choose_dataset(datasets, wanted)
     model = choose_model()
-    suggested = suggest(model, dataset.counts["train"], len(dataset.label2id))
-    suggested = replace(suggested, class_weights=has_rare_classes(dataset))
+    suggested = suggestions.suggest(model, dataset.counts["train"], len(dataset.label2id))
+    suggested = replace(suggested, class_weights=suggestions.has_rare_classes(dataset))
     follow(suggested)
     values = ask_numbers(BASIC)
-    say_suggested(suggested, values, dataset)
+    st.caption(suggestions.in_words(suggested, values, dataset))
     start_place = st.container()
     with st.expander("Advanced"):
         values |= ask_advanced()
@@ -81,7 +80,7 @@ def choose_and_start(datasets: list[Dataset], run: Run | None) -> None:
         show_to_beat(dataset)
         if suggested.class_weights and values["class_weights"]:
             st.caption(
-                f"{SETTINGS['class_weights'].label}: on, because {sizes_in_words(dataset)}. "
+                f"{SETTINGS['class_weights'].label}: on, because {suggestions.sizes_in_words(dataset)}. "
                 "You can switch it off under Advanced."
             )
 

@@ -80,13 +80,14 @@ def tiny_models(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_models, tmp_path_factory) -> Path:
-    """A model folder of the tiny model, trained a little on the ten texts. Not to be changed by a test."""
+    """A model folder of the tiny model, trained on the ten texts. Not to be changed by a test."""
     from core.learning.config import TrainingConfig
     from core.learning.training.hooks import Hooks
     from core.learning.training.train import train_classifier
 
     folder = tmp_path_factory.mktemp("trained") / "model"
-    config = TrainingConfig(model="local/tiny", epochs=2, batch_size=4, max_length=16, precision="fp32")
+    settings = {"epochs": 10, "batch_size": 4, "learning_rate": 5e-3, "max_length": 16}
+    config = TrainingConfig(model="local/tiny", precision="fp32", **settings)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TEXTUNER_MODELS", str(tiny_models))
         train_classifier(tiny_splits(), config, folder, Hooks(lambda _: None, lambda: False))

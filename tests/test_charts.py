@@ -17,6 +17,7 @@ from core.base.formatting import (
     size,
 )
 from pages.ui.navigation import run_link
+from tests.pages.data_checks import curve_found
 
 HOSTILE = ["<script>alert(1)</script>", "a.b[c]", "x:Q", "line\nbreak", "مرحبا", "y" * 500]
 EVENTS = [
@@ -105,6 +106,13 @@ def test_a_chart_never_draws_more_than_500_points():
     drawn = charts.loss_curves(charts.loss_table(events)).to_dict()["datasets"]
     assert sum(len(rows) for rows in drawn.values()) <= charts.MOST_POINTS + 250
     assert len(charts.thin(pd.DataFrame({"x": range(9000)}))) == charts.MOST_POINTS
+
+
+def test_the_learning_curve_has_titles_and_every_draw():
+    spec = charts.learning_curve(curve_found()["points"]).to_dict()
+    assert {layer["encoding"]["x"]["title"] for layer in spec["layer"]} == {"Training texts"}
+    assert spec["layer"][0]["encoding"]["y"]["title"] == "Macro F1 on held-out texts (%)"
+    assert len(next(iter(spec["datasets"].values()))) == 16
 
 
 def test_the_same_data_gives_the_same_specification():

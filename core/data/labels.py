@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from core.data.tables import Table
 
 SAMPLE_ROWS = 2_000
+# Of a file without columns that look like text and label: rows by which the longest texts are found.
+FIRST_ROWS = 20
 # The names that mean a text or a label whatever the column holds; the others have to look like it too.
 PLAIN_NAMES = 6
 # Shorter words inside of a name are there by chance.
@@ -138,6 +140,21 @@ def guess_mapping(table: Table) -> ColumnMapping | None:
     if text is None or label is None:
         return None
     return ColumnMapping((text.name,), label.name, split.name if split else None)
+
+
+def guess_text(table: Table, trained_on: Sequence[str]) -> list[str]:
+    """The text columns of a file to label: those that the model was trained on, else what looks like text.
+
+    Args:
+        trained_on: the text columns of the file that the model was trained on, where they are known.
+    """
+    if trained_on and set(trained_on) <= set(table.frame.columns):
+        return list(trained_on)
+    guess = guess_mapping(table)
+    if guess:
+        return list(guess.text)
+    lengths = table.frame.head(FIRST_ROWS).apply(lambda column: column.str.len().mean())
+    return [lengths.idxmax()]
 
 
 def _sampled(table: Table) -> list[_Column]:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.base.formatting import shorten
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -70,6 +72,46 @@ class Attribution:
     def strongest(self, most: int = 3) -> list[int]:
         """The words with the largest weights, either way, the strongest first."""
         return [int(i) for i in np.argsort(-np.abs(self.weights), kind="stable")[:most]]
+
+
+def word_rows(text: str, found: Attribution) -> dict[str, Any]:
+    """The columns of a table of the words, the strongest first: what, weight and, where known, without it."""
+    order = found.strongest(len(found.spans))
+    table: dict[str, Any] = {
+        "Words" if found.words_each > 1 else "Word": [text[slice(*found.spans[i])] for i in order],
+        "Weight": found.weights[order],
+    }
+    if found.without is not None:
+        table["Without it"] = 100 * found.without[order]
+    return table
+
+
+def describe_words(text: str, found: Attribution) -> str:
+    """The strongest words in one sentence."""
+    named = "; ".join(
+        f"{shorten(text[slice(*found.spans[i])], 40)} {found.weights[i]:+.2f}" for i in found.strongest()
+    )
+    return f"Words by their weight for {shorten(found.label, 40)}: {named}."
+
+
+def notes_on(text: str, found: Attribution) -> list[str]:
+    """What else must be known to read the weights."""
+    notes = []
+    if found.words_each > 1:
+        notes.append(
+            f"More than {MOST_PIECES} words: {found.words_each} neighbouring ones at a time stand together."
+        )
+    if text[found.read :].strip():
+        notes.append(
+            f"The model reads the first {found.read:,} characters of this text; the rest, in grey, does not "
+            "count."
+        )
+    if found.whole is not None and found.delta is not None:
+        notes.append(
+            f"Convergence: the weights add up to {found.weights.sum():+.3f}, what the text adds to an empty "
+            f"one is {found.whole:+.3f}; they are off by {abs(found.delta):.1g} after {found.steps} steps."
+        )
+    return notes
 
 
 def leave_one_out(classifier: Classifier, text: str, label: str) -> Attribution:

@@ -8,6 +8,7 @@ from core.base.errors import UserError
 from core.data.labels import ColumnMapping
 from core.data.preparing import Parts, parts_of_table, prepare
 from core.data.quality.checks import find_problems
+from core.data.quality.findings import Finding, Offer, applied_in_words, is_answered
 from core.data.quality.fixes import (
     KINDS,
     OTHER,
@@ -19,6 +20,7 @@ from core.data.quality.fixes import (
     done_to,
 )
 from core.data.splits import SplitPlan, Splits
+from core.data.storage.uploads import keep_fixes, keep_upload, kept_fixes
 
 VALUES = {"drop_other_languages": "en"}
 
@@ -213,6 +215,49 @@ def test_what_was_done_is_said_in_words():
         AppliedFix("Rare classes weigh more in training", 0, 0, 0).words
         == "Rare classes weigh more in training"
     )
+
+
+HTML, REPEATED = Fix("strip_html"), Fix("drop_repeated")
+ADVICE = Offer("Weigh them", Fix("weigh_classes"))
+
+
+@pytest.mark.parametrize(
+    ("fixes", "offer", "answered"),
+    [
+        ((HTML,), Offer("Take it out", HTML, 1), True),
+        ((), Offer("Take it out", HTML, 1), False),
+        # What is found again came to light by a later fix.
+        ((HTML, REPEATED), Offer("Take it out", HTML, 1), False),
+        ((ADVICE.fix, REPEATED), ADVICE, True),
+    ],
+)
+def test_a_finding_is_answered_by_its_fix_until_a_later_one_brings_more_to_light(fixes, offer, answered):
+    finding = Finding("warning", "HTML", "a", "b", "c", 1, offers=(offer,))
+    assert is_answered(finding, fixes) == answered
+
+
+def test_what_all_fixes_did_is_said():
+    done = [AppliedFix("a", 1, 0, 0), AppliedFix("b", 1200, 3, 0)]
+    assert applied_in_words([HTML, REPEATED], done) == "**2 fixes applied**: 1,201 rows changed, 3 left out."
+    assert applied_in_words([HTML], []) == "**1 fix applied**."
+
+
+def test_fixes_belong_to_the_columns_they_were_chosen_for():
+    found, columns = keep_upload("table.csv", b"text,label\n"), ColumnMapping(("text",), "label")
+    fixes = (Fix("drop_repeated", time=1.0), Fix("drop_other_languages", "en", time=2.0))
+    keep_fixes(found, columns, fixes)
+    assert kept_fixes(found, columns) == fixes
+    assert [fix.time for fix in kept_fixes(found, columns)] == [1.0, 2.0]
+    assert kept_fixes(found, ColumnMapping(("text",), "text")) == ()
+
+
+@pytest.mark.parametrize("content", [b"{ torn", b"[7]", b'[{"kind": "x"}]', b"7", b"\xff", b"[" * 100_000])
+def test_damaged_fixes_are_no_fixes(content):
+    found, columns = keep_upload("table.csv", b"text,label\n"), ColumnMapping(("text",), "label")
+    keep_fixes(found, columns, [Fix("drop_repeated")])
+    (note,) = [path for path in found.path.parent.glob("*.json") if path.name != "upload.json"]
+    note.write_bytes(content)
+    assert kept_fixes(found, columns) == ()
 
 
 # With parts of their own

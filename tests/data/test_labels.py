@@ -3,7 +3,14 @@ import random
 import pytest
 
 from core.base.errors import UserError
-from core.data.labels import ColumnMapping, guess_mapping, label_texts, number_labels
+from core.data.labels import (
+    ColumnMapping,
+    chosen_mapping,
+    guess_mapping,
+    guess_text,
+    label_texts,
+    number_labels,
+)
 from core.data.reading.files import read_table
 from core.data.tables import RejectedRow
 
@@ -231,3 +238,31 @@ def test_take_and_counts_keep_labels_that_have_no_texts(labeled):
 def test_a_mapping_that_does_not_fit_is_an_error_that_names_the_columns(table, mapping, words):
     with pytest.raises(UserError, match=words):
         label_texts(table("text,label\na,x\n"), mapping)
+
+
+@pytest.mark.parametrize(
+    ("text", "trained_on", "guess"),
+    [
+        ("id,text\n1,some words here\n2,more of them\n", ("id",), ["id"]),
+        ("Review,Label\none thing or so.,x\ntwo things or so.,y\nthree of them.,x\n", ("text",), ["Review"]),
+        ("a,b\n1,longest of all\n2,long\n", (), ["b"]),
+    ],
+    ids=["trained on", "guessed", "longest"],
+)
+def test_the_text_to_label_is_what_the_model_was_trained_on_or_what_looks_like_text(text, trained_on, guess):
+    assert guess_text(read_table(text.encode()), trained_on) == guess
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "found"),
+    [
+        ([], "label", "none chosen for the text"),
+        (["text"], None, "none chosen for the label"),
+        ([], None, "none chosen for the text and the label"),
+        (["text", "label"], "label", "label as both"),
+    ],
+)
+def test_columns_that_a_person_has_not_all_chosen_are_said(text, label, found):
+    with pytest.raises(UserError) as error:
+        chosen_mapping(text, label)
+    assert error.value.found == found

@@ -13,11 +13,10 @@ from filelock import FileLock
 from core.base.errors import UserError
 from core.cli import main as command_line
 from core.runs.results import cleaning
-from core.runs.training import engines, queue, store, worker
+from core.runs.training import queue, store, worker
 from pages.ui.feedback import STATUS
-from tests.jobs import start_none
+from tests.pages.opening import DATA, PREDICT, RUNS, TRAIN, clean, open_page, words
 from tests.pages.seeding import make_dataset, make_run
-from tests.pages.test_pages import DATA, PREDICT, RUNS, TRAIN, clean, open_page, words
 
 JSON_FILES = ("config.json", "events.jsonl", "report.json", "dataset/dataset.json", "model/config.json")
 FILES = (
@@ -165,14 +164,6 @@ SHOWN_ON = {
 """The pages, and the views of the Runs page, that show what a file holds."""
 
 
-@pytest.fixture(autouse=True)
-def no_processes(monkeypatch):
-    monkeypatch.setattr(engines, "start_worker", lambda: None)
-    start_none(monkeypatch)
-    facts = {"device": "cpu", "precision": "fp32", "reason": "it is the only one here"}
-    monkeypatch.setattr(engines, "describe_hardware", lambda: facts)
-
-
 @pytest.fixture
 def no_special_rights():
     """Takes from root, for the thread of the test, the right to read what may not be read."""
@@ -236,7 +227,7 @@ def damaged(request, held, no_special_rights):
 
 
 each_way = pytest.mark.parametrize("damaged", WAYS, indirect=True)
-QUICK_WAYS = ("torn", "unreadable", "another_kind", "fields without values")
+QUICK_WAYS = ("torn", "fields without values")
 """One of each sort; all the others open hundreds of pages."""
 on_every_page = pytest.mark.parametrize(
     "damaged",

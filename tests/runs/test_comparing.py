@@ -8,6 +8,13 @@ import pytest
 from core.base.errors import UserError
 from core.learning.config import TrainingConfig
 from core.runs.results.comparison import compare_runs
+from core.runs.results.comparison_tables import (
+    all_scores,
+    score_rows,
+    settings_rows,
+    shared_in_words,
+    why_left_out,
+)
 from core.runs.training import store
 
 LABELS = ["bad", "good"]
@@ -99,6 +106,32 @@ def test_settings_that_were_not_recorded_are_not_known(make):
     second = replace(second, unrecorded=("schedule",))
     found = compare_runs([first, second])
     assert found.settings == {"epochs": [5, 6], "schedule": [first.config.schedule, None]}
+
+
+def test_runs_beside_each_other_are_rows_and_sentences(make, monkeypatch):
+    first, second = make(rows(12), epochs=5), make(rows(10, range(4)), epochs=6)
+    found = compare_runs([first, replace(second, unrecorded=("schedule",))])
+    assert settings_rows(found) == [
+        ["Epochs", "5", "6"],
+        ["Schedule", "linear", "not recorded"],
+    ]
+    words, left_out = shared_in_words(found)
+    assert words == "Compared on 10 test texts that all of them have."
+    assert left_out == "Test texts that not all have are left out – run 1\u2060\\: 2."
+    assert shared_in_words(compare_runs([second, make(rows(10))]))[1] == ""
+    table = score_rows(found, "accuracy")
+    assert table[["run", "value"]].to_numpy().tolist() == [["run 1", 1.0], ["run 2", 0.6]]
+    (one, other) = all_scores(found)
+    assert (one["Run"], other["Accuracy"][:7]) == ("run 1", "60.0% (")
+    assert len(one) == 6
+
+
+def test_why_a_run_of_a_link_is_left_out_is_said_of_the_first_ones(make, dataset):
+    without = store.create_run(TrainingConfig(), dataset)
+    said = why_left_out([without.id, "<b>", *(f"{i:022}" for i in range(300))])
+    assert said[0] == f"Run {without.number} is left out: it is queued and has no test scores."
+    assert "<b>" not in said[1] and "A run of this link is left out. Expected" in said[1]
+    assert (len(said), said[-1]) == (9, "294 more of this link are left out.")
 
 
 def test_runs_on_another_data_set_of_the_same_name_are_told_apart(make):

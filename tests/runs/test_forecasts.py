@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from filelock import FileLock
@@ -11,9 +11,11 @@ from core.base import locks
 from core.base.errors import UserError
 from core.base.home import home
 from core.data.storage.datasets import delete_dataset
+from core.learning import pretrained
 from core.learning.config import TrainingConfig, to_dict
 from core.runs.jobs import job, process
-from core.runs.tasks import forecast_work, forecasts
+from core.runs.tasks import forecast_words, forecast_work, forecasts
+from core.runs.tasks.forecasts import Outlook
 from core.runs.training import engines, queue, store
 from tests.jobs import start_none
 from tests.learning.test_forecast import MEASURED
@@ -55,6 +57,14 @@ def keep(dataset, config, age=0.0, **changes):
     found.folder.mkdir(parents=True, exist_ok=True)
     job.say_finished(found, forecasts.estimate.to_dict(measured))
     return found.result_file
+
+
+def write_forecast(run, seconds=50.0):
+    """What was expected of a run, as it is written down when the run is submitted."""
+    counts = {"train": 100, "validation": 10, "test": 10}
+    found = forecasts.estimate.forecast(MEASURED, run.config, counts)
+    parts = dict.fromkeys(found.parts, 0.0) | {"steps": seconds}
+    job.write_json(run.folder / forecasts.FILE, asdict(replace(found, parts=parts)))
 
 
 @pytest.mark.process
@@ -209,6 +219,70 @@ def test_a_model_that_is_not_here_is_estimated_from_the_embedded_one(dataset, as
     assert outlook.forecast.estimated
 
 
+FOUND = forecasts.estimate.forecast(MEASURED, TrainingConfig(), {"train": 100, "validation": 10, "test": 10})
+ROUGH, BUSY = replace(FOUND, estimated=True), replace(FOUND, quiet=False)
+TAKES = f"About {forecasts.in_words(FOUND)}"
+
+
+@pytest.mark.parametrize(
+    ("outlook", "config", "words"),
+    [
+        (Outlook("measured", FOUND), {}, f"**{TAKES}** on this machine."),
+        (
+            Outlook("measured", FOUND),
+            {"early_stopping": 2},
+            f"**At most {TAKES.removeprefix('About ')}** on this machine.",
+        ),
+        (
+            Outlook("measured", BUSY),
+            {},
+            f"**{TAKES}** on this machine; measured while it was busy: alone it is faster.",
+        ),
+        (Outlook("measuring", ROUGH), {}, f"**{TAKES}** on this machine, by estimate; measuring."),
+        (
+            Outlook("waiting", ROUGH),
+            {},
+            f"**{TAKES}** on this machine, by estimate; is measured when the training at work has ended.",
+        ),
+        (
+            Outlook("measured", ROUGH, at_hand=False),
+            {"model": "bert-base-uncased"},
+            f"**{TAKES}** on this machine, by estimate, and 437.9 MB to fetch at first.",
+        ),
+        (Outlook("failed", problem="more **memory**"), {}, "No forecast: more \\*\\*memory\\*\\*"),
+        (Outlook("waiting"), {}, "The forecast is measured as soon as the training at work has ended."),
+        (
+            Outlook("unmeasured"),
+            {},
+            "Measuring a few steps for a forecast. You can start all the same.",
+        ),
+    ],
+)
+def test_what_is_known_of_a_training_is_said(outlook, config, words):
+    assert forecast_words.sentence(outlook, replace(TrainingConfig(), **config)) == words
+
+
+def test_parts_of_a_forecast_and_other_models_are_lines_of_lists(dataset, asked):
+    found = replace(FOUND, parts=dict.fromkeys(FOUND.parts, 0.0) | {"steps": 70.0, "loading": 0.4})
+    assert forecast_words.parts_in_words(found) == "- Training steps: 1 min 10 s"
+    config = TrainingConfig()
+    base = pretrained.find("bert-base-uncased")
+    assert forecast_words.line_of(dataset, config, base) == ""
+    keep(dataset, config)
+    line = forecast_words.line_of(dataset, config, base)
+    assert line.startswith("- BERT base\\, uncased: ")
+    assert line.endswith("\u00a0GB (estimate)")
+    assert "estimate" not in forecast_words.line_of(dataset, config, pretrained.find("bundled"))
+    assert forecast_words.line_of(dataset, replace(config, max_length=1024), base) == ""
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"parts": {}}', '{"seconds": "<script>"}'])
+def test_a_damaged_forecast_of_a_run_is_as_good_as_none(content, dataset):
+    run = store.create_run(CONFIG, dataset)
+    (run.folder / "forecast.json").write_text(content)
+    assert forecasts.recorded(run) is None
+
+
 def test_texts_too_long_for_the_model_that_stands_in_have_no_forecast(dataset, asked):
     config = replace(CONFIG, model="modernbert-base", max_length=2048)
     outlook = forecasts.look(dataset, config)
@@ -228,6 +302,8 @@ def test_a_run_carries_its_forecast_and_is_compared_with_it(dataset, asked, monk
     words = forecasts.compared(replace(found, parts={"steps": 70.0}), report | {"total_seconds": 76.3})
     assert words == "Forecast 1 min 10 s, took 1 min 16 s (+9%); memory 1.0 GB, used 1.2 GB (+20%)."
     assert forecasts.compared(found, {"accuracy": 1}) is None
+    early = forecasts.compared(replace(found, parts={"steps": 70.0}), report | {"converged": True})
+    assert early.startswith("Forecast 1 min 10 s for all epochs; stopped early after ")
     (run.folder / "forecast.json").write_text('{"parts": 3}')
     assert forecasts.recorded(run) is None
     # The same data and settings again.

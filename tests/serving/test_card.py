@@ -10,6 +10,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
 from core.data.labels import LabeledTexts
+from core.data.quality.fixes import AppliedFix
 from core.data.reading.text.records import RejectedRow
 from core.data.splits import Splits
 from core.data.storage.datasets import save_dataset
@@ -189,6 +190,8 @@ def test_scores_with_intervals_and_what_is_beside_them(prose):
     assert "| bad | 40 | 0 | 15 | 0.900 | 0.870 | 0.885 |" in card
     assert "Hardware: cpu, bf16 (The processor has AMX.)" in card
     assert "Time: 1 min 12 s of training, 1 min 20 s in all." in card
+    assert "accuracy 0.900, macro F1 0.900" in card
+    assert "| batch_size | 16 |" in card
 
 
 def test_limits_are_computed(prose):
@@ -226,8 +229,10 @@ def test_reports_of_earlier_versions_will_do(dataset, report):
 
 def test_rows_left_out_are_counted_by_reason(splits):
     rejected = [RejectedRow(i, "the label is empty", "x") for i in range(3)] + [RejectedRow(9, "no text", "")]
-    dataset = save_dataset("ten", replace(splits, removed={"repeated": 4}), rejected, {"file": "ten.csv"})
+    source = {"file": "ten.csv", "fixes": [AppliedFix("Labels written alike", 2, 0, 1.0).facts()]}
+    dataset = save_dataset("ten", replace(splits, removed={"repeated": 4}), rejected, source)
     card = plain(model_card("Tiny", dataset, {}, None))
+    assert "Mended: Labels written alike: 2 rows changed." in card
     assert "Removed: 4 repeated." in card
     assert "Rows that could not be used: 4." in card
     assert "Left out, 3 rows: the label is empty." in card

@@ -1,3 +1,4 @@
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
@@ -21,20 +22,20 @@ MANY = [" ".join(words) for words in product(WORDS, repeat=2)]
 
 
 @pytest.fixture
-def short(trained) -> Classifier:
+def short(tiny_model) -> Classifier:
     """In bfloat16, whether this processor has it or not."""
-    return Classifier(load_finetuned(trained, Hardware("cpu", "bf16", "test")), TextTokenizer(trained))
+    return Classifier(load_finetuned(tiny_model, Hardware("cpu", "bf16", "test")), TextTokenizer(tiny_model))
 
 
 def encoded(classifier: Classifier, texts: list[str]):
     return encode(texts, [0] * len(texts), classifier.tokenizer)
 
 
-def test_float32_is_computed_with_the_same_weights_and_leaves_the_short_format(short, trained):
+def test_float32_is_computed_with_the_same_weights_and_leaves_the_short_format(short, tiny_model):
     dataset = encoded(short, MANY)
     before = predict_probabilities(short.network, dataset)
     exact = predict_probabilities(short.network.exact(), dataset)
-    alone = load_finetuned(trained, Hardware("cpu", "fp32", "test"))
+    alone = load_finetuned(tiny_model, Hardware("cpu", "fp32", "test"))
     assert np.array_equal(exact, predict_probabilities(alone, dataset))
     assert not np.array_equal(exact, before)
     assert np.array_equal(before, predict_probabilities(short.network, dataset))
@@ -107,11 +108,8 @@ def test_equal_texts_are_computed_once_and_slices_keep_the_order(short, monkeypa
     assert short.predict([]).labels == []
 
 
-def test_answers_are_calibrated_unless_told_otherwise(trained, tmp_path):
-    folder = tmp_path / "model"
-    folder.mkdir()
-    for file in trained.iterdir():
-        (folder / file.name).write_bytes(file.read_bytes())
+def test_answers_are_calibrated_unless_told_otherwise(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
     write_calibration(folder, Calibration(2.5, 0.7))
     raw = Classifier.load(folder, calibrated=False)
     honest = Classifier.load(folder)
@@ -169,13 +167,13 @@ def test_half_a_pair_is_a_replacement_character(short):
     assert len(short.tokenizer.spans(texts[0])[0]) == len(short.tokenizer.blank(texts[0])) == 5
 
 
-def test_a_lack_of_memory_is_no_damage(trained, monkeypatch):
+def test_a_lack_of_memory_is_no_damage(tiny_model, monkeypatch):
     def load(*_):
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
 
     monkeypatch.setattr(module, "load_finetuned", load)
     with pytest.raises(UserError, match="enough memory for loading the model"):
-        Classifier.load(trained)
+        Classifier.load(tiny_model)
 
 
 def test_threads_that_answer_at_once_do_not_mix(short):

@@ -15,7 +15,7 @@ import pytest
 
 from core.base.errors import UserError
 from core.learning.evaluation.calibration import Calibration, write_calibration
-from core.runs.results import exports
+from core.runs.results import export_words, exports
 from core.runs.results.models import Model, usable_models
 from core.runs.training import store
 from core.serving import imported_models
@@ -30,12 +30,12 @@ ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
 
 
 @pytest.fixture
-def model(trained, dataset) -> Model:
+def model(tiny_model, dataset) -> Model:
     """A run whose model answers."""
     with ExitStack() as held:
         run = make_run("stopped", dataset, held, labels=("bad", "good"))
     shutil.rmtree(run.folder / "model")
-    shutil.copytree(trained, run.folder / "model")
+    shutil.copytree(tiny_model, run.folder / "model")
     write_calibration(run.folder / "model", Calibration(2.0, 0.6))
     (found,) = usable_models()
     return found
@@ -186,9 +186,9 @@ def test_a_model_from_a_file_is_checked_on_texts_of_ours(model, quick, tmp_path)
     assert imported_models.keep(tmp_path / "again.zip", "again.zip").id == found.id
 
 
-def test_a_folder_of_somebody_gets_nothing_beside_it(model, quick, trained, tmp_path):
+def test_a_folder_of_somebody_gets_nothing_beside_it(model, quick, tiny_model, tmp_path):
     own = tmp_path / "own"
-    shutil.copytree(trained, own / "folder")
+    shutil.copytree(tiny_model, own / "folder")
     (own / "report.json").write_text("private")
     (own / "folder" / "README.md").write_text("# Mine")
     plain = replace(model, folder=own / "folder", run=None)
@@ -220,3 +220,37 @@ def test_texts_of_a_run_with_a_damaged_data_set_are_ours(model, quick):
 
 def test_names_of_the_script_are_those_of_the_bundle():
     assert {"fp32": exports.NAMES["onnx"], "int8": exports.NAMES["onnx-int8"]} == onnx_export.FILE_NAMES
+
+
+INT8 = Parity(1836, 1820, 0.0731)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "button", "facts"),
+    [
+        ((None, None), "Download ONNX int8 (accuracy not measured)", "is not measured: no test texts"),
+        ((0.9, 0.88), "Download ONNX int8 (−2.0 points)", "90.0% before, 88.0% after."),
+        ((0.9, 0.9001), "Download ONNX int8 (±0.0 points)", "90.0% before, 90.0% after."),
+        ((0.8, 0.85), "Download ONNX int8 (+5.0 points)", "80.0% before, 85.0% after."),
+    ],
+)
+def test_what_int8_changes_is_said(accuracies, button, facts, tmp_path):
+    torch, onnx = accuracies
+    parities = {exports.ONNX_INT8: replace(INT8, accuracy_torch=torch, accuracy_onnx=onnx)}
+    made = exports.Made(tmp_path, parities, {}, 1, "")
+    assert export_words.button_of(made, exports.ONNX_INT8) == button
+    said = export_words.facts_of(made, exports.ONNX_INT8)
+    assert said.startswith("The same label as PyTorch for 1,820 of 1,836 texts")
+    assert "differ by at most 0.073." in said
+    assert facts in said
+
+
+def test_a_reason_for_which_several_forms_are_lacking_stands_once(tmp_path):
+    small, network = ("a small model", "a large one", "."), ("a network", "none", ".")
+    lacking = {exports.ONNX: small, exports.ONNX_INT8: small, exports.WEB: network}
+    made = exports.Made(tmp_path, {}, lacking, 0, "")
+    assert export_words.lacking(made) == {small: "ONNX float32, ONNX int8", network: "Web page"}
+    assert [export_words.button_of(made, form) for form in (exports.ONNX, exports.WEB)] == [
+        "Download ONNX float32",
+        "Download the web page",
+    ]

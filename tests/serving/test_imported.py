@@ -22,9 +22,9 @@ ALL_TEXTS = [text for texts in TEXTS.values() for text in texts]
 
 
 @pytest.fixture
-def parts(trained) -> dict[str, bytes]:
+def parts(tiny_model) -> dict[str, bytes]:
     """The files of a sound model."""
-    return {file.name: file.read_bytes() for file in trained.iterdir() if file.is_file()}
+    return {file.name: file.read_bytes() for file in tiny_model.iterdir() if file.is_file()}
 
 
 def zipped(parts: dict[str, bytes], how: int = zipfile.ZIP_STORED) -> bytes:
@@ -62,7 +62,7 @@ def refused(content: bytes, words: str, home: Path) -> None:
     assert not list(home.parent.glob("evil*"))
 
 
-def test_a_model_is_taken_and_answers_as_before(parts, trained, textuner_home):
+def test_a_model_is_taken_and_answers_as_before(parts, tiny_model, textuner_home):
     parts |= {"calibration.json": b'{"temperature": 2.0}', "README.md": b"# Card", "run.sh": b"rm -rf /"}
     found = keep(zipped(parts), "../../<b>my</b> model.zip")
     assert found.name == "../../<b>my</b> model.zip"
@@ -70,7 +70,7 @@ def test_a_model_is_taken_and_answers_as_before(parts, trained, textuner_home):
     assert found.not_taken == 1
     assert imported_models.card_of(found.place) == "# Card"
     assert read_calibration(found.folder) == Calibration(2.0)
-    expected = Classifier.load(trained, calibrated=False).predict(ALL_TEXTS).probabilities
+    expected = Classifier.load(tiny_model, calibrated=False).predict(ALL_TEXTS).probabilities
     answers = Classifier.load(found.folder, calibrated=False).predict(ALL_TEXTS).probabilities
     assert np.array_equal(answers, expected)
     assert {path.name for path in found.folder.iterdir()} <= set(imported_models.TAKEN)

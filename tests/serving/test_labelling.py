@@ -21,8 +21,8 @@ PAIRS = [(text, label) for label, texts in TEXTS.items() for text in texts]
 
 
 @pytest.fixture(scope="module")
-def classifier(trained):
-    return Classifier.load(trained)
+def classifier(tiny_model):
+    return Classifier.load(tiny_model)
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +32,12 @@ def small_batches(monkeypatch):
 
 
 @pytest.fixture
-def plan(tmp_path, trained):
+def plan(tmp_path, tiny_model):
     rows = [f"{i:03},{text},{label}" for i, (text, label) in enumerate(PAIRS)]
     rows[4:4] = ["x,   ,good", "y,a fine day,strange", "z,a fine day,", "too,many,fields,here"]
     source = tmp_path / "file.csv"
     source.write_text("id,text,label\n" + "\n".join(rows) + "\n")
-    return Plan(str(source), str(trained), ("text",), "label", classes=True)
+    return Plan(str(source), str(tiny_model), ("text",), "label", classes=True)
 
 
 def label(tmp_path, plan, classifier, name="parts", trained_on=frozenset(), **listening):
@@ -125,8 +125,8 @@ def test_another_file_model_or_wish_is_not_mixed_in(tmp_path, plan, classifier):
         label(tmp_path, plan, classifier)
 
 
-def test_every_byte_of_file_and_model_counts(tmp_path, trained):
-    model, source = shutil.copytree(trained, tmp_path / "model"), tmp_path / "large.csv"
+def test_every_byte_of_file_and_model_counts(tmp_path, tiny_model):
+    model, source = shutil.copytree(tiny_model, tmp_path / "model"), tmp_path / "large.csv"
     source.write_bytes(b"text\n" + b"a fine day\n" * 200_000)
     marks = {Plan(str(source), str(model), ("text",)).now().marks}
     for file in (source, *(model / name for name in ("model.safetensors", "config.json", "tokenizer.json"))):

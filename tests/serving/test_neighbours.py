@@ -14,12 +14,12 @@ from tests.tiny import LABEL2ID, TEXTS, tiny_splits
 
 
 @pytest.fixture
-def classifier(trained):
-    return Classifier.load(trained)
+def classifier(tiny_model):
+    return Classifier.load(tiny_model)
 
 
 @pytest.fixture
-def find(classifier, trained, dataset, tmp_path, monkeypatch):
+def find(classifier, tiny_model, dataset, tmp_path, monkeypatch):
     """Finds the neighbours, and tells how often vectors were made."""
     made = []
     vectors = similar_texts._vectors
@@ -27,7 +27,7 @@ def find(classifier, trained, dataset, tmp_path, monkeypatch):
         similar_texts, "_vectors", lambda *given: (made.append(len(given[1])), vectors(*given))[1]
     )
 
-    def find(model=trained, folder=dataset.folder):
+    def find(model=tiny_model, folder=dataset.folder):
         made.clear()
         return find_neighbours(classifier, model, folder, tmp_path / "neighbours.npz"), list(made)
 
@@ -52,19 +52,19 @@ def test_held_out_texts_are_no_neighbours(find, classifier):
     assert set(found.texts) == set(tiny_splits().train.texts)
 
 
-def test_they_are_kept_until_weights_or_texts_are_others(find, trained, tmp_path, splits):
+def test_they_are_kept_until_weights_or_texts_are_others(find, tiny_model, tmp_path, splits):
     assert find()[1] == [6]
     first = find()
     assert first[1] == []
     other = tmp_path / "model"
     other.mkdir()
-    (other / "model.safetensors").write_bytes((trained / "model.safetensors").read_bytes() + b" ")
+    (other / "model.safetensors").write_bytes((tiny_model / "model.safetensors").read_bytes() + b" ")
     assert find(other)[1] == [6]
     train = LabeledTexts(["a day", "bad work"], [1, 0], LABEL2ID)
     fewer = save_dataset("fewer", Splits(train, splits.validation, splits.test, how="by hand"), [], {})
-    assert find(trained, fewer.folder)[1] == [2]
+    assert find(tiny_model, fewer.folder)[1] == [2]
     assert find()[1] == [6]
-    assert find(trained, save_others(splits))[1] == [6]
+    assert find(tiny_model, save_others(splits))[1] == [6]
 
 
 def save_others(splits):
@@ -99,7 +99,7 @@ def test_a_damaged_data_set_is_said(find, dataset):
         find()
 
 
-def test_progress_is_told(classifier, trained, dataset, tmp_path):
+def test_progress_is_told(classifier, tiny_model, dataset, tmp_path):
     told = []
-    find_neighbours(classifier, trained, dataset.folder, tmp_path / "n.npz", told.append)
+    find_neighbours(classifier, tiny_model, dataset.folder, tmp_path / "n.npz", told.append)
     assert told[-1] == 1.0

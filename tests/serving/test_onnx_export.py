@@ -1,7 +1,6 @@
 import errno
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from core.base.disk import NoSpace
 from core.base.errors import UserError
 from core.learning.config import TrainingConfig
 from core.learning.pretrained import resolve
-from core.learning.training.hooks import Hooks
-from core.learning.training.train import train_classifier
 from core.serving.export import onnx_export, onnx_process
 from core.serving.export.onnx_export import Sample, export_onnx
 from tests.tiny import TEXTS, write_tiny_model
@@ -25,10 +22,8 @@ CONFIG = TrainingConfig(epochs=10, batch_size=4, learning_rate=5e-3, max_length=
 
 
 @pytest.fixture
-def folder(tiny, splits, tmp_path) -> Path:
-    hooks = Hooks(lambda _: None, lambda: False)
-    train_classifier(splits, replace(CONFIG, model=tiny), tmp_path / "model", hooks)
-    return tmp_path / "model"
+def folder(tiny_model, tmp_path) -> Path:
+    return shutil.copytree(tiny_model, tmp_path / "model")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,6 @@ import torch
 from core.base.errors import UserError
 from core.data.reading.files import read_table
 from core.learning.config import TrainingConfig
-from core.learning.training.hooks import Hooks
-from core.learning.training.train import train_classifier
 from core.serving.classifier import Classifier
 from core.serving.export.model_card import model_card
 from core.serving.export.model_files import export_huggingface, export_state_dict
@@ -41,17 +39,10 @@ print(json.dumps([answers, same, list(model.config.id2label.values())]))
 """
 
 
-@pytest.fixture
-def folder(tiny, splits, tmp_path):
-    hooks = Hooks(lambda _: None, lambda: False)
-    train_classifier(splits, replace(CONFIG, model=tiny), tmp_path / "model", hooks)
-    return tmp_path / "model"
-
-
 @pytest.mark.process
-def test_exports_give_the_same_answers_in_plain_transformers(folder, tmp_path):
-    export_state_dict(folder, tmp_path / "model.pth")
-    export_huggingface(folder, "# card", tmp_path / "model.zip")
+def test_exports_give_the_same_answers_in_plain_transformers(tiny_model, tmp_path):
+    export_state_dict(tiny_model, tmp_path / "model.pth")
+    export_huggingface(tiny_model, "# card", tmp_path / "model.zip")
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
         assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= set(archive.namelist())
         archive.extractall(tmp_path / "unpacked")
@@ -61,16 +52,16 @@ def test_exports_give_the_same_answers_in_plain_transformers(folder, tmp_path):
         [sys.executable, "-c", PLAIN, *arguments], capture_output=True, text=True, check=True
     )
     answers, same, names = json.loads(done.stdout)
-    ours = Classifier.load(folder).predict(texts)
+    ours = Classifier.load(tiny_model).predict(texts)
     assert same
     assert names == ours.names
     assert np.abs(np.array(answers) - ours.probabilities).max() < 1e-4
 
 
 @pytest.mark.process
-def test_usage_example_of_the_card_runs_as_printed(folder, dataset, tmp_path):
+def test_usage_example_of_the_card_runs_as_printed(tiny_model, dataset, tmp_path):
     card = model_card("Tiny", dataset, asdict(CONFIG), None)
-    export_huggingface(folder, card, tmp_path / "model.zip")
+    export_huggingface(tiny_model, card, tmp_path / "model.zip")
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
         archive.extractall(tmp_path / "unpacked")
     printed = (tmp_path / "unpacked" / "README.md").read_text().split("```python\n")[1].split("```")[0]
@@ -81,35 +72,12 @@ def test_usage_example_of_the_card_runs_as_printed(folder, dataset, tmp_path):
     assert "'bad': 0." in done.stdout
 
 
-def test_card_tells_scores_hash_and_settings_and_hostile_names_stay_text(dataset):
-    scores = {"texts": 2, "accuracy": 0.5, "macro_f1": 0.3333, "majority_accuracy": 0.5}
-    hostile = replace(
-        dataset, name="x\n# <script>alert(1)</script> [a](javascript:b)", label2id={"![](http://e)": 0}
-    )
-    card = model_card("Tiny", hostile, asdict(CONFIG), {"test": scores, "validation": None})
-    assert dataset.sha256 in card
-    assert "accuracy 0.500, macro F1 0.333" in card
-    assert "| learning_rate | 0.005 |" in card
-    for attack in ("\n# <script>", "<script>", "[a](javascript", "![]("):
-        assert attack not in card
-
-
 def test_missing_weights_are_said(tmp_path):
     with pytest.raises(UserError, match="no config.json"):
         Classifier.load(tmp_path)
     with pytest.raises(UserError, match="no weights"):
         export_state_dict(tmp_path, tmp_path / "out.pth")
     assert not (tmp_path / "out.pth").exists()
-
-
-def test_any_number_of_texts_in_their_order(folder, monkeypatch):
-    monkeypatch.setattr("core.serving.classifier.SLICE", 3)
-    classifier, told = Classifier.load(folder), []
-    together = classifier.predict(ALL_TEXTS, lambda done, total: told.append((done, total)))
-    assert told == [(3, 10), (6, 10), (9, 10), (10, 10)]
-    alone = [classifier.predict([text]).labels[0] for text in ALL_TEXTS]
-    assert together.labels == alone
-    assert classifier.predict([]).labels == []
 
 
 def test_formulas_are_made_text_and_numbers_stay():
@@ -124,8 +92,8 @@ def test_formulas_are_made_text_and_numbers_stay():
     assert frame["t"].tolist()[0] == "@a"
 
 
-def test_state_dict_loads_with_weights_only(folder, tmp_path):
-    export_state_dict(folder, tmp_path / "model.pth")
+def test_state_dict_loads_with_weights_only(tiny_model, tmp_path):
+    export_state_dict(tiny_model, tmp_path / "model.pth")
     loaded = torch.load(tmp_path / "model.pth", weights_only=True)
     assert all(isinstance(value, torch.Tensor) for value in loaded.values())
 

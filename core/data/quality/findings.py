@@ -10,7 +10,7 @@ import numpy as np
 from core.base.formatting import count, shorten
 from core.data.labels import NUMBER, LabeledTexts
 from core.data.quality import duplicates
-from core.data.quality.fixes import Fix
+from core.data.quality.fixes import AppliedFix, Fix
 from core.data.reading.text.records import RejectedRow
 
 EXAMPLES = 5
@@ -51,6 +51,20 @@ class Finding:
     count: int
     examples: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
+
+
+def is_answered(finding: Finding, fixes: Sequence[Fix]) -> bool:
+    """Whether one of these fixes answers it, unless a later one brought more of it to light."""
+    return any(
+        offer.fix in fixes and (offer.rows is None or offer.fix == fixes[-1]) for offer in finding.offers
+    )
+
+
+def applied_in_words(fixes: Sequence[Fix], done: Sequence[AppliedFix]) -> str:
+    """How many fixes there are and, where that is known, what all of them together did; Markdown."""
+    changed, left_out = (sum(getattr(one, what) for one in done) for what in ("changed", "left_out"))
+    did = f": {count(changed, 'row')} changed, {left_out:,} left out" if done else ""
+    return f"**{count(len(fixes), 'fix', 'fixes')} applied**{did}."
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """How a person says how to read a file: in words, in a link, and the encodings there are to choose from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from core.data.tables import ReadOptions
+from core.base.formatting import count, shorten
+from core.data.tables import Dialect, LineCount, ReadOptions
 
 MOST_CHARACTERS = 500
 SIGNS = {"tab": "\t", "none": ""}
@@ -38,6 +39,26 @@ ENCODINGS = {
     "cp949": "Korean",
 }
 """The encodings of tables that people have, and what is written in them."""
+
+
+DELIMITERS = {
+    ",": "comma",
+    ";": "semicolon",
+    "tab": "tab",
+    "|": "vertical bar",
+    "  ": "spaces, aligned",
+    "none": "none",
+}
+MARKS = {'"': 'double (")', "'": "single (')", "none": "none"}
+FORMATS = {
+    "csv": "CSV",
+    "tsv": "TSV",
+    "jsonl": "JSON Lines",
+    "json": "JSON",
+    "xlsx": "Excel",
+    "parquet": "Parquet",
+}
+WITH_HEADER = ("csv", "tsv", "xlsx")
 
 
 def choice_of(words: Mapping[str, str | int | bool | None]) -> ReadOptions:
@@ -74,3 +95,61 @@ def _word(value: str | int | bool) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return next((word for word, sign in SIGNS.items() if sign == value), str(value))
+
+
+def dialect_in_words(dialect: Dialect) -> list[tuple[str, str]]:
+    """How a file is written, part by part, each with what that means."""
+    written = words_of(ReadOptions(delimiter=dialect.delimiter, quotechar=dialect.quotechar))
+    packed = f", packed ({dialect.packed})" if dialect.packed else ""
+    parts = [(f"{FORMATS[dialect.format]}{packed}", "The kind of file, told by what is in it.")]
+    if len(dialect.members) > 1:
+        parts.append((f"file: {shorten(dialect.member, 40)}", "Which file of the archive is shown."))
+    if len(dialect.sheets) > 1:
+        parts.append((f"sheet: {shorten(dialect.sheet, 40)}", "Which sheet of the workbook is shown."))
+    parts.append((dialect.encoding, "How the letters are coded in the file."))
+    if dialect.format in ("csv", "tsv"):
+        delimiter = DELIMITERS.get(written["delimiter"], repr(dialect.delimiter))
+        parts.append((f"delimiter: {delimiter}", "The sign that separates the columns."))
+        if dialect.quotechar != '"':
+            parts.append((f"quotes: {MARKS[written['quotechar']]}", "The marks that wrap a text."))
+    if dialect.format in WITH_HEADER:
+        header = "with header" if dialect.has_header else "no header"
+        parts.append((header, "Whether the first row holds the names of the columns."))
+    if dialect.skipped_lines:
+        above = f"{count(dialect.skipped_lines, dialect.unit)} above the table"
+        parts.append((above, "They are no rows; those with text are among the rows left out."))
+    return [part for part in parts if part[0]]
+
+
+def lines_in_words(lines: LineCount) -> str:
+    """Where the lines of a file went, in one sentence."""
+    parts = [
+        f"{lines.rows:,} with rows",
+        f"{lines.header:,} with the header" if lines.header else None,
+        f"{lines.rejected:,} left out" if lines.rejected else None,
+        f"{lines.blank:,} blank" if lines.blank else None,
+    ]
+    return f"{count(lines.total, 'line')} in the file: {', '.join(filter(None, parts))}."
+
+
+def fields_to_choose(
+    dialect: Dialect | None, members: Sequence[str], sheets: Sequence[str]
+) -> list[tuple[str, str, Mapping[str, str]]]:
+    """What a person can choose about reading this file: field, what it is called, options with their meaning.
+
+    Args:
+        dialect: how the file was read; None where it could not be read.
+        members: files of the archive; none where it is no archive.
+        sheets: sheets of the workbook; none where it is no workbook.
+    """
+    of_text: list[tuple[str, str, Mapping[str, str]]] = [
+        ("encoding", "Encoding", ENCODINGS),
+        ("delimiter", "Delimiter", DELIMITERS),
+        ("quotechar", "Quotation marks", MARKS),
+    ]
+    return [
+        *([("member", "File in the archive", {name: name for name in members})] if len(members) > 1 else []),
+        *([("sheet", "Sheet", {name: name for name in sheets})] if len(sheets) > 1 else []),
+        *(of_text if (dialect.format in ("csv", "tsv") if dialect else not sheets) else ()),
+        *(of_text[:1] if dialect and dialect.format in ("json", "jsonl") else ()),
+    ]

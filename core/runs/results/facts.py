@@ -4,7 +4,7 @@ from collections import Counter
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.formatting import duration
+from core.base.formatting import STATUS, count, duration, escape_markdown
 from core.data.storage.datasets import Dataset, read_rejected
 from core.learning import config as settings
 from core.learning import pretrained
@@ -20,6 +20,47 @@ def model_title(run: Run) -> str:
     """The pre-trained model for people."""
     titles = {known.name: known.title for known in pretrained.available()}
     return titles.get(run.config.model, run.config.model)
+
+
+def summary_of(run: Run) -> str:
+    """Model and main settings in one line, as safe Markdown."""
+    words = {
+        "model": escape_markdown(model_title(run)),
+        "epochs": count(run.config.epochs, "epoch"),
+        "batch_size": f"batches of {run.config.batch_size}",
+        "learning_rate": f"learning rate {run.config.learning_rate:g}",
+    }
+    # What an earlier version did not write down may have been another value than today's default.
+    return " · ".join(said for name, said in words.items() if name not in run.unrecorded)
+
+
+def row_of(run: Run) -> dict[str, Any]:
+    """The run as a row of a table of runs; None where something is not known."""
+    state = store.state(run)
+    row: dict[str, Any] = {"Status": STATUS[state.status], "Data set": run.name or "(cannot be read)"}
+    row |= {"Accuracy (%)": None, "Macro F1 (%)": None, "Started": state.started or run.created or None}
+    if not run.readable:
+        return row
+    scores = (store.report_of(run) or {}).get("test")
+    if scores:
+        row |= {"Accuracy (%)": 100 * scores["accuracy"], "Macro F1 (%)": 100 * scores["macro_f1"]}
+    values: dict[str, Any] = {
+        "model": model_title(run),
+        "epochs": run.config.epochs,
+        "batch_size": run.config.batch_size,
+        "learning_rate": f"{run.config.learning_rate:g}",
+    }
+    row |= {"Duration": duration(state.seconds) if state.seconds is not None else None}
+    values |= dict.fromkeys(name for name in values if name in run.unrecorded)
+    return row | {_IN_TABLE[name]: value for name, value in values.items()}
+
+
+_IN_TABLE = {
+    "model": "Model",
+    "epochs": "Epochs",
+    "batch_size": "Batch size",
+    "learning_rate": "Learning rate",
+}
 
 
 def settings_of(run: Run) -> dict[str, str]:

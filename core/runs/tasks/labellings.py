@@ -19,6 +19,7 @@ from typing import Any
 from core.base import folders, locks
 from core.base.disk import full_is_said
 from core.base.errors import UserError
+from core.base.formatting import count, duration, escape_markdown
 from core.base.home import home
 from core.base.json_files import NO_JSON_OF_OURS, read_object, write_json
 from core.data.storage.uploads import KEPT_SECONDS
@@ -195,6 +196,29 @@ def _finished(found: Labelling, result: dict[str, Any]) -> LabellingState:
 
 def _count(value: object) -> int:
     return max(0, int(job.number(value)))
+
+
+def progress_in_words(now: LabellingState) -> str:
+    """How far a labelling at work is."""
+    if not now.rows:
+        return "Reading the file and loading the model"
+    words = f"{now.done:,} of {count(now.rows, 'row')}"
+    if now.status == "stopping":
+        return f"{words}; stopping when the rows at hand are done"
+    if now.seconds_left is None:
+        return words
+    return f"{words}, {now.rate:,.0f} per second, about {duration(now.seconds_left)} left"
+
+
+def end_in_words(now: LabellingState) -> str:
+    """How a labelling ended that is not finished, as safe Markdown."""
+    words = {
+        "stopped": "It was stopped. ",
+        "interrupted": "It was interrupted: its process ended without a word. ",
+        "failed": f"{escape_markdown(now.reason)} {escape_markdown(now.remedy)} ",
+    }[now.status]
+    done = f"{now.done:,} of {count(now.rows, 'row')} are labelled and kept. "
+    return words + (done if now.rows and now.resumable else "")
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,12 @@ def cancel(run: Run, now: bool = False) -> None:
     ensure_worker()
 
 
+def run_at_work() -> Run | None:
+    """The run that trains, or else the next of those that wait; None when there is none of either."""
+    live = [run for run in store.list_runs() if store.state(run).live]
+    return next((run for run in live if store.is_alive(run)), live[-1]) if live else None
+
+
 def position(run: Run) -> int | None:
     """Place in the line, 1 for the next; None for a run that does not wait."""
     numbers = [waiting.id for waiting in store.waiting_runs()]

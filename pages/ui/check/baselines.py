@@ -2,22 +2,15 @@
 
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
-from core.base.formatting import count, percent
+from core.base.formatting import percent
 from core.data.storage.datasets import Dataset
 from core.runs.tasks import data_checks
+from core.runs.tasks.check_tables import about_baselines, baselines_table
 from core.runs.tasks.data_checks import BASELINES
 from pages.ui.check.data_check import has_ended_well, start
 from pages.ui.navigation import TRAIN_PAGE, go_to
-
-NAMES = {
-    "majority": "Always the most common class",
-    "tfidf": "Words and letter groups (TF-IDF)",
-    "embeddings": "Embedded model as it comes",
-    "average": "Both together",
-}
 
 
 def show_baselines(dataset: Dataset) -> None:
@@ -45,15 +38,8 @@ def show_scores(found: dict[str, Any]) -> None:
         f"Fine-tuning must beat a macro F1 of **{percent(best['macro_f1'])}** "
         f"(accuracy {percent(best['accuracy'])})."
     )
-    table = pd.DataFrame(
-        [
-            [words, 100 * scores[name]["accuracy"], 100 * scores[name]["macro_f1"]]
-            for name, words in NAMES.items()
-        ],
-        columns=["Classifier", "Accuracy (%)", "Macro F1 (%)"],
-    )
     st.dataframe(
-        table,
+        baselines_table(found),
         hide_index=True,
         width=560,
         alt="Accuracy and macro F1 of the simple classifiers",
@@ -66,17 +52,4 @@ def show_scores(found: dict[str, Any]) -> None:
             ),
         },
     )
-    st.caption(" ".join(about(found)))
-
-
-def about(found: dict[str, Any]) -> list[str]:
-    """How the baselines were found, in sentences."""
-    said = [
-        f"Each text is judged by classifiers trained on the others, in {found['folds']} folds "
-        "(cross-validation); equal texts are in one fold."
-    ]
-    if found["judged"] < found["texts"]:
-        said.append(f"Of {found['texts']:,} texts, {found['judged']:,} were drawn at random for this.")
-    if unknown := found.get("unknown"):
-        said.append(f"{count(unknown, 'text')} could not be judged: no other text has the same label.")
-    return said
+    st.caption(" ".join(about_baselines(found)))

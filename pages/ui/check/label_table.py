@@ -5,18 +5,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import charts
 from core.base.formatting import count
 from core.data.storage.datasets import Dataset
+from core.runs.tasks.check_tables import Place, changes, shown_suspects, suspects_table
 
 # Texts are broken into lines in rows of more than 64.
 TEXT_ROW_PIXELS = 76
-FEWEST_SHOWN, MOST_SHOWN = 20, 300
 
 
 def edit(
     dataset: Dataset, kind: str, found: dict[str, Any], rows: pd.DataFrame
-) -> tuple[dict[tuple[str, int], str], list[tuple[str, int]]]:
+) -> tuple[dict[Place, str], list[Place]]:
     """The list in which labels are mended. Returns what `changes` says of it."""
     verb = "is" if found["suspects"] == 1 else "are"
     st.markdown(
@@ -30,9 +29,9 @@ def edit(
         help="Begins with the suggestion wherever the label is more likely wrong than right. Switching it "
         "forgets what was changed below.",
     )
-    shown = rows.head(max(FEWEST_SHOWN, min(MOST_SHOWN, found["suspects"])))
+    shown = shown_suspects(found, rows)
     edited = st.data_editor(
-        editable(shown, fill),
+        suspects_table(shown, fill),
         hide_index=True,
         row_height=TEXT_ROW_PIXELS,
         height=520,
@@ -43,21 +42,6 @@ def edit(
         column_config=columns(list(dataset.label2id)),
     )
     return changes(shown, edited)
-
-
-def editable(rows: pd.DataFrame, fill: bool) -> pd.DataFrame:
-    new = rows["suggested"].where(rows["likely"].astype(bool) & fill, rows["label"])
-    return pd.DataFrame(
-        {
-            "text": rows["text"],
-            "label": rows["label"],
-            "new": new,
-            "drop": False,
-            "suggested": rows["suggested"],
-            "doubt": 100 * (1 - rows["probability"]),
-            "split": rows["split"].map(charts.SPLIT_MEANING),
-        }
-    )
 
 
 def columns(labels: list[str]) -> dict[str, Any]:
@@ -79,17 +63,3 @@ def columns(labels: list[str]) -> dict[str, Any]:
         ),
         "split": st.column_config.TextColumn("Split"),
     }
-
-
-def changes(
-    rows: pd.DataFrame, edited: pd.DataFrame
-) -> tuple[dict[tuple[str, int], str], list[tuple[str, int]]]:
-    """The new labels by (split, position), and the texts to drop."""
-    places = list(zip(rows["split"], rows["position"].astype(int), strict=True))
-    new, old, dropped = edited["new"], rows["label"], edited["drop"]
-    labels = {
-        place: label
-        for place, label, given, gone in zip(places, new, old, dropped, strict=True)
-        if label != given and not gone
-    }
-    return labels, [place for place, gone in zip(places, dropped, strict=True) if gone]

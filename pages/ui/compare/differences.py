@@ -4,21 +4,16 @@ import streamlit as st
 
 from core.base.formatting import count, escape_markdown
 from core.runs.results.comparison import Comparison
+from core.runs.results.comparison_tables import shared_in_words
 
 
 def show_shared(found: Comparison) -> None:
     """On how many texts they are compared, and what of whose is left out."""
-    words = f"Compared on {count(found.matched, 'test text')} that all of them have."
-    others = [
-        f"{title}: {number:,}" for title, number in zip(found.titles, found.unmatched, strict=True) if number
-    ]
-    if not others:
+    words, left_out = shared_in_words(found)
+    if left_out:
+        st.warning(f"{words} {left_out}", icon=":material/join_inner:")
+    else:
         st.caption(words)
-        return
-    st.warning(
-        f"{words} Test texts that not all have are left out – {escape_markdown('; '.join(others))}.",
-        icon=":material/join_inner:",
-    )
 
 
 def show_verdicts(found: Comparison) -> None:

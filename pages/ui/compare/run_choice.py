@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core.base.errors import UserError
-from core.base.formatting import explain, percent, shorten
+from core.base.formatting import percent, shorten
 from core.runs.results.comparison import FEWEST, MOST
+from core.runs.results.comparison_tables import why_left_out
 from core.runs.training import store
 from core.runs.training.store import Run
 
@@ -13,7 +13,8 @@ def choose_runs(judged: list[Run]) -> list[Run]:
     """The runs of the link, or those chosen here; the link follows the choice."""
     runs = {run.id: run for run in judged}
     linked = list(dict.fromkeys(filter(None, st.query_params.get("runs", "").split(","))))
-    say_missing([run_id for run_id in linked if run_id not in runs])
+    for said in why_left_out([run_id for run_id in linked if run_id not in runs]):
+        st.warning(said, icon=":material/link_off:")
     chosen = st.multiselect(
         "Runs",
         list(runs),
@@ -37,21 +38,3 @@ def follow(chosen: list[str]) -> None:
 def title_of(run: Run) -> str:
     accuracy = percent((store.report_of(run) or {})["test"]["accuracy"])
     return f"run {run.number} – {shorten(run.name, 40)} – {accuracy}"
-
-
-def say_missing(ids: list[str]) -> None:
-    """Of every run of the link that cannot be compared: why."""
-    # A link holds whatever somebody wrote into it.
-    for run_id in ids[:MOST]:
-        try:
-            run = store.find_run(run_id)
-        except UserError as error:
-            st.warning(f"A run of this link is left out. {explain(error)}", icon=":material/link_off:")
-        else:
-            status = store.state(run).status
-            st.warning(
-                f"Run {run.number or '(cannot be read)'} is left out: it is {status} and has no test scores.",
-                icon=":material/link_off:",
-            )
-    if len(ids) > MOST:
-        st.warning(f"{len(ids) - MOST:,} more of this link are left out.", icon=":material/link_off:")

@@ -7,8 +7,8 @@ from dataclasses import replace
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import count, escape_markdown, explain
-from core.data.quality.checks import Finding
+from core.base.formatting import escape_markdown, explain
+from core.data.quality.findings import Finding, applied_in_words, is_answered
 from core.data.quality.fixes import AppliedFix, Fix
 from core.data.storage.uploads import find_upload, keep_fixes
 from pages.ui.data.source import Source
@@ -19,20 +19,16 @@ def show_fixes(source: Source, done: Sequence[AppliedFix]) -> None:
     """What the fixes did; each can be undone."""
     if not source.fixes:
         return
-    changed, left_out = (sum(getattr(one, what) for one in done) for what in ("changed", "left_out"))
     with st.container(border=True, gap="xxsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            did = f": {count(changed, 'row')} changed, {left_out:,} left out" if done else ""
-            st.markdown(
-                f":material/build: **{count(len(source.fixes), 'fix', 'fixes')} applied**{did}. "
-                "The file itself stays as it is."
-            )
+            words = applied_in_words(source.fixes, done)
+            st.markdown(f":material/build: {words} The file itself stays as it is.")
             if len(source.fixes) > 1 and st.button("Undo all", type="tertiary", icon=":material/undo:"):
                 use_fixes(source, [])
-        words = {one.fix: one.words for one in done}
+        said = {one.fix: one.words for one in done}
         for fix in source.fixes:
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.text(words.get(fix.topic, fix.words))
+                st.text(said.get(fix.topic, fix.words))
                 if st.button("Undo", type="tertiary", icon=":material/undo:", key=f"undo_{fix.kind}"):
                     use_fixes(source, [other for other in source.fixes if other != fix])
 
@@ -63,13 +59,6 @@ def show_findings(source: Source, findings: list[Finding]) -> None:
                 st.markdown(words)
                 offer_fixes(source, finding)
                 show_examples(finding)
-
-
-def is_answered(finding: Finding, fixes: Sequence[Fix]) -> bool:
-    """Whether one of these fixes answers it, unless a later one brought more of it to light."""
-    return any(
-        offer.fix in fixes and (offer.rows is None or offer.fix == fixes[-1]) for offer in finding.offers
-    )
 
 
 def offer_fixes(source: Source, finding: Finding) -> None:

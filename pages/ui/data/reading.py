@@ -6,31 +6,22 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-from core.base.formatting import count, escape_markdown, shorten
+from core.base.formatting import count, escape_markdown
 from core.data.reading.files import find_parts
-from core.data.reading.read_options import ENCODINGS, choice_of, words_of
+from core.data.reading.read_options import (
+    DELIMITERS,
+    ENCODINGS,
+    WITH_HEADER,
+    choice_of,
+    dialect_in_words,
+    fields_to_choose,
+    lines_in_words,
+    words_of,
+)
 from core.data.storage.uploads import Upload, find_upload
 from core.data.tables import GUESS, Dialect, ReadOptions, Table
 
 GUESSED = "guess"
-DELIMITERS = {
-    ",": "comma",
-    ";": "semicolon",
-    "tab": "tab",
-    "|": "vertical bar",
-    "  ": "spaces, aligned",
-    "none": "none",
-}
-MARKS = {'"': 'double (")', "'": "single (')", "none": "none"}
-FORMATS = {
-    "csv": "CSV",
-    "tsv": "TSV",
-    "jsonl": "JSON Lines",
-    "json": "JSON",
-    "xlsx": "Excel",
-    "parquet": "Parquet",
-}
-WITH_HEADER = ("csv", "tsv", "xlsx")
 # The fields of a choice whose guess is shown beside them.
 GUESSES = ("encoding", "delimiter", "quotechar", "sheet", "member")
 YES_NO = {"yes": "names of the columns", "no": "the first row"}
@@ -43,41 +34,11 @@ def show_reading(table: Table, upload: Upload, choice: ReadOptions) -> None:
     with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.badge(count(len(table.frame), "row"))
         st.badge(count(len(table.frame.columns), "column"))
-        for words, help in words_for(dialect):
+        for words, help in dialect_in_words(dialect):
             st.badge(escape_markdown(words), color="gray", help=help)
         choose_reading(upload, choice, dialect)
     if lines := table.line_count:
-        parts = [
-            f"{lines.rows:,} with rows",
-            f"{lines.header:,} with the header" if lines.header else None,
-            f"{lines.rejected:,} left out" if lines.rejected else None,
-            f"{lines.blank:,} blank" if lines.blank else None,
-        ]
-        st.caption(f"{count(lines.total, 'line')} in the file: {', '.join(filter(None, parts))}.")
-
-
-def words_for(dialect: Dialect) -> list[tuple[str, str]]:
-    """How a file is written, part by part, each with what that means."""
-    written = words_of(ReadOptions(delimiter=dialect.delimiter, quotechar=dialect.quotechar))
-    packed = f", packed ({dialect.packed})" if dialect.packed else ""
-    parts = [(f"{FORMATS[dialect.format]}{packed}", "The kind of file, told by what is in it.")]
-    if len(dialect.members) > 1:
-        parts.append((f"file: {shorten(dialect.member, 40)}", "Which file of the archive is shown."))
-    if len(dialect.sheets) > 1:
-        parts.append((f"sheet: {shorten(dialect.sheet, 40)}", "Which sheet of the workbook is shown."))
-    parts.append((dialect.encoding, "How the letters are coded in the file."))
-    if dialect.format in ("csv", "tsv"):
-        delimiter = DELIMITERS.get(written["delimiter"], repr(dialect.delimiter))
-        parts.append((f"delimiter: {delimiter}", "The sign that separates the columns."))
-        if dialect.quotechar != '"':
-            parts.append((f"quotes: {MARKS[written['quotechar']]}", "The marks that wrap a text."))
-    if dialect.format in WITH_HEADER:
-        header = "with header" if dialect.has_header else "no header"
-        parts.append((header, "Whether the first row holds the names of the columns."))
-    if dialect.skipped_lines:
-        above = f"{count(dialect.skipped_lines, dialect.unit)} above the table"
-        parts.append((above, "They are no rows; those with text are among the rows left out."))
-    return [part for part in parts if part[0]]
+        st.caption(lines_in_words(lines))
 
 
 def choose_reading(upload: Upload, choice: ReadOptions, dialect: Dialect | None) -> None:
@@ -87,17 +48,7 @@ def choose_reading(upload: Upload, choice: ReadOptions, dialect: Dialect | None)
         dialect: how the file was read; None where it could not be read.
     """
     members, sheets = (dialect.members, dialect.sheets) if dialect else parts_of(upload.id, choice)
-    fields_of_text = (
-        ("encoding", "Encoding", ENCODINGS),
-        ("delimiter", "Delimiter", DELIMITERS),
-        ("quotechar", "Quotation marks", MARKS),
-    )
-    asked = [
-        *([("member", "File in the archive", {name: name for name in members})] if len(members) > 1 else []),
-        *([("sheet", "Sheet", {name: name for name in sheets})] if len(sheets) > 1 else []),
-        *(fields_of_text if (dialect.format in ("csv", "tsv") if dialect else not sheets) else ()),
-        *(fields_of_text[:1] if dialect and dialect.format in ("json", "jsonl") else ()),
-    ]
+    asked = fields_to_choose(dialect, members, sheets)
     has_header = dialect is None or dialect.format in WITH_HEADER
     chosen = words_of(choice)
     if not asked and not has_header and not chosen:

@@ -3,9 +3,9 @@
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import count, escape_markdown, explain, size
-from core.runs.results import exports
-from core.runs.results.exports import BUNDLE, MADE, ONNX, ONNX_INT8, WEB, Made
+from core.base.formatting import escape_markdown, explain, size
+from core.runs.results import export_words, exports
+from core.runs.results.exports import BUNDLE, MADE, Made
 from core.runs.results.models import Model
 from pages.ui.export.download import offer
 from pages.ui.feedback import show_error
@@ -14,7 +14,6 @@ from pages.ui.tab import StatusContainer
 MAKE = "Make the ONNX files and the bundle"
 # Of the columns of what was made, so that the accuracy's change fits on its button.
 WIDTHS = (5, 6, 5)
-TITLES = {ONNX: "ONNX float32", ONNX_INT8: "ONNX int8", WEB: "Web page"}
 
 
 def offer_made(model: Model) -> None:
@@ -76,55 +75,21 @@ def show_bundle(model: Model, made: Made) -> None:
             "and the sha256 of each file. Dropped on the Predict page of any Textuner, it answers there."
         )
         if made.lacking:
-            missing = ", ".join(TITLES[form] for form in MADE if form in made.lacking)
+            missing = ", ".join(export_words.TITLES[form] for form in MADE if form in made.lacking)
             st.caption(f":orange-badge[:material/warning: without: {missing}]")
         offer(model, made, BUNDLE, "Download the bundle", main_one=True)
 
 
 def show_made(model: Model, made: Made, form: str) -> None:
-    st.markdown(f"**{TITLES[form]}**")
+    st.markdown(f"**{export_words.TITLES[form]}**")
     if form in made.lacking:
         st.caption(":orange-badge[:material/warning: not made] The reason stands below.")
         return
-    st.caption(f"{size(made.file(form).stat().st_size)}. {facts_of(made, form)}")
-    offer(model, made, form, button_of(made, form))
+    st.caption(f"{size(made.file(form).stat().st_size)}. {export_words.facts_of(made, form)}")
+    offer(model, made, form, export_words.button_of(made, form))
 
 
 def tell_lacking(made: Made) -> None:
     """Each reason once: what one form lacks, those that are made of it lack, too."""
-    for reason in dict.fromkeys(made.lacking.values()):
-        forms = ", ".join(TITLES[form] for form in MADE if made.lacking.get(form) == reason)
+    for reason, forms in export_words.lacking(made).items():
         st.warning(f"**{forms}.** {explain(UserError(*reason))}", icon=":material/warning:")
-
-
-def button_of(made: Made, form: str) -> str:
-    if form == WEB:
-        return "Download the web page"
-    if form == ONNX:
-        return "Download ONNX float32"
-    return f"Download ONNX int8 ({change_of(made)})"
-
-
-def change_of(made: Made) -> str:
-    if made.change is None:
-        return "accuracy not measured"
-    points = round(100 * made.change, 1)
-    return "±0.0 points" if points == 0 else f"{points:+.1f} points".replace("-", "−")
-
-
-def facts_of(made: Made, form: str) -> str:
-    if form == WEB:
-        return "One file with the 8-bit model inside. It opens from the disk and needs no network."
-    parity = made.parities[form]
-    alike = (
-        f"The same label as PyTorch for {parity.labels_equal:,} of {count(parity.texts, 'text')} (odd ones "
-        f"among them); probabilities differ by at most {parity.largest_difference:.2g}."
-    )
-    if form == ONNX:
-        return alike
-    if made.change is None or parity.accuracy_torch is None or parity.accuracy_onnx is None:
-        return f"{alike} What it changes in accuracy is not measured: no test texts are at hand."
-    return (
-        f"{alike} Accuracy on the test texts: {100 * parity.accuracy_torch:.1f}% before, "
-        f"{100 * parity.accuracy_onnx:.1f}% after."
-    )

@@ -11,7 +11,14 @@ from core import charts
 from core.base.formatting import escape_markdown, shorten
 from core.base.memory import shortage_is_said
 from core.runs.results.models import Model
-from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
+from core.serving.attribution import (
+    Attribution,
+    describe_words,
+    integrated_gradients,
+    leave_one_out,
+    notes_on,
+    word_rows,
+)
 from pages.ui.markup import coloured_words
 from pages.ui.predict.model_loading import mark_of
 
@@ -67,7 +74,7 @@ def show_words(text: str, found: Attribution) -> None:
             st.caption(note)
     with right:
         st.dataframe(
-            word_table(text, found),
+            pd.DataFrame(word_rows(text, found)),
             hide_index=True,
             height="content" if len(found.spans) <= WORD_ROWS else 320,
             alt=describe_words(text, found),
@@ -81,42 +88,3 @@ def show_words(text: str, found: Attribution) -> None:
                 ),
             },
         )
-
-
-def notes_on(text: str, found: Attribution) -> list[str]:
-    """What else must be known to read the colours."""
-    notes = []
-    if found.words_each > 1:
-        notes.append(
-            f"More than {MOST_PIECES} words: {found.words_each} neighbouring ones at a time stand together."
-        )
-    if text[found.read :].strip():
-        notes.append(
-            f"The model reads the first {found.read:,} characters of this text; the rest, in grey, does not "
-            "count."
-        )
-    if found.whole is not None and found.delta is not None:
-        notes.append(
-            f"Convergence: the weights add up to {found.weights.sum():+.3f}, what the text adds to an empty "
-            f"one is {found.whole:+.3f}; they are off by {abs(found.delta):.1g} after {found.steps} steps."
-        )
-    return notes
-
-
-def word_table(text: str, found: Attribution) -> pd.DataFrame:
-    """The words by the strength of their weights."""
-    order = found.strongest(len(found.spans))
-    table = {
-        "Words" if found.words_each > 1 else "Word": [text[slice(*found.spans[i])] for i in order],
-        "Weight": found.weights[order],
-    }
-    if found.without is not None:
-        table["Without it"] = 100 * found.without[order]
-    return pd.DataFrame(table)
-
-
-def describe_words(text: str, found: Attribution) -> str:
-    named = "; ".join(
-        f"{shorten(text[slice(*found.spans[i])], 40)} {found.weights[i]:+.2f}" for i in found.strongest()
-    )
-    return f"Words by their weight for {shorten(found.label, 40)}: {named}."

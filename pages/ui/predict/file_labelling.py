@@ -4,7 +4,7 @@ import streamlit as st
 
 from core.base.errors import UserError
 from core.base.formatting import count, escape_markdown, explain, shorten
-from core.data.labels import guess_mapping
+from core.data.labels import guess_mapping, guess_text
 from core.data.reading.streaming import Beginning
 from core.data.storage.uploads import MOST_TABLE_MB, Upload, find_upload
 from core.data.tables import Table
@@ -22,7 +22,7 @@ from pages.ui.predict.file_upload import (
     take_file,
 )
 from pages.ui.predict.labelling_progress import follow_labelling, offer_resumption, say_end
-from pages.ui.predict.labelling_result import PREVIEW_ROWS, show_result
+from pages.ui.predict.labelling_result import show_result
 from pages.ui.tab import take_out
 
 
@@ -59,7 +59,7 @@ def choose_text(model: Model, table: Table, upload: Upload) -> list[str]:
     columns = st.multiselect(
         "Text",
         list(table.frame.columns),
-        default=likely_text(model, table),
+        default=guess_text(table, model.text_columns),
         format_func=shorten,
         key=f"columns_{upload.id}",
         help="The column that holds the texts. Several are joined with a space.",
@@ -67,18 +67,6 @@ def choose_text(model: Model, table: Table, upload: Upload) -> list[str]:
     if not columns:
         st.info("Choose the column that holds the text.", icon=":material/info:")
     return columns
-
-
-def likely_text(model: Model, table: Table) -> list[str]:
-    """The columns that the model was trained on, if the file has them, else what looks like text."""
-    trained = model.text_columns
-    if trained and set(trained) <= set(table.frame.columns):
-        return list(trained)
-    guess = guess_mapping(table)
-    if guess:
-        return list(guess.text)
-    lengths = table.frame.head(PREVIEW_ROWS).apply(lambda column: column.str.len().mean())
-    return [lengths.idxmax()]
 
 
 def show_labelling(found: Labelling) -> None:

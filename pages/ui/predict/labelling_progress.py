@@ -3,7 +3,6 @@
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import count, duration, escape_markdown
 from core.runs.tasks import labellings
 from core.runs.tasks.labellings import Labelling, LabellingState
 from pages.ui.feedback import STATUS, show_error
@@ -15,7 +14,7 @@ def follow_labelling(found: Labelling) -> None:
     if not state.live:
         st.rerun()
     share = state.done / state.rows if state.rows else 0.0
-    st.progress(min(share, 1.0), progress_words(state))
+    st.progress(min(share, 1.0), labellings.progress_in_words(state))
     st.caption("It goes on when this page is closed. The address of this page leads back to it.")
     stopping = state.status == "stopping"
     if st.button("Stop", icon=":material/stop_circle:", disabled=stopping, key="stop_labelling"):
@@ -23,26 +22,9 @@ def follow_labelling(found: Labelling) -> None:
         st.rerun(scope="fragment")
 
 
-def progress_words(state: LabellingState) -> str:
-    if not state.rows:
-        return "Reading the file and loading the model"
-    words = f"{state.done:,} of {count(state.rows, 'row')}"
-    if state.status == "stopping":
-        return f"{words}; stopping when the rows at hand are done"
-    if state.seconds_left is None:
-        return words
-    return f"{words}, {state.rate:,.0f} per second, about {duration(state.seconds_left)} left"
-
-
 def say_end(state: LabellingState) -> None:
-    done = f"{state.done:,} of {count(state.rows, 'row')} are labelled and kept. "
-    words = {
-        "stopped": "It was stopped. ",
-        "interrupted": "It was interrupted: its process ended without a word. ",
-        "failed": f"{escape_markdown(state.reason)} {escape_markdown(state.remedy)} ",
-    }[state.status]
     show = st.error if state.status == "failed" else st.warning
-    show(words + (done if state.rows and state.resumable else ""), icon=STATUS[state.status].icon)
+    show(labellings.end_in_words(state), icon=STATUS[state.status].icon)
 
 
 def offer_resumption(found: Labelling) -> None:

@@ -1,17 +1,15 @@
 """The table of runs: choose one, or several to compare."""
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import count, duration
+from core.base.formatting import count
 from core.runs.results.comparison import FEWEST, MOST
-from core.runs.results.facts import model_title
+from core.runs.results.facts import row_of
 from core.runs.training import store
 from core.runs.training.store import Run
-from pages.ui.feedback import STATUS, show_error
+from pages.ui.feedback import show_error
 from pages.ui.navigation import COMPARE_PAGE, go_to
 
 
@@ -73,32 +71,6 @@ def runs_table(runs: list[Run]) -> pd.DataFrame:
     return table
 
 
-def row_of(run: Run) -> dict[str, Any]:
-    state = store.state(run)
-    row: dict[str, Any] = {"Status": STATUS[state.status].words, "Data set": run.name or "(cannot be read)"}
-    row |= {"Accuracy (%)": None, "Macro F1 (%)": None, "Started": state.started or run.created or None}
-    if not run.readable:
-        return row
-    scores = (store.report_of(run) or {}).get("test")
-    if scores:
-        row |= {"Accuracy (%)": 100 * scores["accuracy"], "Macro F1 (%)": 100 * scores["macro_f1"]}
-    values: dict[str, Any] = {
-        "model": model_title(run),
-        "epochs": run.config.epochs,
-        "batch_size": run.config.batch_size,
-        "learning_rate": f"{run.config.learning_rate:g}",
-    }
-    row |= {"Duration": duration(state.seconds) if state.seconds is not None else None}
-    values |= dict.fromkeys(name for name in values if name in run.unrecorded)
-    return row | {IN_TABLE[name]: value for name, value in values.items()}
-
-
-IN_TABLE = {
-    "model": "Model",
-    "epochs": "Epochs",
-    "batch_size": "Batch size",
-    "learning_rate": "Learning rate",
-}
 COLUMNS = {
     "Accuracy (%)": st.column_config.NumberColumn(
         format="%.1f", help="Share of the test texts that got the right label."

@@ -5,15 +5,16 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.base.errors import UserError
-from core.base.formatting import count, escape_markdown, explain, percent
+from core.base.formatting import escape_markdown, explain
 from core.runs.tasks import forecasts
 from core.runs.training import queue, store
 from core.runs.training.events import Event
+from core.runs.training.progress import about_texts
 from core.runs.training.store import Run, RunState
 from pages.ui.feedback import STATUS, explain_state
 from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE, go_to
 from pages.ui.train.link import only_viewing, share
-from pages.ui.train.progress import last_event, show_scores
+from pages.ui.train.progress import show_scores
 
 
 def show_result(run: Run, state: RunState) -> None:
@@ -89,17 +90,5 @@ def show_notes(events: list[Event]) -> None:
     for event in events:
         if event["type"] == "note":
             st.info(escape_markdown(event["message"]), icon=":material/info:")
-    started = last_event(events, "started")
-    if started and started["truncated"]:
-        st.caption(
-            f"{count(started['truncated'], 'training text')} of {started['train_texts']:,} "
-            "are longer than the max length and were cut."
-        )
-    found = [started.get(name) for name in ("padding", "padding_to_longest")] if started else []
-    shares = [share for share in found if isinstance(share, float)]
-    if len(shares) == 2:
-        st.caption(
-            f"Texts of like length share a batch: {percent(shares[0], 0)} of what is computed is "
-            f"padding, instead of {percent(shares[1], 0)} with all texts padded to the "
-            "longest."
-        )
+    for said in about_texts(events):
+        st.caption(said)

@@ -4,9 +4,9 @@ from typing import Any
 
 import streamlit as st
 
-from core.base.formatting import duration, escape_markdown, percent, shorten
+from core.base.formatting import escape_markdown, percent, shorten
 from core.runs.training.events import Event
-from core.runs.training.store import RunState
+from core.runs.training.progress import newest, progress_of
 
 LOSS_HELP = (
     "How far the model's probabilities are from the true labels (cross-entropy, in nats). Lower is better."
@@ -23,29 +23,12 @@ def show_scores(name: str, scores: dict[str, Any]) -> None:
     st.metric(f"{name} macro F1", percent(scores["macro_f1"]), border=True, width=170, help=F1_HELP)
 
 
-def show_progress(state: RunState, events: list[Event]) -> None:
-    started = last_event(events, "started")
-    step = last_event(events, "step")
-    if started is None:
-        st.progress(0.0, "Loading the model")
-        return
-    total = started["total_steps"]
-    if step is None:
-        st.progress(0.0, f"Step 0 of {total:,}")
-        return
-    if step["step"] >= total:
-        st.progress(1.0, "Scoring the model on the validation and test texts")
-    else:
-        st.progress(
-            step["step"] / total,
-            f"Step {step['step']:,} of {total:,} · epoch {step['epoch']:.1f} of {started['epochs']} · "
-            f"{duration(step['seconds_left'])} left · {step['samples_per_second']:,.0f} texts per second",
-        )
-    show_live_numbers(step, last_event(events, "evaluated"))
-
-
-def last_event(events: list[Event], kind: str) -> Event | None:
-    return next((event for event in reversed(events) if event["type"] == kind), None)
+def show_progress(events: list[Event]) -> None:
+    share, words = progress_of(events)
+    st.progress(share, words)
+    step = newest(events, "step")
+    if step and newest(events, "started"):
+        show_live_numbers(step, newest(events, "evaluated"))
 
 
 def show_live_numbers(step: Event, evaluated: Event | None) -> None:

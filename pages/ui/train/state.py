@@ -30,7 +30,7 @@ def show_state(run: Run, state: RunState, events: list[Event]) -> None:
             icon=":material/hourglass_empty:",
         )
     elif state.live:
-        show_progress(state, events)
+        show_progress(events)
     elif state.status == "finished" or store.model_folder(run):
         show_result(run, state)
     else:
