@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import streamlit as st
+from core.runs.training.run import Run
 
 from core.data.storage.datasets import Dataset, list_datasets
 from core.learning import suggestions
 from core.learning.config import SETTINGS, TUTORIAL, TrainingConfig
 from core.runs.training import queue
-from core.runs.training.store import Run
 from pages.ui import navigation
 from pages.ui.feedback import show_error
 from pages.ui.pickers import choose_dataset

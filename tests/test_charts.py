@@ -4,8 +4,27 @@ import json
 
 import pandas as pd
 import pytest
+from core.charts.confusion import confusion_heatmap, confusion_table, describe_confusion, mistakes_table
+from core.charts.counts import (
+    MOST_BARS,
+    balance_table,
+    class_balance,
+    describe_balance,
+    describe_lengths,
+    length_chart,
+)
+from core.charts.curves import (
+    describe_losses,
+    describe_scores,
+    learning_curve,
+    loss_curves,
+    loss_table,
+    score_curves,
+    score_table,
+)
+from core.charts.elements import MEANINGS, MOST_POINTS, thin, to_spec
+from core.charts.probabilities import describe_probabilities, probability_bars, probability_table
 
-from core import charts
 from core.base.errors import UserError
 from core.base.formatting import (
     WORD_JOINER,
@@ -43,16 +62,16 @@ def colour_domains(part) -> list[list[str]]:
 
 
 def every_chart() -> dict:
-    scores = charts.score_table(EVENTS)
+    scores = score_table(EVENTS)
     counts = {"train": {"a": 3, "b": 1}, "validation": {"a": 1}, "test": {"b": 1}}
     lengths = pd.DataFrame({"words_from": [0, 5], "words_to": [4, 9], "texts": [3, 1]})
     return {
-        "losses": charts.loss_curves(charts.loss_table(EVENTS)),
-        "scores": charts.score_curves(scores, BASELINES),
-        "balance": charts.class_balance(counts),
-        "lengths": charts.length_histogram(lengths),
-        "confusion": charts.confusion_heatmap(["a", "b"], [[3, 1], [0, 2]]),
-        "probabilities": charts.probability_bars(charts.probability_table(["a", "b"], [0.3, 0.7])),
+        "losses": loss_curves(loss_table(EVENTS)),
+        "scores": score_curves(scores, BASELINES),
+        "balance": class_balance(counts),
+        "lengths": length_chart(lengths),
+        "confusion": confusion_heatmap(["a", "b"], [[3, 1], [0, 2]]),
+        "probabilities": probability_bars(probability_table(["a", "b"], [0.3, 0.7])),
     }
 
 
@@ -60,7 +79,7 @@ def every_chart() -> dict:
 def test_a_colour_means_the_same_in_every_chart(name):
     chart = every_chart()[name].to_dict()
     for domain in colour_domains(chart):
-        assert domain == list(charts.MEANINGS)
+        assert domain == list(MEANINGS)
     assert "#000" not in json.dumps(chart) and "white" not in json.dumps(chart)
 
 
@@ -74,7 +93,7 @@ def test_every_quantity_has_an_axis_title_with_its_unit():
 
 def said_beside_lines(baselines) -> dict[str, list[str]]:
     """Place of the words beside their line → the words."""
-    chart = charts.score_curves(charts.score_table(EVENTS), baselines).to_dict()
+    chart = score_curves(score_table(EVENTS), baselines).to_dict()
     found = {}
     for layer in chart["layer"]:
         rows = chart["datasets"][layer.get("data", chart.get("data"))["name"]]
@@ -93,30 +112,30 @@ def test_every_baseline_is_a_line_with_its_words_and_none_overlap():
 
 
 def test_tables_take_their_rows_from_the_events_and_pass_over_others():
-    losses = charts.loss_table(EVENTS)
+    losses = loss_table(EVENTS)
     assert losses["split"].tolist() == ["training", "validation", "training"]
     assert losses["loss"].tolist() == [0.9, 0.8, 0.5]
-    assert charts.score_table(EVENTS)["macro_f1"].tolist() == [0.5]
-    assert charts.loss_table([]).empty
+    assert score_table(EVENTS)["macro_f1"].tolist() == [0.5]
+    assert loss_table([]).empty
 
 
 def test_a_chart_never_draws_more_than_500_points():
     events = [{"type": "step", "step": i, "epoch": i / 100, "loss": float(i)} for i in range(9000)]
     events += [{"type": "evaluated", "step": i, "epoch": 1.0, "loss": 1.0} for i in range(900)]
-    drawn = charts.loss_curves(charts.loss_table(events)).to_dict()["datasets"]
-    assert sum(len(rows) for rows in drawn.values()) <= charts.MOST_POINTS + 250
-    assert len(charts.thin(pd.DataFrame({"x": range(9000)}))) == charts.MOST_POINTS
+    drawn = loss_curves(loss_table(events)).to_dict()["datasets"]
+    assert sum(len(rows) for rows in drawn.values()) <= MOST_POINTS + 250
+    assert len(thin(pd.DataFrame({"x": range(9000)}))) == MOST_POINTS
 
 
 def test_the_learning_curve_has_titles_and_every_draw():
-    spec = charts.learning_curve(curve_found()["points"]).to_dict()
+    spec = learning_curve(curve_found()["points"]).to_dict()
     assert {layer["encoding"]["x"]["title"] for layer in spec["layer"]} == {"Training texts"}
     assert spec["layer"][0]["encoding"]["y"]["title"] == "Macro F1 on held-out texts (%)"
     assert len(next(iter(spec["datasets"].values()))) == 16
 
 
 def test_the_same_data_gives_the_same_specification():
-    first, second = (charts.to_spec(charts.loss_curves(charts.loss_table(EVENTS))) for _ in range(2))
+    first, second = (to_spec(loss_curves(loss_table(EVENTS))) for _ in range(2))
     tables = [spec.pop("datasets") for spec in (first, second)]
     assert first == second
     assert list(tables[0]) == list(tables[1]) == [first["data"]["name"]]
@@ -126,66 +145,66 @@ def test_the_same_data_gives_the_same_specification():
 
 def test_thinning_keeps_the_mean_and_short_tables_as_they_are():
     frame = pd.DataFrame({"x": [float(i) for i in range(2000)]})
-    assert charts.thin(frame)["x"].mean() == pytest.approx(frame["x"].mean())
-    assert charts.thin(frame.head(10)).equals(frame.head(10))
+    assert thin(frame)["x"].mean() == pytest.approx(frame["x"].mean())
+    assert thin(frame.head(10)).equals(frame.head(10))
 
 
 def test_hostile_labels_are_data_and_nothing_else():
     matrix = [[int(i == j) for j in range(len(HOSTILE))] for i in range(len(HOSTILE))]
-    chart = charts.confusion_heatmap(HOSTILE, matrix).to_dict()
+    chart = confusion_heatmap(HOSTILE, matrix).to_dict()
     (rows,) = chart.pop("datasets").values()
     assert [row["true"] for row in rows][:3] == HOSTILE[:3]
     fields = {"true", "predicted", "texts", "share", "kind"}
     assert all(set(row) == fields for row in rows)
-    charts.probability_bars(charts.probability_table(HOSTILE, [1 / 6] * 6)).to_dict()
-    charts.class_balance({"train": dict.fromkeys(HOSTILE, 2)}).to_dict()
+    probability_bars(probability_table(HOSTILE, [1 / 6] * 6)).to_dict()
+    class_balance({"train": dict.fromkeys(HOSTILE, 2)}).to_dict()
 
 
 def test_labels_that_look_alike_stay_apart():
-    cells = charts.confusion_table(["a b", "a  b", ""], [[1, 0, 0], [0, 2, 0], [0, 0, 3]])
+    cells = confusion_table(["a b", "a  b", ""], [[1, 0, 0], [0, 2, 0], [0, 0, 3]])
     assert cells["true"].tolist() == ["a b", "a b (2)", "(blank)"]
 
 
 def test_confusion_counts_shares_and_kinds():
-    cells = charts.confusion_table(["a", "b"], [[3, 1], [0, 0]])
+    cells = confusion_table(["a", "b"], [[3, 1], [0, 0]])
     assert cells.to_dict("records") == [
         {"true": "a", "predicted": "a", "texts": 3, "share": 0.75, "kind": "test"},
         {"true": "a", "predicted": "b", "texts": 1, "share": 0.25, "kind": "wrong"},
     ]
-    mistakes = charts.mistakes_table(["a", "b"], [[3, 1], [4, 0]])
+    mistakes = mistakes_table(["a", "b"], [[3, 1], [4, 0]])
     assert mistakes[["true", "predicted", "texts"]].to_numpy().tolist() == [["b", "a", 4], ["a", "b", 1]]
 
 
 def test_77_classes_are_drawn_without_numbers_in_the_cells():
     names = [f"class {i}" for i in range(77)]
     matrix = [[int(i == j) for j in range(77)] for i in range(77)]
-    assert len(charts.confusion_heatmap(names, matrix).to_dict()["layer"]) == 1
-    assert len(charts.confusion_heatmap(["a", "b"], [[1, 0], [0, 1]]).to_dict()["layer"]) == 2
+    assert len(confusion_heatmap(names, matrix).to_dict()["layer"]) == 1
+    assert len(confusion_heatmap(["a", "b"], [[1, 0], [0, 1]]).to_dict()["layer"]) == 2
 
 
 def test_the_balance_chart_shows_the_largest_classes_and_says_so():
     counts = {"train": {f"class {i}": i + 1 for i in range(77)}, "test": {"class 76": 5}}
-    table = charts.balance_table(counts)
-    assert table["label"].nunique() == charts.MOST_BARS
+    table = balance_table(counts)
+    assert table["label"].nunique() == MOST_BARS
     assert table["label"].iloc[0] == "class 76"
-    assert "the largest 30 shown" in charts.describe_balance(counts)
+    assert "the largest 30 shown" in describe_balance(counts)
 
 
 def test_words_say_what_the_charts_show():
-    assert charts.describe_losses(charts.loss_table(EVENTS)) == (
+    assert describe_losses(loss_table(EVENTS)) == (
         "Loss by step. Training loss: from 0.900 to 0.500. Validation loss: 0.800 so far."
     )
-    scores = charts.describe_scores(charts.score_table(EVENTS), BASELINES)
+    scores = describe_scores(score_table(EVENTS), BASELINES)
     assert "Accuracy: 60.0% so far" in scores
     assert scores.endswith("To beat, by accuracy: the most common class 40.0%; a linear classifier 55.0%.")
-    assert "3 of 4 texts" in charts.describe_confusion(["a", "b"], [[2, 1], [0, 1]])
-    assert "a taken for b (1)" in charts.describe_confusion(["a", "b"], [[2, 1], [0, 1]])
+    assert "3 of 4 texts" in describe_confusion(["a", "b"], [[2, 1], [0, 1]])
+    assert "a taken for b (1)" in describe_confusion(["a", "b"], [[2, 1], [0, 1]])
     # A right-to-left label would turn the words and numbers around it.
-    assert "\u2068ש\u2069 taken for b (1)" in charts.describe_confusion(["ש", "b"], [[2, 1], [0, 1]])
-    assert charts.describe_balance({"train": {"a": 2, "b": 2}}).endswith("All have 2.")
-    assert "b 70.0%" in charts.describe_probabilities(charts.probability_table(["a", "b"], [0.3, 0.7]))
+    assert "\u2068ש\u2069 taken for b (1)" in describe_confusion(["ש", "b"], [[2, 1], [0, 1]])
+    assert describe_balance({"train": {"a": 2, "b": 2}}).endswith("All have 2.")
+    assert "b 70.0%" in describe_probabilities(probability_table(["a", "b"], [0.3, 0.7]))
     lengths = pd.DataFrame({"words_from": [0, 5], "words_to": [4, 9], "texts": [0, 1]})
-    assert charts.describe_lengths(lengths) == "Texts by length: 5 to 9 words; most often 5 to 9 (1 text)."
+    assert describe_lengths(lengths) == "Texts by length: 5 to 9 words; most often 5 to 9 (1 text)."
 
 
 # core/base/formatting.py

@@ -12,7 +12,7 @@ from core.data.storage.sample import read_sample
 from core.runs.jobs import job
 from core.runs.tasks import data_checks
 from core.runs.tasks.data_checks import BASELINES, CURVE
-from core.runs.training import store
+from core.runs.training import states
 from pages.ui.feedback import STATUS
 from tests.pages.data_checks import curve_found, make_check
 from tests.pages.opening import (
@@ -110,7 +110,7 @@ def test_train_and_runs_say_what_state_a_run_is_in(status, held):
     app = open_page(TRAIN, run=run.id, view="only")
     assert not [*app.button, *app.number_input, *app.selectbox]
     assert STATUS[status].words in words(app)
-    assert store.state(run).status == status
+    assert states.state(run).status == status
 
 
 def hostile(held):

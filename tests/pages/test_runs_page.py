@@ -18,11 +18,11 @@ from core.learning.evaluation.calibration import (
     read_calibration,
     write_calibration,
 )
-from core.runs.results import cleaning
+from core.runs.results import cleaning, outputs
 from core.runs.results.evaluated_texts import AFTER, BEFORE, answers_of
 from core.runs.results.report_file import report_of_run
 from core.runs.tasks.data_checks import BASELINES
-from core.runs.training import queue, store
+from core.runs.training import queue, states, store
 from tests.pages.data_checks import make_check
 from tests.pages.opening import (
     PROJECT,
@@ -138,7 +138,7 @@ def test_a_run_that_has_been_resumed_meanwhile_is_not_deleted(held, monkeypatch)
     bytes_of = cleaning.bytes_of
 
     def resume_meanwhile(run):
-        if store.state(run).status == "interrupted":
+        if states.state(run).status == "interrupted":
             queue.resume(run)
         return bytes_of(run)
 
@@ -146,7 +146,7 @@ def test_a_run_that_has_been_resumed_meanwhile_is_not_deleted(held, monkeypatch)
     confirm_deletion(app)
     clean(app)
     assert "Take it out of the line" in app.error[0].value
-    assert store.state(run).status == "queued"
+    assert states.state(run).status == "queued"
 
 
 def test_several_runs_are_chosen_in_the_table(run, held):
@@ -163,7 +163,7 @@ def test_several_runs_are_chosen_in_the_table(run, held):
 def test_a_report_shows_the_scores_of_its_file_with_intervals_and_what_to_beat(held):
     data = make_dataset()
     run = make_run("finished", data, held)
-    scores = store.report_of(run)["test"]
+    scores = outputs.report_of(run)["test"]
     app = open_page(RUNS, run=run.id)
     shown = metrics(app)
     assert shown["Accuracy"] == f"{100 * scores['accuracy']:.1f}%"
@@ -179,7 +179,7 @@ def test_a_report_shows_the_scores_of_its_file_with_intervals_and_what_to_beat(h
     make_check(data, BASELINES, "finished", held)
     app.segmented_control(key="judged").set_value("validation").run()
     shown = metrics(app)
-    assert shown["Accuracy"] == f"{100 * store.report_of(run)['validation']['accuracy']:.1f}%"
+    assert shown["Accuracy"] == f"{100 * outputs.report_of(run)['validation']['accuracy']:.1f}%"
     assert (shown["Baseline"], shown["Most common class"]) == ("88.0%", "33.3%")
     assert "the average of two simple classifiers 88.0%." in words(view(run, "Curves"))
 
@@ -267,7 +267,7 @@ def test_the_texts_of_a_cell_are_chosen_by_two_boxes(run):
     app.selectbox(key="cell_true").set_value("praise")
     app.selectbox(key="cell_taken").set_value("question").run()
     clean(app)
-    scores = store.report_of(run)["test"]
+    scores = outputs.report_of(run)["test"]
     shown = texts(app)
     assert len(shown) == scores["confusion"][LABELS.index("praise")][LABELS.index("question")] > 0
     assert set(shown["label"]) == {"praise"} and set(shown["predicted"]) == {"question"}
@@ -306,7 +306,7 @@ def test_a_bin_of_confidence_opens_its_texts_before_and_after_the_temperature(ru
         shown, last = texts(app), bins[bins["when"] == when].iloc[-1]
         assert len(shown) == last["texts"]
         assert shown["confidence"].between(last["from"], last["to"]).all()
-    write_calibration(store.model_folder(run), Calibration(1.0))
+    write_calibration(outputs.model_folder(run), Calibration(1.0))
     assert len(view(run, "Confidence").selectbox(key="bin_when").options) == 1
 
 
@@ -340,7 +340,7 @@ def test_a_threshold_says_what_it_leaves_is_kept_with_the_model_and_can_be_remov
     assert shown["Left to people"] == f"{90 - found.kept} texts"
     button(app, "Keep this threshold").click().run()
     clean(app)
-    folder = store.model_folder(run)
+    folder = outputs.model_folder(run)
     assert read_calibration(folder) == Calibration(TEMPERATURE, 0.7)
     assert "Kept with the model: 70.0%" in words(app)
     assert view(run, "Confidence").slider[0].value == 70.0

@@ -5,9 +5,9 @@ import time
 from dataclasses import replace
 
 import pytest
+from core.charts.curves import loss_curves
 from filelock import FileLock
 
-from core import charts
 from core.base.home import home
 from core.data.storage.datasets import list_datasets
 from core.learning.config import TUTORIAL, TrainingConfig
@@ -15,7 +15,7 @@ from core.learning.suggestions import suggest
 from core.runs.jobs import job
 from core.runs.tasks import forecasts
 from core.runs.tasks.data_checks import BASELINES
-from core.runs.training import store
+from core.runs.training import run_events, states, stop_requests, store
 from core.runs.training.events import EventLog
 from tests.pages.data_checks import make_check
 from tests.pages.opening import RUNS, TRAIN, button, clean, labels, open_page, words
@@ -192,12 +192,12 @@ def test_a_running_run_shows_how_far_it_is_and_is_asked_to_stop_and_to_end_at_on
     assert app.query_params["run"] in (run.id, [run.id])
     assert any(code.value.endswith(f"/?run={run.id}") for code in app.code)
     button(app, "Stop").click().run()
-    assert store.state(run).status == "stopping"
-    assert not store.stop_now_asked(run)
+    assert states.state(run).status == "stopping"
+    assert not stop_requests.stop_now_asked(run)
     app = open_page(TRAIN, run=run.id)
     button(app, "End at once").click().run()
     clean(app)
-    assert store.stop_now_asked(run)
+    assert stop_requests.stop_now_asked(run)
 
 
 def test_a_waiting_run_says_its_place_its_wait_and_what_it_will_take(held):
@@ -214,7 +214,7 @@ def test_a_waiting_run_says_its_place_its_wait_and_what_it_will_take(held):
         "It starts by itself and takes about 50 s and 1.0 GB of memory"
         in open_page(TRAIN, run=waiting.id).info[0].value
     )
-    left = store.last_event(running, "step")["seconds_left"] + 50
+    left = run_events.last_event(running, "step")["seconds_left"] + 50
     assert f"Place 2 in line, about {left // 60:.0f} min" in open_page(TRAIN, run=waiting.id).info[0].value
     assert "Forecast: about 50 s and 1.0 GB of memory." in words(open_page(RUNS, run=waiting.id))
 
@@ -223,7 +223,7 @@ def test_those_who_watch_a_run_share_its_charts_until_there_is_more_to_draw(held
     run = make_run("running", make_dataset(), held)
     lines = (run.folder / "events.jsonl").read_text().splitlines()
     drawn = []
-    curves = charts.loss_curves
+    curves = loss_curves
     monkeypatch.setattr(charts, "loss_curves", lambda losses: drawn.append(len(losses)) or curves(losses))
     began = int(time.time() // 2 * 2) - len(lines)
     # Written anew with times that the test knows: half a second apart, and looked at as they come.
@@ -267,13 +267,13 @@ def test_an_ended_run_offers_what_to_do_next(status, event, offers, held):
             events.append(event)
     app = open_page(TRAIN, run=run.id)
     assert [button.label for button in app.main.button] == offers
-    reason = store.state(run).reason
+    reason = states.state(run).reason
     assert not reason or reason.split(";")[0] in words(app).replace("\\", "").replace("\u2060", "")
     if offers[0].startswith(("Start again", "Resume")):
         button(app, offers[0]).click().run()
         clean(app)
         shown = store.find_run(app.query_params["run"])
-        assert store.state(shown).status == "queued"
+        assert states.state(shown).status == "queued"
         assert (shown.id == run.id) == (offers[0] == "Resume")
         assert shown.config == replace(run.config, batch_size=event.get("smaller_batch", 16))
 

@@ -10,12 +10,12 @@ import pytest
 from core.base.errors import UserError
 from core.learning.config import TrainingConfig
 from core.learning.evaluation.calibration import Calibration, write_calibration
-from core.runs.results import facts
+from core.runs.results import facts, outputs
 from core.runs.results.evaluated_texts import AFTER, BEFORE, answers_of
 from core.runs.results.models import usable_models
 from core.runs.tasks import labellings
 from core.runs.tasks.labellings import LabellingState
-from core.runs.training import engines, progress, queue, store
+from core.runs.training import engines, progress, queue, run_events, states, store
 from tests.pages.seeding import STATUSES, make_dataset, make_run, training_events, write_result
 
 
@@ -43,7 +43,7 @@ def change_settings(run, **changes):
 
 
 def test_a_run_is_a_row_with_what_is_known_of_it(run, held):
-    row, scores = facts.row_of(run), store.report_of(run)["test"]
+    row, scores = facts.row_of(run), outputs.report_of(run)["test"]
     assert (row["Status"], row["Data set"], row["Model"]) == ("finished", "Messages", "MiniLM-L6 (embedded)")
     assert (row["Accuracy (%)"], row["Macro F1 (%)"]) == (100 * scores["accuracy"], 100 * scores["macro_f1"])
     assert (row["Epochs"], row["Batch size"], row["Learning rate"]) == (3, 16, "0.0001")
@@ -64,10 +64,10 @@ def test_what_an_earlier_version_did_not_write_down_is_said_nowhere(run):
 def test_a_run_with_settings_of_another_version_is_not_trained_by_this_one(status, held):
     run = change_settings(make_run(status, make_dataset(), held), quantum=True)
     assert run.unknown == ("quantum",)
-    assert (store.state(run).status == "finished") == (status == "finished")
+    assert (states.state(run).status == "finished") == (status == "finished")
     assert [model.id for model in usable_models()] == [run.id] * (status == "finished")
     assert store.waiting_runs() == []
-    assert not store.can_resume(run)
+    assert not states.can_resume(run)
     with pytest.raises(UserError, match="quantum"):
         queue.submit_again(run)
 
@@ -165,14 +165,14 @@ def test_the_wait_is_told_from_the_run_at_work(held):
     data = make_dataset()
     running = make_run("running", data, held)
     waiting = make_run("queued", data, held)
-    left = store.last_event(running, "step")["seconds_left"]
+    left = run_events.last_event(running, "step")["seconds_left"]
     assert queue.expected_wait(waiting) == left
     # Of the second one nothing is known: no such run has ended yet.
     behind = make_run("queued", data, held)
     assert queue.expected_wait(behind) is None
     # Twice the epochs, twice the time.
     finished = make_run("finished", data, held, TrainingConfig(epochs=2))
-    assert queue.expected_wait(behind) == left + store.report_of(finished)["total_seconds"] * 3 / 2
+    assert queue.expected_wait(behind) == left + outputs.report_of(finished)["total_seconds"] * 3 / 2
 
 
 def test_runs_that_ended_with_a_model_can_be_used_and_are_told_apart(held):
@@ -205,11 +205,11 @@ def test_all_bins_hold_all_texts(run):
 
 
 def test_answers_are_read_again_only_when_they_are_others(run, monkeypatch):
-    read, original = [], store.predictions_of
+    read, original = [], outputs.predictions_of
     monkeypatch.setattr(store, "predictions_of", lambda run: read.append(run) or original(run))
     assert answers_of(run, "test") is answers_of(run, "test")
     assert len(read) == 1
-    write_calibration(store.model_folder(run), Calibration(2.0))
+    write_calibration(outputs.model_folder(run), Calibration(2.0))
     assert answers_of(run, "test").temperature == 2.0
     assert len(read) == 2
 
@@ -217,7 +217,7 @@ def test_answers_are_read_again_only_when_they_are_others(run, monkeypatch):
 @pytest.mark.parametrize("column", ["text", "label", "predicted", "confidence"])
 def test_answers_with_gaps_are_none(column, run):
     file = run.folder / "predictions.parquet"
-    table = store.predictions_of(run).drop(columns="probabilities")
+    table = outputs.predictions_of(run).drop(columns="probabilities")
     table.loc[::7, column] = None
     table.to_parquet(file, index=False)
     assert answers_of(replace(run), "test") is None

@@ -9,7 +9,7 @@ from core.base.formatting import SCORES, count, escape_markdown, explain
 from core.learning.config import SETTINGS
 from core.runs.results.comparison import MOST, Comparison
 from core.runs.results.facts import in_words, model_title
-from core.runs.training import store
+from core.runs.training import states, store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,7 @@ def why_left_out(ids: list[str]) -> list[str]:
         except UserError as error:
             said.append(f"A run of this link is left out. {explain(error)}")
         else:
-            status = store.state(run).status
+            status = states.state(run).status
             name = run.number or "(cannot be read)"
             said.append(f"Run {name} is left out: it is {status} and has no test scores.")
     if len(ids) > MOST:

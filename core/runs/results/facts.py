@@ -9,8 +9,9 @@ from core.data.storage.datasets import Dataset, read_rejected
 from core.learning import config as settings
 from core.learning import pretrained
 from core.learning.config import SETTINGS
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.results import outputs
+from core.runs.training import states
+from core.runs.training.run import Run
 
 MOST_REASONS = 200
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
@@ -36,12 +37,12 @@ def summary_of(run: Run) -> str:
 
 def row_of(run: Run) -> dict[str, Any]:
     """The run as a row of a table of runs; None where something is not known."""
-    state = store.state(run)
+    state = states.state(run)
     row: dict[str, Any] = {"Status": STATUS[state.status], "Data set": run.name or "(cannot be read)"}
     row |= {"Accuracy (%)": None, "Macro F1 (%)": None, "Started": state.started or run.created or None}
     if not run.readable:
         return row
-    scores = (store.report_of(run) or {}).get("test")
+    scores = (outputs.report_of(run) or {}).get("test")
     if scores:
         row |= {"Accuracy (%)": 100 * scores["accuracy"], "Macro F1 (%)": 100 * scores["macro_f1"]}
     values: dict[str, Any] = {
@@ -86,7 +87,7 @@ def facts_of(run: Run, report: dict[str, Any]) -> dict[str, str]:
 def data_of(run: Run) -> dict[str, str]:
     """The run's own copy of its data: what → its value in words; why not, when that is damaged."""
     try:
-        dataset = store.own_dataset(run)
+        dataset = run.own_dataset(run)
     except UserError as error:
         return {"Data": error.reason}
     parts = [f"{number:,} {_SPLITS[split]}" for split, number in dataset.counts.items()]

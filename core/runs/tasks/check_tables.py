@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from core import charts
 from core.base.formatting import count
+from core.charts.elements import SPLIT_MEANING
 
 CLASSIFIERS = {
     "majority": "Always the most common class",
@@ -67,7 +67,7 @@ def suspects_table(rows: pd.DataFrame, fill: bool) -> pd.DataFrame:
             "drop": False,
             "suggested": rows["suggested"],
             "doubt": 100 * (1 - rows["probability"]),
-            "split": rows["split"].map(charts.SPLIT_MEANING),
+            "split": rows["split"].map(SPLIT_MEANING),
         }
     )
 

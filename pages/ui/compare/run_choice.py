@@ -1,12 +1,12 @@
 """Choose the runs to compare."""
 
 import streamlit as st
+from core.runs.training.run import Run
 
 from core.base.formatting import percent, shorten
+from core.runs.results import outputs
 from core.runs.results.comparison import FEWEST, MOST
 from core.runs.results.comparison_tables import why_left_out
-from core.runs.training import store
-from core.runs.training.store import Run
 
 
 def choose_runs(judged: list[Run]) -> list[Run]:
@@ -36,5 +36,5 @@ def follow(chosen: list[str]) -> None:
 
 
 def title_of(run: Run) -> str:
-    accuracy = percent((store.report_of(run) or {})["test"]["accuracy"])
+    accuracy = percent((outputs.report_of(run) or {})["test"]["accuracy"])
     return f"run {run.number} – {shorten(run.name, 40)} – {accuracy}"

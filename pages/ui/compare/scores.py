@@ -2,8 +2,8 @@
 
 import pandas as pd
 import streamlit as st
+from core.charts.comparison import describe_dots, score_dots
 
-from core import charts
 from core.base.formatting import SCORES
 from core.runs.results.comparison import Comparison
 from core.runs.results.comparison_tables import COMPARED, all_scores, score_rows
@@ -23,8 +23,8 @@ def show_scores(found: Comparison) -> None:
     )
     score = SCORES[name]
     rows = score_rows(found, name)
-    words = charts.describe_dots(rows, score.words, score.in_percent)
-    st.altair_chart(charts.score_dots(rows, score.words, score.in_percent), alt=words, key="dots")
+    words = describe_dots(rows, score.words, score.in_percent)
+    st.altair_chart(score_dots(rows, score.words, score.in_percent), alt=words, key="dots")
     st.caption(f"{words} {score.meaning}")
     with st.expander("All scores"):
         table = pd.DataFrame(all_scores(found))
