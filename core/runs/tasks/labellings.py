@@ -9,6 +9,7 @@ Pages use this module: no torch in it.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
@@ -26,6 +27,8 @@ from core.runs.jobs import job
 from core.runs.jobs.job import Job, Task
 from core.serving import file_labelling
 from core.serving.file_labelling import Plan
+
+log = logging.getLogger(__name__)
 
 TASK = Task("core.runs.tasks.labelling_work", "this labelling", "Resume it")
 
@@ -162,7 +165,13 @@ def stop(found: Labelling) -> None:
 def delete(found: Labelling) -> None:
     """Ask it to stop, and remove it; one that is gone already is fine."""
     stop(found)
-    shutil.rmtree(found.job.folder, ignore_errors=True)
+    if not found.job.folder.exists():
+        return
+    try:
+        # Moved first: its process may be at work still, and must find nothing to write into.
+        folders.clear(folders.move_to_trash(found.job.folder))
+    except UserError as error:
+        log.warning("%s", error)  # Swept after a day.
 
 
 def state(found: Labelling) -> LabellingState:
