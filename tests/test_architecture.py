@@ -77,7 +77,12 @@ def test_a_page_is_short(page):
 @pytest.mark.process
 def test_modules_of_pages_that_only_show_do_not_load_torch():
     modules = (
-        "core.charts",
+        "core.charts.comparison",
+        "core.charts.confidence",
+        "core.charts.confusion",
+        "core.charts.counts",
+        "core.charts.curves",
+        "core.charts.probabilities",
         "core.data.reading.streaming",
         "core.data.storage.datasets",
         "core.learning.config",

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import streamlit as st
 
-from core import charts
+from core.charts.curves import learning_curve
 from core.data.storage import datasets
 from core.data.storage.datasets import find_dataset, list_datasets, load_splits
 from core.learning.config import TrainingConfig
@@ -207,7 +207,7 @@ def test_the_curve_is_drawn_on_request(checked, held, started):
 
 
 def test_the_chart_of_the_curve_has_titles_and_every_draw():
-    spec = charts.learning_curve(curve_found()["points"]).to_dict()
+    spec = learning_curve(curve_found()["points"]).to_dict()
     titles = {layer["encoding"]["x"]["title"] for layer in spec["layer"]}
     assert titles == {"Training texts"}
     assert spec["layer"][0]["encoding"]["y"]["title"] == "Macro F1 on held-out texts (%)"

@@ -20,10 +20,10 @@ from filelock import FileLock
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
-from core import charts
 from core.base.errors import UserError
 from core.base.formatting import duration
 from core.base.home import home
+from core.charts.curves import loss_curves
 from core.data.reading.streaming import read_beginning
 from core.data.storage.datasets import list_datasets, load_splits
 from core.data.storage.sample import read_sample
@@ -1009,8 +1009,9 @@ def test_those_who_watch_a_run_share_its_charts_until_there_is_more_to_draw(held
     run = make_run("running", make_dataset(), held)
     lines = (run.folder / "events.jsonl").read_text().splitlines()
     drawn = []
-    curves = charts.loss_curves
-    monkeypatch.setattr(charts, "loss_curves", lambda losses: drawn.append(len(losses)) or curves(losses))
+    monkeypatch.setattr(
+        "pages.ui.train.curves.loss_curves", lambda losses: drawn.append(len(losses)) or loss_curves(losses)
+    )
     began = int(time.time() // 2 * 2) - len(lines)
     # Written anew with times that the test knows: half a second apart, and looked at as they come.
     for known in range(len(lines) - 8, len(lines) + 1):

@@ -8,10 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from core import charts
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.formatting import STATUS, duration
+from core.charts.curves import loss_table, score_table, to_beat
 from core.data.quality.fixes import done_to
 from core.learning.evaluation.calibration import at_threshold
 from core.runs.results.evaluated_texts import Answers, answers_of, calibration_of, collapse_of
@@ -73,9 +73,9 @@ def content_of(run: Run, texts: bool) -> Content:
         kept=_kept(known, calibration.threshold),
         mistakes=answers.mistakes() if answers else None,
         with_texts=texts,
-        losses=charts.loss_table(events),
-        learned=charts.score_table(events),
-        to_beat=charts.to_beat(majority, beaten),
+        losses=loss_table(events),
+        learned=score_table(events),
+        to_beat=to_beat(majority, beaten),
         settings=settings_of(run),
         data=data_of(run),
         versions=_versions(report),

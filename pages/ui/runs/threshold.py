@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core import charts
 from core.base.formatting import SCORES, count, escape_markdown, percent
+from core.charts.confidence import coverage_chart, describe_coverage
 from core.learning.evaluation.calibration import Abstention, at_threshold, set_threshold
 from core.runs.results.evaluated_texts import Answers, calibration_of
 from core.runs.training import store
@@ -32,10 +32,8 @@ def show_coverage(run: Run, answers: Answers) -> None:
         keep_threshold(run, asked / 100, kept)
     with left:
         table = answers.coverage()
-        words = charts.describe_coverage(table)
-        st.altair_chart(
-            charts.coverage_chart(table, found.coverage, found.accuracy), alt=words, key="coverage"
-        )
+        words = describe_coverage(table)
+        st.altair_chart(coverage_chart(table, found.coverage, found.accuracy), alt=words, key="coverage")
         st.caption(words)
 
 
