@@ -37,7 +37,7 @@ from core.learning.suggestions import SUGGESTED, suggest
 from core.runs.results import bundle_contents, cleaning, exports
 from core.runs.results.models import Model
 from core.runs.tasks import data_checks, forecasts
-from core.runs.training import following, processes, queue, store
+from core.runs.training import processes, queue, run_events, store
 from core.runs.training.store import Run
 from core.serving import imported_models
 
@@ -461,7 +461,7 @@ def _follow(run: Run) -> None:
 
 
 def _show_progress(bar: tqdm, run: Run) -> None:
-    for event in following.follow(run):
+    for event in run_events.follow(run):
         if event["type"] == "started":
             bar.total = event["total_steps"]
         elif event["type"] == "step":

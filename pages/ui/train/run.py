@@ -8,7 +8,7 @@ import streamlit as st
 from core.base.errors import UserError
 from core.base.formatting import count, escape_markdown, shorten
 from core.runs.results.facts import model_title
-from core.runs.training import following, queue, store
+from core.runs.training import queue, run_events, store
 from core.runs.training.events import Event
 from core.runs.training.store import Run, RunState
 from pages.ui.feedback import show_error
@@ -61,7 +61,7 @@ def watch(run_id: str, was_live: bool, baselines: dict[str, float]) -> None:
         st.rerun()
     if state.status == "queued" or store.is_lost(run):
         queue.ensure_worker()
-    events = following.follow(run)
+    events = run_events.follow(run)
     show_state(run, state, events)
     show_notes(events)
     show_curves(run, events if state.status != "running" else settled(events), baselines)
