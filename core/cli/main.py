@@ -34,11 +34,11 @@ from core.learning import pretrained
 from core.learning.config import SETTINGS, TrainingConfig
 from core.learning.config import check as check_settings
 from core.learning.suggestions import SUGGESTED, suggest
-from core.runs.results import bundle_contents, cleaning, exports
+from core.runs.results import bundle_contents, cleaning, exports, outputs
 from core.runs.results.models import Model
 from core.runs.tasks import data_checks, forecasts
-from core.runs.training import processes, queue, run_events, store
-from core.runs.training.store import Run
+from core.runs.training import processes, queue, run_events, states, store
+from core.runs.training.run import Run
 from core.serving import imported_models
 
 FILE_LIMITS = Limits(bytes=2 * 1024**3, rows=10_000_000)
@@ -275,7 +275,7 @@ def wait(options: argparse.Namespace) -> int:
 def stop(options: argparse.Namespace) -> int:
     """Ask a run to stop; its best weights so far are kept, and can be used at once."""
     run = store.find_run(options.run)
-    state = store.state(run)
+    state = states.state(run)
     if not state.live:
         raise UserError(
             "a run that waits or is being trained",
@@ -283,7 +283,7 @@ def stop(options: argparse.Namespace) -> int:
             "There is nothing to stop.",
         )
     queue.cancel(run, options.now)
-    print(f"run {run.id} is {store.state(run).status}", file=sys.stderr)
+    print(f"run {run.id} is {states.state(run).status}", file=sys.stderr)
     return 0
 
 
@@ -447,7 +447,7 @@ def _follow(run: Run) -> None:
     try:
         with tqdm(unit=" steps", file=sys.stderr) as bar:
             # A lost run is about to be resumed, or to be called interrupted.
-            while store.state(run).live or store.is_lost(run):
+            while states.state(run).live or states.is_lost(run):
                 if asked:
                     queue.cancel(run)
                     asked.clear()
@@ -471,7 +471,7 @@ def _show_progress(bar: tqdm, run: Run) -> None:
 
 
 def _tell_result(run: Run, as_json: bool) -> int:
-    state, report = store.state(run), store.report_of(run)
+    state, report = states.state(run), outputs.report_of(run)
     if as_json:
         print(
             json.dumps({"run": run.id, "folder": str(run.folder), "status": state.status, **(report or {})})
@@ -490,9 +490,9 @@ def _tell_result(run: Run, as_json: bool) -> int:
 
 
 def _row(run: Run) -> dict[str, Any]:
-    state, report = store.state(run), store.report_of(run) or {}
+    state, report = states.state(run), outputs.report_of(run) or {}
     scores = report.get("test") or report.get("validation") or {}
-    process, (step, total_steps) = processes.trainer_of(run), store.progress(run)
+    process, (step, total_steps) = processes.trainer_of(run), run_events.progress(run)
     return {
         "id": run.id,
         "status": state.status,

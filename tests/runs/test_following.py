@@ -40,7 +40,7 @@ def write(run, *events):
 def test_each_look_equals_reading_the_whole_file(run):
     for events in ([started(0), step(1), step(2)], [step(3), step(4)], [started(2), step(3)], [step(4)]):
         write(run, *events)
-        assert run_events.follow(run) == store.events_of(run)
+        assert run_events.follow(run) == run_events.events_of(run)
     assert [event["step"] for event in run_events.follow(run) if event["type"] == "step"] == [1, 2, 3, 4]
 
 
@@ -81,6 +81,6 @@ def test_a_file_that_was_replaced_is_read_from_its_beginning(run):
     lines = path.read_bytes().splitlines(keepends=True)
     path.with_name("new").write_bytes(lines[0] + lines[1])
     path.with_name("new").replace(path)
-    assert run_events.follow(run) == store.events_of(run)
+    assert run_events.follow(run) == run_events.events_of(run)
     path.unlink()
     assert run_events.follow(run) == []

@@ -5,13 +5,13 @@ import streamlit as st
 
 from core.charts.comparison import describe_runs, run_losses, run_scores
 from core.charts.curves import loss_table, score_table
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import run_events
+from core.runs.training.run import Run
 
 
 def show_curves(runs: list[Run], titles: list[str]) -> None:
     st.markdown("##### How they learned")
-    events = [store.events_of(run) for run in runs]
+    events = [run_events.events_of(run) for run in runs]
     losses = beside(titles, [loss_table(each).query("split == 'validation'") for each in events])
     scores = beside(titles, [score_table(each) for each in events])
     if losses.empty:

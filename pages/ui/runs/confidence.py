@@ -8,7 +8,7 @@ import streamlit as st
 from core.base.formatting import TEMPERATURE_IS, count, escape_markdown, percent
 from core.charts.confidence import describe_reliability, reliability_chart
 from core.runs.results.evaluated_texts import AFTER, BEFORE, BINS, Answers, answers_of
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.runs.scores import TRAIN_AGAIN
 from pages.ui.runs.texts import cut_words, say_missing, show_texts
 from pages.ui.runs.threshold import show_coverage

@@ -6,7 +6,7 @@ from core.base.formatting import count, escape_markdown
 from core.charts.confusion import CELLS_WITH_NUMBERS, confusion_heatmap, describe_confusion, mistakes_table
 from core.charts.elements import axis_names
 from core.runs.results.evaluated_texts import answers_of
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.runs.texts import cut_words, say_missing, show_texts
 
 FEW_CLASSES = CELLS_WITH_NUMBERS

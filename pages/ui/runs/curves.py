@@ -14,12 +14,12 @@ from core.charts.curves import (
     to_beat,
 )
 from core.runs.tasks import data_checks
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import run_events
+from core.runs.training.run import Run
 
 
 def show_curves(run: Run, report: dict[str, Any] | None) -> None:
-    events = store.events_of(run)
+    events = run_events.events_of(run)
     losses, scores = loss_table(events), score_table(events)
     if losses.empty:
         st.info("No step yet.", icon=":material/info:")

@@ -16,15 +16,14 @@ from core.charts.curves import (
 )
 from core.charts.elements import to_spec
 from core.runs.tasks import data_checks
-from core.runs.training import store
 from core.runs.training.events import Event
-from core.runs.training.store import Run
+from core.runs.training.run import Run, own_dataset
 
 
 def baselines(run: Run) -> dict[str, float]:
     """What is to be beaten, in words → its accuracy on the validation texts."""
     try:
-        counts = store.own_dataset(run).class_counts["validation"].values()
+        counts = own_dataset(run).class_counts["validation"].values()
     except (UserError, KeyError):
         return {}
     majority = max(counts) / sum(counts) if sum(counts) else None
