@@ -44,7 +44,7 @@ from core.runs.tasks import data_checks, forecasts, labellings  # noqa: E402
 from core.runs.training import queue, states  # noqa: E402
 from core.runs.training.run import Run  # noqa: E402
 from core.serving import imported_models  # noqa: E402
-from core.serving.file_labelling import Plan  # noqa: E402
+from core.serving.file_labelling.plan import Plan  # noqa: E402
 from tests.pages.data_checks import make_check  # noqa: E402
 from tests.pages.seeding import make_dataset, make_exports, make_labelling, make_run  # noqa: E402
 

@@ -26,7 +26,7 @@ from core.runs.tasks.labellings import Labelling
 from core.runs.training import states, stop_requests, store
 from core.runs.training.events import EventLog
 from core.runs.training.run import Run
-from core.serving.file_labelling import Plan
+from core.serving.file_labelling.plan import Plan
 
 LABELS = ("complaint", "praise", "question")
 STATUSES = ("queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged")
