@@ -21,7 +21,8 @@ def card_of(run: Run, files: Sequence[str] = ()) -> str:
         files: what will lie beside the card, as paths with `/`: `predict.py`, ONNX files, the HTML page.
     """
     # Imported late: it takes a moment to tell which language the texts are in.
-    from core.serving.export.model_card import Origin, model_card
+    from core.serving.export.model_card.card import model_card
+    from core.serving.export.model_card.sources import Origin
 
     known = next((one for one in pretrained.available() if one.name == run.config.model), None)
     recorded = {name: value for name, value in to_dict(run.config).items() if name not in run.unrecorded}
