@@ -4,19 +4,21 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from core.base.errors import UserError
-from core.data.tables import Limits
+from core.data.tables import Dialect, Limits, Table
 from core.learning.evaluation.calibration import Calibration
 from core.learning.evaluation.metrics import evaluate
 from core.serving.classifier import Classifier
 from core.serving.file_labelling import labelling
 from core.serving.file_labelling.labelling import Listener, Stopped, label_into, new_columns
-from core.serving.file_labelling.parts import parts_of
+from core.serving.file_labelling.parts import parts_of, write_part
 from core.serving.file_labelling.plan import Plan
+from core.serving.file_labelling.tally import Tally
 from core.serving.file_labelling.writing import FORMATS, write_out
 from tests.tiny import TEXTS
 
@@ -85,6 +87,22 @@ def test_scores_are_those_of_the_rows_whose_label_the_model_knows(tmp_path, plan
     assert (found["accuracy"], found["macro_f1"]) == (expected.accuracy, expected.macro_f1)
     assert found["loss"] == pytest.approx(expected.loss, abs=1e-6)
     assert found["intervals"]["accuracy"][0] <= found["accuracy"] <= found["intervals"]["accuracy"][1]
+
+
+@pytest.mark.parametrize(
+    ("truth", "answers"), [([0], None), (None, [[0.5, 0.5]]), ([0, 1], [[0.5, 0.5]])], ids=str
+)
+def test_true_labels_without_their_probabilities_are_an_error(tmp_path, plan, truth, answers):
+    truth, answers = (None if values is None else np.array(values) for values in (truth, answers))
+    labelled = pd.DataFrame({"predicted_label": ["good"]})
+    with pytest.raises(ValueError, match="or neither"):
+        write_part(tmp_path, 0, labelled, truth, answers)
+    assert parts_of(tmp_path) == []
+    tally = Tally({"label": "predicted_label", "unsure": None}, ["bad", "good"], plan)
+    table = Table(labelled, Dialect("csv", "utf-8", ",", '"', has_header=True))
+    with pytest.raises(ValueError, match="or neither"):
+        tally.add(table, labelled, truth, answers)
+    assert tally.facts()["rows"] == 0
 
 
 def test_rows_that_the_model_was_trained_on_are_counted_also_after_a_stop(tmp_path, plan, classifier):

@@ -39,16 +39,30 @@ def write_part(
 
     Raises:
         NoSpace: the disk is full.
+        ValueError: true labels without probabilities, or these without the labels.
     """
-    part = part_of(folder, number)
+    part, scored = part_of(folder, number), scored_rows(truth, answers)
     with full_is_said("the labelled file", int(labelled.memory_usage(deep=True).sum()), folder):
-        if truth is not None and answers is not None:
+        if scored is not None:
             with whole_file(part.with_suffix(".npz")) as draft, draft.open("wb") as file:
-                np.savez(file, truth=truth, answers=answers.astype(np.float32))
+                np.savez(file, truth=scored[0], answers=scored[1].astype(np.float32))
         # Last: a part counts as done when this file is there.
         with whole_file(part) as draft:
             table = pa.Table.from_pandas(labelled, preserve_index=False).replace_schema_metadata(None)
             pq.write_table(table, draft, compression="zstd", compression_level=1)
+
+
+def scored_rows(truth: np.ndarray | None, answers: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """True labels and probabilities of the same rows; None where the file has no true labels.
+
+    Raises:
+        ValueError: one without the other, or of another number of rows.
+    """
+    if truth is None and answers is None:
+        return None
+    if truth is None or answers is None or len(truth) != len(answers):
+        raise ValueError("expected the true labels of a batch and as many rows of probabilities, or neither")
+    return truth, answers
 
 
 def read_part(

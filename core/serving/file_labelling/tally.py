@@ -13,6 +13,7 @@ from core.data.labels import join_text
 from core.data.reading.text.records import RejectedRow
 from core.data.tables import Table
 from core.learning.evaluation.full_report import judge
+from core.serving.file_labelling.parts import scored_rows
 from core.serving.file_labelling.plan import Plan
 
 MOST_SCORED = 20_000_000
@@ -43,7 +44,12 @@ class Tally:
     def add(
         self, table: Table, labelled: pd.DataFrame, truth: np.ndarray | None, answers: np.ndarray | None
     ) -> None:
-        """Count one batch, and what `label_table` gave for it."""
+        """Count one batch, and what `label_table` gave for it.
+
+        Raises:
+            ValueError: true labels without probabilities, or these without the labels.
+        """
+        scored = scored_rows(truth, answers)
         blank = int((labelled[self.columns["label"]] == "").sum())
         self.rows += len(labelled)
         self.without_text += blank
@@ -53,8 +59,8 @@ class Tally:
         self.first_rejected += table.rejected[: SHOWN_REJECTED - len(self.first_rejected)]
         if self.trained_on:
             self.familiar += sum(text in self.trained_on for text in join_text(table, self.text))
-        if truth is not None and answers is not None:
-            self._add_scored(truth, answers)
+        if scored is not None:
+            self._add_scored(*scored)
 
     def _add_scored(self, truth: np.ndarray, answers: np.ndarray) -> None:
         self.unknown += int((truth == UNKNOWN).sum())
