@@ -8,7 +8,7 @@ from core.data.storage.datasets import Dataset, list_datasets
 from core.learning.config import SETTINGS, TUTORIAL, TrainingConfig
 from core.learning.suggestions import suggest
 from core.runs.training import queue
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui import navigation
 from pages.ui.feedback import show_error
 from pages.ui.train.forecast import foresee, show_device

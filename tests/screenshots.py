@@ -41,10 +41,10 @@ from core.learning.suggestions import suggest  # noqa: E402
 from core.runs.results import exports  # noqa: E402
 from core.runs.results.models import usable_models  # noqa: E402
 from core.runs.tasks import data_checks, forecasts, labellings  # noqa: E402
-from core.runs.training import queue, store  # noqa: E402
-from core.runs.training.store import Run  # noqa: E402
+from core.runs.training import queue, states  # noqa: E402
+from core.runs.training.run import Run  # noqa: E402
 from core.serving import imported_models  # noqa: E402
-from core.serving.file_labelling import Plan  # noqa: E402
+from core.serving.file_labelling.plan import Plan  # noqa: E402
 from tests.pages.data_checks import make_check  # noqa: E402
 from tests.pages.seeding import make_dataset, make_exports, make_labelling, make_run  # noqa: E402
 
@@ -396,7 +396,7 @@ def save_sample() -> Dataset:
 
 def train(dataset: Dataset) -> Run:
     run = queue.submit(replace(TrainingConfig(), epochs=3), dataset)
-    while store.state(run).live:
+    while states.state(run).live:
         time.sleep(0.5)
     return run
 

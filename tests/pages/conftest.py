@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from tests.pages.seeding import make_run
 from tests.serving.conftest import trained  # noqa: F401 - a fixture
 

@@ -23,10 +23,10 @@ from core.runs.results import exports
 from core.runs.results.models import Model
 from core.runs.tasks import labellings
 from core.runs.tasks.labellings import Labelling
-from core.runs.training import store
+from core.runs.training import states, stop_requests, store
 from core.runs.training.events import EventLog
-from core.runs.training.store import Run
-from core.serving.file_labelling import Plan
+from core.runs.training.run import Run
+from core.serving.file_labelling.plan import Plan
 
 LABELS = ("complaint", "praise", "question")
 STATUSES = ("queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged")
@@ -75,7 +75,7 @@ def make_run(
     if status in ("running", "stopping"):
         held.enter_context(FileLock(run.folder / "run.lock"))
     if status == "stopping":
-        store.ask_to_stop(run)
+        stop_requests.ask_to_stop(run)
     if status in ("finished", "stopped"):
         write_result(run, labels, form=form, wording=wording)
     return run
@@ -92,7 +92,7 @@ ENDINGS = {
         }
     ],
     "interrupted": [
-        {"type": "interrupted", "reason": "The process was ended (SIGKILL).", "remedy": store.RESUME}
+        {"type": "interrupted", "reason": "The process was ended (SIGKILL).", "remedy": states.RESUME}
     ],
 }
 

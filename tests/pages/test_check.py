@@ -4,14 +4,14 @@ import pandas as pd
 import pytest
 import streamlit as st
 
-from core import charts
+from core.charts.curves import learning_curve
 from core.data.storage import datasets
 from core.data.storage.datasets import find_dataset, list_datasets, load_splits
 from core.learning.config import TrainingConfig
 from core.runs.jobs import job
 from core.runs.tasks import data_checks
 from core.runs.tasks.data_checks import BASELINES, CURVE, TRAINED
-from core.runs.training import engines, store
+from core.runs.training import engines, states, store
 from tests.jobs import Asked, start_none
 from tests.pages.data_checks import curve_found, make_check, make_rows
 from tests.pages.seeding import LABELS, make_dataset, make_run
@@ -164,7 +164,7 @@ def test_one_click_trains_again_with_the_settings_of_the_last_run(checked, held,
     run = store.list_runs()[0]
     assert run.config.epochs == 7
     assert run.dataset_id == list_datasets()[0].id != checked.id
-    assert store.state(run).status == "queued"
+    assert states.state(run).status == "queued"
 
 
 def test_a_finished_run_is_asked_for_its_suspects(checked, held, started):
@@ -207,7 +207,7 @@ def test_the_curve_is_drawn_on_request(checked, held, started):
 
 
 def test_the_chart_of_the_curve_has_titles_and_every_draw():
-    spec = charts.learning_curve(curve_found()["points"]).to_dict()
+    spec = learning_curve(curve_found()["points"]).to_dict()
     titles = {layer["encoding"]["x"]["title"] for layer in spec["layer"]}
     assert titles == {"Training texts"}
     assert spec["layer"][0]["encoding"]["y"]["title"] == "Macro F1 on held-out texts (%)"

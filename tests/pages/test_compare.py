@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from core.learning.config import TrainingConfig
-from core.runs.training import engines, store
+from core.runs.results import outputs
+from core.runs.training import engines
 from tests.pages.seeding import make_dataset, make_run
 from tests.pages.test_pages import ATTACKS, HOSTILE_IDS, button, clean, labels, open_page, table_with, words
 
@@ -62,7 +63,7 @@ def test_a_link_shows_verdict_scores_settings_curves_and_texts(two):
     settings = table_with(app, "Setting")
     assert settings.to_numpy().tolist() == [["Epochs", "2", "5"]]
     assert len(table_with(app, "Accuracy")) == 2
-    answers = [store.predictions_of(run).query("split == 'test'") for run in two]
+    answers = [outputs.predictions_of(run).query("split == 'test'") for run in two]
     right = [(table["label"] == table["predicted"]).to_numpy() for table in answers]
     changed = table_with(app, "confidence")
     assert len(changed) == (right[1] & ~right[0]).sum() > 0

@@ -13,7 +13,7 @@ from filelock import FileLock
 from core.base.errors import UserError
 from core.cli import main as command_line
 from core.runs.results import cleaning
-from core.runs.training import engines, queue, store, worker
+from core.runs.training import engines, queue, states, store, worker
 from pages.ui.feedback import STATUS
 from tests.jobs import start_none
 from tests.pages.seeding import make_dataset, make_run
@@ -215,7 +215,7 @@ def copied(run, number):
 
 
 def state_of(run):
-    return next(store.state(found) for found in store.list_runs() if found.id == run.id)
+    return next(states.state(found) for found in store.list_runs() if found.id == run.id)
 
 
 @pytest.fixture

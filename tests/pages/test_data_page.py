@@ -9,7 +9,7 @@ from core.data.labels import ColumnMapping
 from core.data.quality.fixes import Fix
 from core.data.storage.datasets import list_datasets, load_splits
 from core.data.storage.uploads import find_upload, keep_fixes, kept_fixes
-from core.serving.export.model_card import model_card
+from core.serving.export.model_card.card import model_card
 from tests.pages.test_pages import ATTACKS, DATA, button, button_like, clean, labels, open_page, upload, words
 
 WORDS = ("soup", "bread", "salad", "waiter", "music", "table", "garden", "window", "candle", "bill")

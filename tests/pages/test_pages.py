@@ -20,10 +20,10 @@ from filelock import FileLock
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
-from core import charts
 from core.base.errors import UserError
 from core.base.formatting import duration
 from core.base.home import home
+from core.charts.curves import loss_curves
 from core.data.reading.streaming import read_beginning
 from core.data.storage.datasets import list_datasets, load_splits
 from core.data.storage.sample import read_sample
@@ -33,10 +33,11 @@ from core.learning.evaluation.calibration import Calibration
 from core.learning.suggestions import suggest
 from core.runs.jobs import job, process, spawning
 from core.runs.jobs.job import Job
-from core.runs.results import cleaning
+from core.runs.results import cleaning, outputs
 from core.runs.tasks import labelling_work, labellings
-from core.runs.training import engines, queue, store
+from core.runs.training import engines, queue, run_events, states, stop_requests, store
 from core.runs.training.events import EventLog
+from core.runs.training.run import own_dataset
 from pages.ui.feedback import STATUS
 from tests.jobs import Asleep, start_none
 from tests.pages.seeding import LABELS, STATUSES, make_dataset, make_run, write_result
@@ -411,7 +412,7 @@ def test_data_sets_are_cleaned_up_by_age_after_a_look_at_what_would_go(held):
     assert not data.folder.exists()
     freed = label.removeprefix("Delete 1 data set and free ")
     assert app.success[0].value == f"1 data set deleted; {freed} freed."
-    assert store.own_dataset(run).counts == data.counts
+    assert own_dataset(run).counts == data.counts
 
 
 # Train
@@ -497,7 +498,7 @@ def test_stop_asks_the_run_to_stop(held):
     run = make_run("running", make_dataset(), held)
     app = open_page(TRAIN, run=run.id)
     button(app, "Stop").click().run()
-    assert store.state(run).status == "stopping"
+    assert states.state(run).status == "stopping"
 
 
 def test_waiting_runs_show_their_place(held):
@@ -524,7 +525,7 @@ def test_an_ended_run_offers_what_to_do_next(status, offers, held):
     app = open_page(TRAIN, run=run.id)
     in_main = [button.label for button in app.main.button]
     assert in_main == offers
-    reason = store.state(run).reason
+    reason = states.state(run).reason
     assert not reason or reason.split(";")[0] in words(app).replace("\\", "").replace("\u2060", "")
 
 
@@ -547,7 +548,7 @@ def test_a_run_without_room_on_the_disk_can_be_resumed(held):
     assert [b.label for b in app.main.button] == ["Resume", "Start again with these settings"]
     button(app, "Resume").click().run()
     clean(app)
-    assert store.state(run).status == "queued"
+    assert states.state(run).status == "queued"
 
 
 def test_a_run_that_ran_out_of_memory_starts_again_with_smaller_batches(held):
@@ -571,10 +572,10 @@ def test_a_run_that_ran_out_of_memory_starts_again_with_smaller_batches(held):
 def test_a_run_that_is_stopping_can_be_ended_at_once(held):
     run = make_run("stopping", make_dataset(), held)
     app = open_page(TRAIN, run=run.id)
-    assert not store.stop_now_asked(run)
+    assert not stop_requests.stop_now_asked(run)
     button(app, "End at once").click().run()
     clean(app)
-    assert store.stop_now_asked(run)
+    assert stop_requests.stop_now_asked(run)
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -585,7 +586,7 @@ def test_a_link_to_look_with_has_no_buttons(status, held):
     assert not app.button
     assert not app.number_input
     assert not app.selectbox
-    assert store.state(run).status == status
+    assert states.state(run).status == status
     assert STATUS[status].words in words(app)
 
 
@@ -593,7 +594,7 @@ def test_the_wait_is_told_from_the_run_at_work(held):
     data = make_dataset()
     running = make_run("running", data, held)
     waiting = make_run("queued", data, held)
-    left = store.last_event(running, "step")["seconds_left"]
+    left = run_events.last_event(running, "step")["seconds_left"]
     assert queue.expected_wait(waiting) == left
     assert f"about {duration(left)} to wait" in open_page(TRAIN, run=waiting.id).info[0].value
     # Of the second one nothing is known: no such run has ended yet.
@@ -602,7 +603,7 @@ def test_the_wait_is_told_from_the_run_at_work(held):
     assert "to wait" not in open_page(TRAIN, run=behind.id).info[0].value
     # Twice the epochs, twice the time.
     finished = make_run("finished", data, held, TrainingConfig(epochs=2))
-    assert queue.expected_wait(behind) == left + store.report_of(finished)["total_seconds"] * 3 / 2
+    assert queue.expected_wait(behind) == left + outputs.report_of(finished)["total_seconds"] * 3 / 2
 
 
 # Runs
@@ -620,7 +621,7 @@ def test_the_table_lists_every_run_with_its_scores(held):
 
 def test_a_report_shows_the_scores_of_its_file(held):
     run = make_run("finished", make_dataset(), held)
-    scores = store.report_of(run)["test"]
+    scores = outputs.report_of(run)["test"]
     app = open_page(RUNS, run=run.id)
     metrics = {metric.label: metric.value for metric in app.metric}
     assert metrics["Accuracy"] == f"{100 * scores['accuracy']:.1f}%"
@@ -628,7 +629,7 @@ def test_a_report_shows_the_scores_of_its_file(held):
     assert metrics["Texts"] == "90"
     app.segmented_control[0].set_value("validation").run()
     shown = {metric.label: metric.value for metric in app.metric}
-    assert shown["Accuracy"] == f"{100 * store.report_of(run)['validation']['accuracy']:.1f}%"
+    assert shown["Accuracy"] == f"{100 * outputs.report_of(run)['validation']['accuracy']:.1f}%"
 
 
 def test_mistakes_are_filtered_and_the_surest_comes_first(held):
@@ -637,7 +638,7 @@ def test_mistakes_are_filtered_and_the_surest_comes_first(held):
     app.session_state["view"] = "Mistakes"
     app.run()
     table = app.dataframe[1].value
-    predictions = store.predictions_of(run).query("split == 'test'")
+    predictions = outputs.predictions_of(run).query("split == 'test'")
     assert len(table) == (predictions["label"] != predictions["predicted"]).sum()
     assert table["confidence"].is_monotonic_decreasing
     app.multiselect(key="true").set_value(["praise"]).run()
@@ -686,7 +687,7 @@ def test_a_run_that_has_been_resumed_meanwhile_is_not_deleted(held, monkeypatch)
     bytes_of = cleaning.bytes_of
 
     def resume_meanwhile(run):
-        if store.state(run).status == "interrupted":
+        if states.state(run).status == "interrupted":
             queue.resume(run)
         return bytes_of(run)
 
@@ -694,7 +695,7 @@ def test_a_run_that_has_been_resumed_meanwhile_is_not_deleted(held, monkeypatch)
     confirm_deletion(app)
     clean(app)
     assert "Take it out of the line" in app.error[0].value
-    assert store.state(run).status == "queued"
+    assert states.state(run).status == "queued"
 
 
 def test_an_interrupted_run_leads_to_where_it_is_resumed(held):
@@ -760,7 +761,7 @@ def test_an_unfinished_run_with_settings_of_another_version_is_not_trained_by_th
     clean(app)
     assert "made by another version" in words(app)
     assert store.waiting_runs() == []
-    assert not store.can_resume(store.find_run(run.id))
+    assert not states.can_resume(store.find_run(run.id))
 
 
 def change_settings(run, change) -> None:
@@ -1009,8 +1010,9 @@ def test_those_who_watch_a_run_share_its_charts_until_there_is_more_to_draw(held
     run = make_run("running", make_dataset(), held)
     lines = (run.folder / "events.jsonl").read_text().splitlines()
     drawn = []
-    curves = charts.loss_curves
-    monkeypatch.setattr(charts, "loss_curves", lambda losses: drawn.append(len(losses)) or curves(losses))
+    monkeypatch.setattr(
+        "pages.ui.train.curves.loss_curves", lambda losses: drawn.append(len(losses)) or loss_curves(losses)
+    )
     began = int(time.time() // 2 * 2) - len(lines)
     # Written anew with times that the test knows: half a second apart, and looked at as they come.
     for known in range(len(lines) - 8, len(lines) + 1):

@@ -9,10 +9,11 @@ from streamlit.testing.v1 import AppTest
 
 from core.base.formatting import percent
 from core.learning.evaluation.calibration import at_threshold, read_calibration, write_calibration
+from core.runs.results import outputs
 from core.runs.results.evaluated_texts import AFTER, BEFORE, answers_of
 from core.runs.results.report_file import report_of_run
 from core.runs.tasks.data_checks import BASELINES
-from core.runs.training import engines, store
+from core.runs.training import engines
 from tests.pages.data_checks import make_check
 from tests.pages.seeding import LABELS, TEMPERATURE, make_dataset, make_predictions, make_run, make_scores
 from tests.pages.test_pages import ATTACKS, PROJECT, RUNS, button, clean, labels, open_page, words
@@ -50,13 +51,13 @@ def metric(app, label: str):
 
 def test_a_score_has_its_interval_below_it(run):
     app = open_page(RUNS, run=run.id)
-    low, high = store.report_of(run)["test"]["intervals"]["macro_f1"]
+    low, high = outputs.report_of(run)["test"]["intervals"]["macro_f1"]
     assert metric(app, "Macro F1").delta == f"{100 * low:.1f} to {100 * high:.1f}%"
 
 
 def test_more_scores_are_those_of_the_report(run):
     app = open_page(RUNS, run=run.id)
-    scores = store.report_of(run)["test"]
+    scores = outputs.report_of(run)["test"]
     (table,) = [table.value for table in app.dataframe if "meaning" in table.value]
     shown = table.set_index("name")
     assert shown.loc["Matthews correlation", "value"] == f"{scores['mcc']:.3f}"
@@ -116,7 +117,7 @@ def test_the_texts_of_a_cell_are_chosen_by_two_boxes(run):
     app.selectbox(key="cell_true").set_value("praise")
     app.selectbox(key="cell_taken").set_value("question").run()
     clean(app)
-    scores = store.report_of(run)["test"]
+    scores = outputs.report_of(run)["test"]
     shown = texts(app)
     assert len(shown) == scores["confusion"][LABELS.index("praise")][LABELS.index("question")] > 0
     assert set(shown["label"]) == {"praise"} and set(shown["predicted"]) == {"question"}
@@ -142,12 +143,12 @@ def test_another_run_begins_with_all_of_its_texts(run, held):
 
 
 def test_answers_are_read_again_only_when_they_are_others(run, monkeypatch):
-    read, original = [], store.predictions_of
-    monkeypatch.setattr(store, "predictions_of", lambda run: read.append(run) or original(run))
+    read, original = [], outputs.predictions_of
+    monkeypatch.setattr(outputs, "predictions_of", lambda run: read.append(run) or original(run))
     app = view(run, "Confidence")
     app.run()
     assert len(read) == 1
-    write_calibration(store.model_folder(run), read_calibration(store.model_folder(run)).__class__(2.0))
+    write_calibration(outputs.model_folder(run), read_calibration(outputs.model_folder(run)).__class__(2.0))
     app.run()
     clean(app)
     assert len(read) == 2
@@ -183,7 +184,7 @@ def test_all_bins_hold_all_texts(run):
 
 
 def test_a_temperature_of_one_has_nothing_after_it(run):
-    folder = store.model_folder(run)
+    folder = outputs.model_folder(run)
     write_calibration(folder, read_calibration(folder).__class__(1.0))
     app = view(run, "Confidence")
     assert len(app.selectbox(key="bin_when").options) == 1
@@ -210,7 +211,7 @@ def test_a_threshold_is_kept_with_the_model_and_can_be_removed(run):
     app.slider[0].set_value(70.0).run()
     button(app, "Keep this threshold").click().run()
     clean(app)
-    folder = store.model_folder(run)
+    folder = outputs.model_folder(run)
     assert read_calibration(folder).threshold == 0.7
     assert read_calibration(folder).temperature == TEMPERATURE
     assert "Kept with the model: 70.0%" in words(app)

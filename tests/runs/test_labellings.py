@@ -13,7 +13,8 @@ from core.base import folders, locks
 from core.base.errors import UserError
 from core.data.storage.uploads import KEPT_SECONDS
 from core.runs.tasks import labellings
-from core.serving.file_labelling import Plan, part_of, parts_of
+from core.serving.file_labelling.parts import part_of, parts_of
+from core.serving.file_labelling.plan import Plan
 from tests.jobs import start_none
 from tests.processes import processes_of, wait_for
 

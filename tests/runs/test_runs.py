@@ -14,9 +14,9 @@ from filelock import FileLock
 from core.base.errors import UserError
 from core.base.home import home
 from core.learning.config import TrainingConfig
-from core.runs.results import exports
+from core.runs.results import exports, outputs
 from core.runs.results.models import usable_models
-from core.runs.training import queue, store, worker
+from core.runs.training import queue, run_events, states, stop_requests, store, worker
 from core.runs.training.events import EventLog, read_events
 from tests.processes import kill, processes_of, trainer_of, wait_for, worker_process
 
@@ -32,7 +32,7 @@ def no_worker(monkeypatch):
 
 
 def status(run):
-    return store.state(run).status
+    return states.state(run).status
 
 
 # Store
@@ -86,14 +86,14 @@ def test_state_follows_events_and_lock(dataset, no_worker):
     with FileLock(run.folder / "run.lock"), EventLog(run.folder / "events.jsonl") as events:
         events.append({"type": "started"})
         assert status(run) == "running"
-        store.ask_to_stop(run)
+        stop_requests.ask_to_stop(run)
         assert status(run) == "stopping"
     assert status(run) == "interrupted"
     with EventLog(run.folder / "events.jsonl") as events:
         for i in range(2000):
             events.append({"type": "step", "step": i})
         events.append({"type": "failed", "reason": "r", "remedy": "m"})
-    state = store.state(run)
+    state = states.state(run)
     assert (state.status, state.reason, state.remedy) == ("failed", "r", "m")
     assert state.seconds >= 0
 
@@ -112,9 +112,9 @@ def test_delete_says_what_it_freed_and_spares_a_run_at_work(dataset, no_worker):
 
 def test_damaged_report_does_not_break_the_page(dataset, no_worker):
     run = store.create_run(FAST, dataset)
-    assert store.report_of(run) is None
+    assert outputs.report_of(run) is None
     (run.folder / "report.json").write_text("{")
-    assert store.report_of(run) is None
+    assert outputs.report_of(run) is None
 
 
 # Queue
@@ -143,15 +143,15 @@ def test_places_in_line_and_leaving_it(dataset, no_worker):
 def test_a_submitted_run_is_trained_judged_and_can_be_taken_away(tiny, dataset, tmp_path):
     run = queue.submit(replace(FAST, model=tiny), dataset)
     wait_for(lambda: status(run) == "finished")
-    types = [event["type"] for event in store.events_of(run)]
+    types = [event["type"] for event in run_events.events_of(run)]
     assert types[:2] == ["queued", "started"]
     assert types[-1] == "finished"
     assert {"step", "evaluated"} <= set(types)
-    assert store.report_of(run)["test"]["texts"] == 2
-    assert len(store.predictions_of(run)) == 4
-    assert np.stack(store.predictions_of(run)["probabilities"]).sum(axis=1) == pytest.approx([1] * 4)
-    assert (store.model_folder(run) / "calibration.json").is_file()
-    assert "finished" not in store.log_of(run) or "Traceback" not in store.log_of(run)
+    assert outputs.report_of(run)["test"]["texts"] == 2
+    assert len(outputs.predictions_of(run)) == 4
+    assert np.stack(outputs.predictions_of(run)["probabilities"]).sum(axis=1) == pytest.approx([1] * 4)
+    assert (outputs.model_folder(run) / "calibration.json").is_file()
+    assert "finished" not in outputs.log_of(run) or "Traceback" not in outputs.log_of(run)
     (model,) = usable_models()
     for form in (exports.HUGGINGFACE, exports.PTH):
         exports.export_model(model, form, tmp_path / form)
@@ -163,36 +163,36 @@ def test_a_submitted_run_is_trained_judged_and_can_be_taken_away(tiny, dataset, 
 def test_runs_in_line_are_trained_one_at_a_time_in_order(tiny, dataset):
     runs = [queue.submit(replace(FAST, model=tiny, seed=seed), dataset) for seed in range(3)]
     most = 0
-    while any(store.state(run).live for run in runs):
+    while any(states.state(run).live for run in runs):
         most = max(most, sum(status(run) == "running" for run in runs))
         time.sleep(0.02)
     assert [status(run) for run in runs] == ["finished"] * 3
     assert most == 1
-    starts = [store.state(run).started for run in runs]
+    starts = [states.state(run).started for run in runs]
     assert starts == sorted(starts)
 
 
 @pytest.mark.process
 def test_stop_keeps_the_best_weights(tiny, dataset):
     run = queue.submit(replace(LONG, model=tiny), dataset)
-    wait_for(lambda: any(event["type"] == "evaluated" for event in store.events_of(run)))
+    wait_for(lambda: any(event["type"] == "evaluated" for event in run_events.events_of(run)))
     queue.cancel(run)
     wait_for(lambda: status(run) == "stopped")
-    assert store.model_folder(run) is not None
-    assert store.report_of(run)["steps"] < 600
-    assert store.report_of(run)["test"] is not None
+    assert outputs.model_folder(run) is not None
+    assert outputs.report_of(run)["steps"] < 600
+    assert outputs.report_of(run)["test"] is not None
 
 
 @pytest.mark.process
 def test_a_killed_trainer_is_told_apart_and_the_line_goes_on(tiny, dataset):
     first = queue.submit(replace(LONG, model=tiny), dataset)
     second = queue.submit(replace(FAST, model=tiny), dataset)
-    wait_for(lambda: any(event["type"] == "step" for event in store.events_of(first)))
+    wait_for(lambda: any(event["type"] == "step" for event in run_events.events_of(first)))
     for _ in range(worker.RESUMPTIONS + 1):
         wait_for(lambda: status(first) == "running")
         trainer_of(first).send_signal(signal.SIGKILL)
-        wait_for(lambda: not store.is_lost(first) and status(first) != "running", seconds=5)
-    wait_for(lambda: "SIGKILL" in store.state(first).reason, seconds=5)
+        wait_for(lambda: not states.is_lost(first) and status(first) != "running", seconds=5)
+    wait_for(lambda: "SIGKILL" in states.state(first).reason, seconds=5)
     assert status(first) == "interrupted"
     wait_for(lambda: status(second) == "finished")
 
@@ -203,12 +203,12 @@ def test_training_goes_on_when_the_worker_dies_and_the_next_waits_for_it(tiny, d
     wait_for(lambda: status(first) == "running")
     kill(worker_process())
     second = queue.submit(replace(FAST, model=tiny), dataset)
-    wait_for(lambda: any(event["type"] == "step" for event in store.events_of(first)))
+    wait_for(lambda: any(event["type"] == "step" for event in run_events.events_of(first)))
     assert status(second) == "queued"
     queue.cancel(first)
     wait_for(lambda: status(second) == "finished")
     assert status(first) == "stopped"
-    assert store.state(second).started >= store.state(first).ended
+    assert states.state(second).started >= states.state(first).ended
 
 
 def test_an_error_becomes_a_reason_and_the_trace_goes_to_the_log(tiny, dataset, no_worker, monkeypatch):
@@ -222,7 +222,7 @@ def test_an_error_becomes_a_reason_and_the_trace_goes_to_the_log(tiny, dataset, 
     finally:
         nothing = os.environ.pop("TEXTUNER_HOME")
         monkeypatch.setenv("TEXTUNER_HOME", nothing)
-    assert store.state(run).remedy
+    assert states.state(run).remedy
 
 
 def test_exit_codes_in_words(dataset, no_worker):

@@ -9,11 +9,12 @@ import pytest
 
 from core.base.errors import UserError
 from core.base.formatting import percent
-from core.charts import MEANINGS
+from core.charts.elements import MEANINGS
 from core.cli import main as cli
 from core.learning.evaluation.calibration import set_threshold
+from core.runs.results import outputs
 from core.runs.results.report_file import report_of_run
-from core.runs.training import store
+from core.runs.training.run import own_dataset
 from core.serving.report import report_page
 from tests.pages.seeding import LABELS, make_dataset, make_run
 
@@ -51,9 +52,9 @@ class Elements(HTMLParser):
 
 def test_it_has_every_part(held):
     run = finished(held)
-    set_threshold(store.model_folder(run), 0.6)
+    set_threshold(outputs.model_folder(run), 0.6)
     page = report_of_run(run)
-    scores = store.report_of(run)["test"]
+    scores = outputs.report_of(run)["test"]
     for part in (
         "How good it is",
         "What is taken for what",
@@ -68,7 +69,7 @@ def test_it_has_every_part(held):
         "Versions",
         percent(scores["accuracy"]),
         f"{scores['mcc']:.3f}",
-        store.own_dataset(run).sha256,
+        own_dataset(run).sha256,
         "always the most common class",
     ):
         assert part in page

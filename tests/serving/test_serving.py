@@ -15,7 +15,7 @@ from core.learning.config import TrainingConfig
 from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
 from core.serving.classifier import Classifier
-from core.serving.export.model_card import model_card
+from core.serving.export.model_card.card import model_card
 from core.serving.export.model_files import export_huggingface, export_state_dict
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from tests.tiny import TEXTS

@@ -21,9 +21,8 @@ from core.base.disk import NoSpace, full_is_said, whole_file
 from core.base.errors import UserError
 from core.data.storage.datasets import load_splits
 from core.learning.evaluation.calibration import read_calibration
-from core.runs.results import bundle_contents, report_file
+from core.runs.results import bundle_contents, outputs, report_file
 from core.runs.results.models import Model
-from core.runs.training import store
 from core.serving import imported_models
 from core.serving.export import bundle as bundle_file
 from core.serving.export.onnx_export import FILE_NAMES, Parity, Sample, export_onnx
@@ -306,7 +305,7 @@ def _others(model: Model, made: Made, scratch: Path) -> dict[str, Path]:
     report = model.place / imported_models.REPORT
     if report.is_file() and model.folder.name == imported_models.MODEL:
         files[imported_models.REPORT] = report
-    if model.run is not None and store.report_of(model.run) is not None:
+    if model.run is not None and outputs.report_of(model.run) is not None:
         # Without texts: a bundle travels farther than a report that somebody sends on purpose.
         report_file.write_report(model.run, scratch / bundle_file.REPORT_PAGE, texts=False)
         files[bundle_file.REPORT_PAGE] = scratch / bundle_file.REPORT_PAGE

@@ -9,8 +9,7 @@ from core.data.storage.datasets import Dataset, read_rejected
 from core.learning import config as settings
 from core.learning import pretrained
 from core.learning.config import SETTINGS
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training.run import Run, own_dataset
 
 MOST_REASONS = 200
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
@@ -45,7 +44,7 @@ def facts_of(run: Run, report: dict[str, Any]) -> dict[str, str]:
 def data_of(run: Run) -> dict[str, str]:
     """The run's own copy of its data: what → its value in words; why not, when that is damaged."""
     try:
-        dataset = store.own_dataset(run)
+        dataset = own_dataset(run)
     except UserError as error:
         return {"Data": error.reason}
     parts = [f"{number:,} {_SPLITS[split]}" for split, number in dataset.counts.items()]

@@ -23,7 +23,7 @@ from core.base.json_files import read_object, write_json
 from core.data.storage.datasets import STUDIES, Dataset, find_dataset
 from core.runs.jobs import job
 from core.runs.jobs.job import Job, Task
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,10 +12,11 @@ from core.base.home import home
 from core.data.storage.datasets import Dataset
 from core.learning import pretrained
 from core.learning.config import TrainingConfig, check
+from core.runs.results import outputs
 from core.runs.tasks import forecasts
-from core.runs.training import disk_space, engines, store
+from core.runs.training import disk_space, engines, run_events, states, stop_requests, store
 from core.runs.training.events import EventLog
-from core.runs.training.store import Run
+from core.runs.training.run import Gone, Run, hold, is_alive, own_dataset
 
 
 class Changes(TypedDict, total=False):
@@ -50,7 +51,7 @@ def submit_again(run: Run, **changes: Unpack[Changes]) -> Run:
             f"one with {', '.join(run.unknown) or 'none that can be read'}",
             "Choose the settings on the Train page.",
         )
-    again = _create(replace(run.config, **changes), store.own_dataset(run))
+    again = _create(replace(run.config, **changes), own_dataset(run))
     ensure_worker()
     return again
 
@@ -72,14 +73,14 @@ def resume(run: Run) -> Run:
         UserError: the run was neither interrupted, nor failed in a way that leaves something to go on from.
     """
     try:
-        with store.hold(run, timeout=1):
-            if not store.can_resume(run):
-                raise _not_resumable(run, store.state_unattended(run).status)
-            store.forget_stop(run)
+        with hold(run, timeout=1):
+            if not states.can_resume(run):
+                raise _not_resumable(run, states.state_unattended(run).status)
+            stop_requests.forget_stop(run)
             with EventLog(run.folder / "events.jsonl") as events:
                 events.append({"type": "queued"})
     except Timeout as error:
-        raise _not_resumable(run, store.state(run).status) from error
+        raise _not_resumable(run, states.state(run).status) from error
     ensure_worker()
     return run
 
@@ -99,14 +100,14 @@ def cancel(run: Run, now: bool = False) -> None:
         now: do not even wait for the step.
     """
     with full_is_said("the word that it should stop", 1000, run.folder):
-        store.ask_to_stop(run, now)
+        stop_requests.ask_to_stop(run, now)
     try:
-        with store.hold(run, timeout=1):
-            if store.waits(run):
-                kept = "; the best weights so far are kept" if store.model_folder(run) else ""
+        with hold(run, timeout=1):
+            if states.waits(run):
+                kept = "; the best weights so far are kept" if outputs.model_folder(run) else ""
                 with EventLog(run.folder / "events.jsonl") as events:
                     events.append({"type": "stopped", "reason": f"Taken out of the line{kept}."})
-    except store.Gone:
+    except Gone:
         pass  # There is nothing left to end.
     except Timeout:
         pass  # The trainer holds the lock: it reads the word left above.
@@ -126,19 +127,19 @@ def expected_wait(run: Run) -> float | None:
     None when there is nothing to tell it by.
     """
     runs = store.list_runs()
-    at_work = [other for other in runs if store.state(other).status in ("running", "stopping")]
-    waiting = [r for r in runs if r.number < run.number and store.state(r).status == "queued"]
+    at_work = [other for other in runs if states.state(other).status in ("running", "stopping")]
+    waiting = [r for r in runs if r.number < run.number and states.state(r).status == "queued"]
     waits = [_seconds_left(ahead, runs) for ahead in [*at_work, *waiting]]
     known = [wait for wait in waits if wait is not None]
     return sum(known) if len(known) == len(waits) else None
 
 
 def _seconds_left(run: Run, runs: list[Run]) -> float | None:
-    last = store.last_event(run, "step")
-    if store.is_alive(run) and last:
+    last = run_events.last_event(run, "step")
+    if is_alive(run) and last:
         return last["seconds_left"]
-    for earlier in (r for r in runs if _alike(r, run) and store.state(r).status == "finished"):
-        report, texts = store.report_of(earlier), _texts_to_train(earlier)
+    for earlier in (r for r in runs if _alike(r, run) and states.state(r).status == "finished"):
+        report, texts = outputs.report_of(earlier), _texts_to_train(earlier)
         if report and texts and "total_seconds" in report:
             return report["total_seconds"] * _texts_to_train(run) / texts
     expected = forecasts.recorded(run)
@@ -152,7 +153,7 @@ def _alike(one: Run, other: Run) -> bool:
 
 def _texts_to_train(run: Run) -> int:
     try:
-        return store.own_dataset(run).counts["train"] * run.config.epochs
+        return own_dataset(run).counts["train"] * run.config.epochs
     except UserError:
         return 0
 

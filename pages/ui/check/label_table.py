@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import charts
 from core.base.formatting import count
+from core.charts.elements import SPLIT_MEANING
 from core.data.storage.datasets import Dataset
 
 # Texts are broken into lines in rows of more than 64.
@@ -55,7 +55,7 @@ def editable(rows: pd.DataFrame, fill: bool) -> pd.DataFrame:
             "drop": False,
             "suggested": rows["suggested"],
             "doubt": 100 * (1 - rows["probability"]),
-            "split": rows["split"].map(charts.SPLIT_MEANING),
+            "split": rows["split"].map(SPLIT_MEANING),
         }
     )
 

@@ -4,9 +4,10 @@ import streamlit as st
 
 from core.base.errors import UserError
 from core.base.formatting import explain, percent, shorten
+from core.runs.results import outputs
 from core.runs.results.comparison import FEWEST, MOST
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import states, store
+from core.runs.training.run import Run
 
 
 def choose_runs(judged: list[Run]) -> list[Run]:
@@ -35,7 +36,7 @@ def follow(chosen: list[str]) -> None:
 
 
 def title_of(run: Run) -> str:
-    accuracy = percent((store.report_of(run) or {})["test"]["accuracy"])
+    accuracy = percent((outputs.report_of(run) or {})["test"]["accuracy"])
     return f"run {run.number} – {shorten(run.name, 40)} – {accuracy}"
 
 
@@ -48,7 +49,7 @@ def say_missing(ids: list[str]) -> None:
         except UserError as error:
             st.warning(f"A run of this link is left out. {explain(error)}", icon=":material/link_off:")
         else:
-            status = store.state(run).status
+            status = states.state(run).status
             st.warning(
                 f"Run {run.number or '(cannot be read)'} is left out: it is {status} and has no test scores.",
                 icon=":material/link_off:",

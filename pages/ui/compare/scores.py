@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from core import charts
 from core.base.formatting import SCORES
+from core.charts.comparison import describe_dots, score_dots
 from core.runs.results.comparison import Comparison
 
 DOTTED = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "mcc")
@@ -30,8 +30,8 @@ def show_scores(found: Comparison) -> None:
         ],
         columns=["run", "value", "low", "high"],
     )
-    words = charts.describe_dots(rows, score.words, score.in_percent)
-    st.altair_chart(charts.score_dots(rows, score.words, score.in_percent), alt=words, key="dots")
+    words = describe_dots(rows, score.words, score.in_percent)
+    st.altair_chart(score_dots(rows, score.words, score.in_percent), alt=words, key="dots")
     st.caption(f"{words} {score.meaning}")
     with st.expander("All scores"):
         st.dataframe(scores_table(found), hide_index=True, height="content", alt="Scores with 95 % intervals")

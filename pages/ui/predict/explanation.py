@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from core import charts
 from core.base.formatting import escape_markdown, shorten
 from core.base.memory import shortage_is_said
+from core.charts.probabilities import probability_table
 from core.runs.results.models import Model
 from core.serving.attribution import MOST_PIECES, Attribution, integrated_gradients, leave_one_out
 from pages.ui.markup import coloured_words
@@ -35,7 +35,7 @@ def explain_label(model: Model, classifier: "Classifier", text: str, answer: "Pr
         help=f"{LEAVING_OUT}: what the model says without each word; fast. {GRADIENTS}: what each word adds "
         "on the way from an empty text to this one; takes seconds.",
     )
-    ranked = charts.probability_table(answer.names, answer.probabilities[0])["label"]
+    ranked = probability_table(answer.names, answer.probabilities[0])["label"]
     # A key of its own for each text: another text begins with its own label.
     mark = hashlib.sha256(f"{model.id} {text}".encode("utf-8", "replace")).hexdigest()[:16]
     label = right.selectbox("For the class", list(ranked), key=f"class_{mark}")

@@ -7,10 +7,11 @@ import streamlit as st
 
 from core.base.errors import UserError
 from core.base.formatting import count, duration
+from core.runs.results import outputs
 from core.runs.results.comparison import FEWEST, MOST
 from core.runs.results.facts import model_title
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import states, store
+from core.runs.training.run import Run
 from pages.ui.feedback import STATUS, show_error
 from pages.ui.navigation import COMPARE_PAGE, go_to
 
@@ -74,12 +75,12 @@ def runs_table(runs: list[Run]) -> pd.DataFrame:
 
 
 def row_of(run: Run) -> dict[str, Any]:
-    state = store.state(run)
+    state = states.state(run)
     row: dict[str, Any] = {"Status": STATUS[state.status].words, "Data set": run.name or "(cannot be read)"}
     row |= {"Accuracy (%)": None, "Macro F1 (%)": None, "Started": state.started or run.created or None}
     if not run.readable:
         return row
-    scores = (store.report_of(run) or {}).get("test")
+    scores = (outputs.report_of(run) or {}).get("test")
     if scores:
         row |= {"Accuracy (%)": 100 * scores["accuracy"], "Macro F1 (%)": 100 * scores["macro_f1"]}
     values: dict[str, Any] = {

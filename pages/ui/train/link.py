@@ -3,8 +3,8 @@
 import streamlit as st
 
 from core.base.errors import UserError
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import states, store
+from core.runs.training.run import Run, is_alive
 from pages.ui.navigation import run_link
 
 
@@ -16,10 +16,10 @@ def only_viewing() -> bool:
 def chosen_run() -> tuple[Run | None, UserError | None]:
     """The run of the link; without a link the one at work, which then stays: its end is to be seen."""
     if "run" not in st.query_params:
-        live = [run for run in store.list_runs() if store.state(run).live]
+        live = [run for run in store.list_runs() if states.state(run).live]
         if not live:
             return None, None
-        shown = next((run for run in live if store.is_alive(run)), live[-1])
+        shown = next((run for run in live if is_alive(run)), live[-1])
         st.query_params["run"] = shown.id
         return shown, None
     try:

@@ -6,10 +6,12 @@ import streamlit as st
 
 from core.base.errors import UserError
 from core.base.formatting import count, escape_markdown, explain, percent
+from core.runs.results import outputs
 from core.runs.tasks import forecasts
-from core.runs.training import queue, store
+from core.runs.training import queue, states
 from core.runs.training.events import Event
-from core.runs.training.store import Run, RunState
+from core.runs.training.run import Run
+from core.runs.training.states import RunState
 from pages.ui.feedback import STATUS, explain_state
 from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE, go_to
 from pages.ui.train.link import only_viewing, share
@@ -19,7 +21,7 @@ from pages.ui.train.progress import last_event, show_scores
 def show_result(run: Run, state: RunState) -> None:
     if state.status != "finished":
         st.warning(explain_state(state), icon=STATUS[state.status].icon)
-    report = store.report_of(run) or {}
+    report = outputs.report_of(run) or {}
     with st.container(horizontal=True):
         for name in ("test", "validation"):
             if report.get(name):
@@ -32,7 +34,7 @@ def show_result(run: Run, state: RunState) -> None:
     with st.container(horizontal=True):
         if report and st.button("Judge it", type="primary", icon=":material/insights:"):
             go_to(RUNS_PAGE, run=run.id)
-        if store.model_folder(run) and st.button("Try it", icon=":material/label:"):
+        if outputs.model_folder(run) and st.button("Try it", icon=":material/label:"):
             go_to(PREDICT_PAGE, run=run.id)
         if state.status != "finished":
             offer_another_try(run)
@@ -53,7 +55,7 @@ def show_failure(run: Run, state: RunState) -> None:
 
 def offer_another_try(run: Run) -> None:
     """The ways on from a run that did not finish; the first of them is the next step."""
-    resumable, smaller = store.can_resume(run), store.smaller_batch(run)
+    resumable, smaller = states.can_resume(run), states.smaller_batch(run)
     if resumable and not smaller:
         offer("Resume", "resume", queue.resume, run, primary=True, help="Goes on from the last snapshot.")
     if smaller:
@@ -61,7 +63,7 @@ def offer_another_try(run: Run) -> None:
         offer(words, "replay", queue.submit_again, run, batch_size=smaller, primary=True)
     if resumable and smaller:
         offer("Resume as it is", "resume", queue.resume, run, help="Goes on from the last snapshot.")
-    primary = not (resumable or smaller or store.model_folder(run))
+    primary = not (resumable or smaller or outputs.model_folder(run))
     offer("Start again with these settings", "replay", queue.submit_again, run, primary=primary)
 
 

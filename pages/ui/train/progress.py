@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.base.formatting import duration, escape_markdown, percent, shorten
 from core.runs.training.events import Event
-from core.runs.training.store import RunState
+from core.runs.training.states import RunState
 
 LOSS_HELP = (
     "How far the model's probabilities are from the true labels (cross-entropy, in nats). Lower is better."

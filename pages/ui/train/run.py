@@ -8,9 +8,10 @@ import streamlit as st
 from core.base.errors import UserError
 from core.base.formatting import count, escape_markdown, shorten
 from core.runs.results.facts import model_title
-from core.runs.training import following, queue, store
+from core.runs.training import queue, run_events, states, store
 from core.runs.training.events import Event
-from core.runs.training.store import Run, RunState
+from core.runs.training.run import Run
+from core.runs.training.states import RunState
 from pages.ui.feedback import show_error
 from pages.ui.train.curves import baselines, show_curves
 from pages.ui.train.forecast import LOOK_EVERY_SECONDS
@@ -23,7 +24,7 @@ STILL_SECONDS = 2.0
 
 def show_run(run: Run) -> None:
     show_heading(run)
-    live = is_live(run, store.state(run))
+    live = is_live(run, states.state(run))
     # Redrawn by itself while the run may change; the rest of the page stands still.
     st.fragment(watch, run_every=LOOK_EVERY_SECONDS if live else None)(run.id, live, baselines(run))
     if not run.damage:
@@ -46,7 +47,7 @@ def show_heading(run: Run) -> None:
 
 def is_live(run: Run, state: RunState) -> bool:
     """Whether it may change by itself: one that was lost is about to go on, or to be called interrupted."""
-    return state.live or store.is_lost(run)
+    return state.live or states.is_lost(run)
 
 
 def watch(run_id: str, was_live: bool, baselines: dict[str, float]) -> None:
@@ -55,13 +56,13 @@ def watch(run_id: str, was_live: bool, baselines: dict[str, float]) -> None:
     except UserError as error:
         show_error(error)
         return
-    state = store.state(run)
+    state = states.state(run)
     if was_live and not is_live(run, state):
         # It has just ended: the whole page is drawn once more, and then no longer by itself.
         st.rerun()
-    if state.status == "queued" or store.is_lost(run):
+    if state.status == "queued" or states.is_lost(run):
         queue.ensure_worker()
-    events = following.follow(run)
+    events = run_events.follow(run)
     show_state(run, state, events)
     show_notes(events)
     show_curves(run, events if state.status != "running" else settled(events), baselines)

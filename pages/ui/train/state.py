@@ -4,10 +4,12 @@ import streamlit as st
 
 from core.base.errors import UserError
 from core.base.formatting import duration, explain
+from core.runs.results import outputs
 from core.runs.tasks import forecasts
-from core.runs.training import queue, store
+from core.runs.training import queue
 from core.runs.training.events import Event
-from core.runs.training.store import Run, RunState
+from core.runs.training.run import Run
+from core.runs.training.states import RunState
 from pages.ui.feedback import STATUS
 from pages.ui.train.link import only_viewing, share
 from pages.ui.train.outcome import show_failure, show_result
@@ -31,7 +33,7 @@ def show_state(run: Run, state: RunState, events: list[Event]) -> None:
         )
     elif state.live:
         show_progress(state, events)
-    elif state.status == "finished" or store.model_folder(run):
+    elif state.status == "finished" or outputs.model_folder(run):
         show_result(run, state)
     else:
         show_failure(run, state)
