@@ -1,8 +1,8 @@
 """A workbook opened by openpyxl, and the rows of a sheet exactly as they stand in the file.
 
 The only module that reaches for what openpyxl keeps private: its public iterator leaves out a row that is
-numbered like an earlier one, cuts off cells that stand behind their right neighbours, and makes up every row
-that is missing, be it 99 billion. `tests/data/test_openpyxl_rows.py` holds what is used here.
+numbered like an earlier one and cells that are not in the order of their columns, and makes up every row that
+is missing, be it 99 billion. `tests/data/test_openpyxl_rows.py` holds what is used here.
 """
 
 import io
