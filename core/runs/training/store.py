@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -23,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from core.base import folders, locks
-from core.base.disk import whole_file
 from core.base.errors import UserError
 from core.base.home import home
-from core.base.json_files import NO_JSON_OF_OURS
+from core.base.json_files import NO_JSON_OF_OURS, write_json
+from core.base.json_forms import load
 from core.data.storage.datasets import Dataset, copy_dataset, read_dataset
 from core.learning import config as settings
 from core.learning.config import TrainingConfig
@@ -349,7 +348,7 @@ def report_of(run: Run) -> dict[str, Any] | None:
     See `reports.sound_report` for what may be missing.
     """
     try:
-        return sound_report(_read_json(run.folder / "report.json"))
+        return sound_report(load(run.folder / "report.json"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError):
@@ -480,12 +479,6 @@ def _has_lock(run: Run) -> bool:
         return True
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that the file is there whole or not at all."""
-    with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=2, allow_nan=False)
-
-
 def _read_run(folder: Path) -> Run:
     try:
         if not _is_folder(folder):
@@ -504,7 +497,7 @@ def _read_run(folder: Path) -> Run:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _parse_run(folder: Path, *marks: int) -> Run:
-    content = _read_json(folder / "config.json")
+    content = load(folder / "config.json")
     given = dict(content["settings"])
     known = [field.name for field in fields(TrainingConfig)]
     run = Run(
@@ -535,13 +528,6 @@ def _damage(run: Run) -> str | None:
     except OSError as error:
         return f"Its {LOCK} cannot be opened ({error.strerror})."
     return None if _edge_events(run) else "Its events.jsonl is missing, empty or cannot be read."
-
-
-def _read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    content = json.loads(path.read_text(encoding="utf-8"))
-    # Halves of a character, which JSON can spell and no page can show: a ValueError.
-    json.dumps(content, ensure_ascii=False).encode()
-    return content
 
 
 def _is_folder(path: Path) -> bool:
