@@ -174,6 +174,7 @@ def test_the_sound_items_of_an_object_are_kept_as_they_are():
     found = sound_items(content, Whole)
     assert found == {"count": 3, "amount": 2, "more": HALF}
     assert type(found["amount"]) is int
+    assert sound_items(SOUND, Whole) == SOUND
     deep = json.loads("[" * 500 + "]" * 500)
     assert sound_items({"parts": deep, "more": deep, "count": 3}, Whole) == {"more": deep, "count": 3}
     assert sound_items([content], Whole) == sound_items(None, Whole) == {}
