@@ -171,7 +171,7 @@ def test_a_page_is_short(page):
 
 
 @pytest.mark.process
-def test_modules_of_pages_that_only_show_do_not_load_torch():
+def test_modules_of_pages_and_commands_do_not_load_what_takes_long():
     modules = (
         "core.charts.comparison",
         "core.charts.confidence",
@@ -179,6 +179,7 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
         "core.charts.counts",
         "core.charts.curves",
         "core.charts.probabilities",
+        "core.cli.main",
         "core.data.reading.streaming",
         "core.data.storage.datasets",
         "core.learning.config",
@@ -218,7 +219,8 @@ def test_modules_of_pages_that_only_show_do_not_load_torch():
         if path.parent.name != "pages"
     ]
     modules = (*modules, *sections)
-    check = f"import sys, {', '.join(modules)}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+    heavy = {"torch", "transformers", "pydantic"}
+    check = f"import sys, {', '.join(modules)}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", check], cwd=PROJECT, capture_output=True, text=True, check=True
     )

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from core.base import disk
 from core.base.disk import NoSpace
 from core.base.errors import UserError
+from core.base.json_files import write_json
 from core.data.storage import datasets, uploads
 from core.learning.training import checkpoints
 from core.runs.results import outputs
@@ -360,7 +361,7 @@ def test_a_report_without_room_fails_in_a_way_that_can_be_resumed(tiny, dataset,
 
     monkeypatch.setattr(checkpoints.TrainingCheckpoints, "due", lambda _: True)
     with monkeypatch.context() as patched:
-        patched.setattr(store, "write_json", full)
+        patched.setattr(trainer, "write_json", full)
         assert trainer.main(run.folder) == 1
     assert (status(run), events_in(run)[-1]["resumable"]) == ("failed", True)
     assert "room for the report" in states.state(run).reason
@@ -448,8 +449,8 @@ def test_a_run_that_cannot_be_written_leaves_nothing(dataset, monkeypatch):
 
 def test_a_file_is_there_whole_or_as_it_was(tmp_path):
     path = tmp_path / "report.json"
-    store.write_json(path, {"old": 1})
+    write_json(path, {"old": 1})
     with files_limited(100), pytest.raises(OSError, match="too large"):
-        store.write_json(path, {"new": "x" * 1000})
+        write_json(path, {"new": "x" * 1000})
     assert json.loads(path.read_text()) == {"old": 1}
     assert list(tmp_path.glob(".*")) == []

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
+from core.base.json_files import write_json
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
 from core.data.storage.datasets import Dataset, save_dataset
@@ -192,7 +193,7 @@ def write_result(
         collapse = {"label": labels[0], "share": 1.0} if form == "collapsed" else None
         fitted = {"temperature": TEMPERATURE, "fitted_on": "validation", "texts": per_class * len(labels)}
         report |= {"calibration": fitted | {"reason": None}, "collapsed": collapse}
-    store.write_json(run.folder / "report.json", report)
+    write_json(run.folder / "report.json", report)
     predictions.to_parquet(run.folder / "predictions.parquet", index=False)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
+from core.base.json_forms import load
 from core.runs.results.report_json import sound_report
 from core.runs.training.run import Run, own_dataset
-from core.runs.training.store import read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ def report_of(run: Run) -> dict[str, Any] | None:
     See `report_json.sound_report` for what may be missing.
     """
     try:
-        return sound_report(read_json(run.folder / "report.json"))
+        return sound_report(load(run.folder / "report.json"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import secrets
@@ -11,15 +10,14 @@ import time
 from dataclasses import fields, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from core.base import folders, locks
-from core.base.disk import whole_file
 from core.base.errors import UserError
 from core.base.home import home
-from core.base.json_files import NO_JSON_OF_OURS
+from core.base.json_files import NO_JSON_OF_OURS, write_json
+from core.base.json_forms import load
 from core.data.storage.datasets import Dataset, copy_dataset
 from core.learning import config as settings
 from core.learning.config import TrainingConfig
@@ -161,12 +159,6 @@ def _has_lock(run: Run) -> bool:
         return True
 
 
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON so that the file is there whole or not at all."""
-    with whole_file(path) as draft, draft.open("w", encoding="utf-8") as file:
-        json.dump(content, file, ensure_ascii=False, indent=2, allow_nan=False)
-
-
 def _read_run(folder: Path) -> Run:
     try:
         if not _is_folder(folder):
@@ -185,7 +177,7 @@ def _read_run(folder: Path) -> Run:
 
 @lru_cache(maxsize=REMEMBERED)
 def _parse_run(folder: Path, *marks: int) -> Run:
-    content = read_json(folder / "config.json")
+    content = load(folder / "config.json")
     given = dict(content["settings"])
     known = [field.name for field in fields(TrainingConfig)]
     run = Run(
@@ -216,18 +208,6 @@ def _damage(run: Run) -> str | None:
     except OSError as error:
         return f"Its {LOCK} cannot be opened ({error.strerror})."
     return None if edge_events(run) else "Its events.jsonl is missing, empty or cannot be read."
-
-
-def read_json(path: Path) -> Any:  # noqa: ANN401 - whatever the file holds
-    """What a JSON file holds, if it can be shown.
-
-    Raises:
-        OSError, ValueError, RecursionError: it cannot be read, or holds text that no page can show.
-    """
-    content = json.loads(path.read_text(encoding="utf-8"))
-    # Halves of a character, which JSON can spell and no page can show: a ValueError.
-    json.dumps(content, ensure_ascii=False).encode()
-    return content
 
 
 def _is_folder(path: Path) -> bool:

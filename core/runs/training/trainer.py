@@ -18,6 +18,7 @@ from filelock import FileLock
 from core.base.disk import NoSpace, full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.home import home
+from core.base.json_files import write_json
 from core.base.memory import OutOfMemory, shortage_is_said
 from core.learning.evaluation.calibration import write_calibration
 from core.runs.jobs import failures
@@ -163,7 +164,7 @@ def _close(run: Run, outcome: TrainingOutcome) -> None:
         write_calibration(run.folder / "model", outcome.calibration)
         with whole_file(run.folder / "predictions.parquet") as draft:
             outcome.predictions.to_parquet(draft, index=False)
-        store.write_json(run.folder / "report.json", outcome.report)
+        write_json(run.folder / "report.json", outcome.report)
 
 
 def _in_words(event: dict[str, object]) -> str:
