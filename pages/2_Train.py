@@ -33,10 +33,9 @@ from pages.ui.train.suggestion import has_rare_classes, say_suggested, sizes_in_
 def main() -> None:
     run, problem = chosen_run()
     datasets = list_datasets()
-    # On a telephone the settings are the first thing to see, and afterwards the run.
-    sidebar = "expanded" if datasets and not run else "auto"
     viewing = only_viewing()
-    navigation.start_page("Train", sidebar)
+    # On a telephone the settings are the first thing to see, and afterwards the run.
+    navigation.start_page("Train", "expanded" if datasets and not run else "auto")
     queue.ensure_worker()
     if datasets and not viewing:
         with st.sidebar:
