@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from core import charts
 from core.base.errors import UserError
 from core.base.formatting import escape_markdown, shorten
+from core.charts.counts import class_balance, describe_balance
 from core.data.quality.fixes import done_to
 from core.data.reading.read_options import choice_of
 from core.data.storage.datasets import Dataset, find_dataset
@@ -91,8 +91,8 @@ def show_saved(dataset: Dataset) -> None:
             train_on(dataset)
         offer_check(dataset, "Check it")
         start_over("Add another data set")
-    words = charts.describe_balance(dataset.class_counts)
-    st.altair_chart(charts.class_balance(dataset.class_counts), alt=words)
+    words = describe_balance(dataset.class_counts)
+    st.altair_chart(class_balance(dataset.class_counts), alt=words)
     st.caption(escape_markdown(words))
     show_done(done_to(dataset.source))
     show_datasets()

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import streamlit as st
-from core.runs.training.run import Run
 
 from core.data.storage.datasets import Dataset, list_datasets
 from core.learning import suggestions
 from core.learning.config import SETTINGS, TUTORIAL, TrainingConfig
 from core.runs.training import queue
+from core.runs.training.run import Run
 from pages.ui import navigation
 from pages.ui.feedback import show_error
 from pages.ui.pickers import choose_dataset
@@ -33,10 +33,9 @@ from pages.ui.train.start import offer_start
 def main() -> None:
     run, problem = chosen_run()
     datasets = list_datasets()
-    # On a telephone the settings are the first thing to see, and afterwards the run.
-    sidebar = "expanded" if datasets and not run else "auto"
     viewing = only_viewing()
-    navigation.start_page("Train", sidebar)
+    # On a telephone the settings are the first thing to see, and afterwards the run.
+    navigation.start_page("Train", "expanded" if datasets and not run else "auto")
     queue.ensure_worker()
     if datasets and not viewing:
         with st.sidebar:

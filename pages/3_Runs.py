@@ -3,8 +3,9 @@
 import streamlit as st
 
 from core.base.formatting import escape_markdown
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.results import outputs
+from core.runs.training import states, store
+from core.runs.training.run import Run
 from pages.ui import navigation
 from pages.ui.feedback import STATUS, explain_state, show_deletion
 from pages.ui.runs.confidence import show_sureness
@@ -49,8 +50,8 @@ def teach() -> None:
 
 
 def show_run(run: Run) -> None:
-    state = store.state(run)
-    report = store.report_of(run)
+    state = states.state(run)
+    report = outputs.report_of(run)
     show_heading(run, state)
     if state.reason:
         box = st.error if state.status in ("failed", "damaged") else st.warning

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from core.base.errors import UserError
+from core.runs.results import outputs
 from core.runs.results.comparison import FEWEST, MOST, compare_runs
 from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui import navigation
 from pages.ui.compare.changed_texts import show_changed
 from pages.ui.compare.differences import show_shared, show_verdicts
@@ -20,7 +21,7 @@ def main() -> None:
     navigation.start_page("Compare")
     st.title("Compare")
     known = [run for run in store.list_runs() if run.readable]
-    judged = [run for run in known if (store.report_of(run) or {}).get("test")]
+    judged = [run for run in known if (outputs.report_of(run) or {}).get("test")]
     if len(judged) < FEWEST:
         teach(len(judged))
         return

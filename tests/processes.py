@@ -10,7 +10,7 @@ from typing import TypeVar
 import psutil
 
 from core.base.home import home
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 
 Answer = TypeVar("Answer")
 

@@ -41,16 +41,22 @@ from core.learning.suggestions import suggest  # noqa: E402
 from core.runs.results import exports  # noqa: E402
 from core.runs.results.models import usable_models  # noqa: E402
 from core.runs.tasks import data_checks, forecasts, labellings  # noqa: E402
-from core.runs.training import queue, store  # noqa: E402
-from core.runs.training.store import Run  # noqa: E402
+from core.runs.training import queue, states  # noqa: E402
+from core.runs.training.run import Run  # noqa: E402
 from core.serving import imported_models  # noqa: E402
-from core.serving.file_labelling import Plan  # noqa: E402
+from core.serving.file_labelling.plan import Plan  # noqa: E402
 from tests.pages.data_checks import make_check  # noqa: E402
 from tests.pages.seeding import make_dataset, make_exports, make_labelling, make_run  # noqa: E402
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 README_PICTURE = PROJECT / ".github" / "screenshot.png"
+MAIN = "[data-testid=stMainBlockContainer]"
+CHART = "[data-testid=stVegaLiteChart]"
+DRAWN = f"""() => !document.querySelector("[data-testid=stSkeleton]")
+    && [...document.querySelectorAll("{CHART}")].every((chart) => chart.querySelector("canvas, svg"))
+"""
+"""Whether no part of the page is still to come, in the browser's language."""
 WIDTHS = (1280, 420)
 SCHEMES = ("light", "dark")
 MANY = tuple(f"{kind}_{thing}" for kind in ("lost", "late", "wrong", "new", "old", "my", "any") for thing in (
@@ -181,16 +187,21 @@ def open_page(browser: Browser, url: str, width: int, scheme: str) -> Iterator[P
 
 
 def settle(page: Page) -> None:
-    # A live page never stops running; a second without change in size is still enough for a picture.
-    page.wait_for_timeout(1500)
+    # A live page never stops running: it is drawn when nothing is missing and its size stays as it is.
+    page.wait_for_timeout(1000)
     for words in ("Loading the model", "Taking gradients", "Reading the training texts"):
         page.get_by_text(words).first.wait_for(state="detached", timeout=60_000)
+    page.wait_for_function(DRAWN, timeout=60_000)
+    sizes = [0]
+    while len(sizes) < 100 and (len(sizes) < 3 or len(set(sizes[-3:])) > 1):
+        page.wait_for_timeout(300)
+        sizes.append(page.locator(MAIN).evaluate("e => e.scrollHeight"))
 
 
 def photograph(page: Page, path: Path, width: int, most: int = 5000) -> None:
-    height = page.locator("[data-testid=stMainBlockContainer]").evaluate("e => e.scrollHeight")
+    height = page.locator(MAIN).evaluate("e => e.scrollHeight")
     page.set_viewport_size({"width": width, "height": max(900, min(height + 80, most))})
-    page.wait_for_timeout(1200)
+    settle(page)
     page.screenshot(path=path)
     print(path)
 
@@ -396,7 +407,7 @@ def save_sample() -> Dataset:
 
 def train(dataset: Dataset) -> Run:
     run = queue.submit(replace(TrainingConfig(), epochs=3), dataset)
-    while store.state(run).live:
+    while states.state(run).live:
         time.sleep(0.5)
     return run
 

@@ -21,13 +21,16 @@ NO_JSON_OF_OURS = (
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write JSON so that the file is there whole or not at all.
 
-    In ASCII: what was read from a person's file may hold half of a character, which no encoding has.
+    In letters that people can read. What came out of a person's file may hold half of a character, which no
+    encoding has: it is written as JSON spells it, and is the same when it is read again.
 
     Raises:
         ValueError: a number that is none.
     """
+    text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False)
     with whole_file(path) as draft:
-        draft.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="ascii")
+        # For half of a character, the escape of Python is that of JSON.
+        draft.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

@@ -22,7 +22,8 @@ from core.data.tables import Dialect, Limits, ReadOptions, Table, text_frame
 
 if TYPE_CHECKING:
     from core.serving.classifier import Classifier
-    from core.serving.file_labelling import Plan, Progress
+    from core.serving.file_labelling.labelling import Progress
+    from core.serving.file_labelling.plan import Plan
 
 STANDARD = "-"
 """Standard input, or standard output."""
@@ -68,7 +69,7 @@ def predict(options: argparse.Namespace, model: Path, choice: ReadOptions, limit
     """
     _check(options)
     from core.serving.classifier import Classifier
-    from core.serving.file_labelling import Plan
+    from core.serving.file_labelling.plan import Plan
 
     plan = Plan(options.input, str(model), tuple(options.text), options.label, options.classes, choice)
     classifier = Classifier.load(model)
@@ -124,7 +125,9 @@ def _asked_to_stop() -> Iterator[list[int]]:
 def _answer_into_file(
     options: argparse.Namespace, plan: Plan, classifier: Classifier, asked: list[int], limits: Limits
 ) -> int:
-    from core.serving import file_labelling
+    from core.serving.file_labelling.labelling import Listener, Stopped, label_into
+    from core.serving.file_labelling.parts import columns_of, parts_of
+    from core.serving.file_labelling.writing import write_out
 
     out = Path(options.out)
     parts = out.with_name(f"{out.name}.parts")
@@ -137,21 +140,21 @@ def _answer_into_file(
     plan = _with_input(plan, parts / "input")
     with tqdm(unit=" rows", file=sys.stderr) as bar:
         try:
-            found = file_labelling.label_into(
+            found = label_into(
                 parts,
                 plan,
                 classifier,
                 limits,
-                file_labelling.Listener(lambda now: _show(bar, now), lambda: bool(asked)),
+                Listener(lambda now: _show(bar, now), lambda: bool(asked)),
                 _training_texts(plan),
             )
-        except file_labelling.Stopped:
+        except Stopped:
             bar.close()
             print(f"stopped; {parts} has what is labelled. Go on with --resume", file=sys.stderr)
             return STOPPED
-    _check_kept(options, found["columns"], file_labelling.columns_of(parts))
-    changed = file_labelling.write_out(
-        file_labelling.parts_of(parts),
+    _check_kept(options, found["columns"], columns_of(parts))
+    changed = write_out(
+        parts_of(parts),
         out,
         options.format,
         safe=not options.raw,
@@ -187,7 +190,7 @@ def _show(bar: tqdm, now: Progress) -> None:
 
 
 def _check_kept(options: argparse.Namespace, new: dict[str, Any], columns: list[str]) -> None:
-    from core.serving.file_labelling import check_columns
+    from core.serving.file_labelling.labelling import check_columns
 
     added = _new_names(new)
     check_columns([name for name in columns if name not in added], options.columns or ())
@@ -246,25 +249,24 @@ def _answer_out_loud(
 ) -> int:
     """Rows go out as they are labelled; without a folder of parts."""
     from core.data.reading.streaming import open_table
-    from core.serving import file_labelling
+    from core.serving.file_labelling.labelling import check_columns, label_table, new_columns
+    from core.serving.file_labelling.tally import Tally
 
     with ExitStack() as stack, tqdm(unit=" rows", file=sys.stderr) as bar:
         spool = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="textuner-")))
         plan = _with_input(plan, spool / "input")
         stream = open_table(Path(plan.source), limits, plan.choice)
-        file_labelling.check_columns(stream.columns, [*plan.text, *(options.columns or ())])
+        check_columns(stream.columns, [*plan.text, *(options.columns or ())])
         if plan.label:
-            file_labelling.check_columns(stream.columns, [plan.label])
-        columns = file_labelling.new_columns(
-            stream.columns, classifier.names, plan.classes, classifier.calibration
-        )
-        tally = file_labelling.Tally(columns, classifier.names, plan, _training_texts(plan))
+            check_columns(stream.columns, [plan.label])
+        columns = new_columns(stream.columns, classifier.names, plan.classes, classifier.calibration)
+        tally = Tally(columns, classifier.names, plan, _training_texts(plan))
         bar.reset(stream.rows)
         changed = 0
         for number, table in enumerate(stream.batches()):
             if asked:
                 break
-            frame, truth, answers = file_labelling.label_table(classifier, table, plan, columns)
+            frame, truth, answers = label_table(classifier, table, plan, columns)
             tally.add(table, frame, truth, answers)
             changed += _say(options, frame[_kept(options, columns) or list(frame.columns)], number == 0)
             bar.update(len(frame))
@@ -279,7 +281,7 @@ def _ended(rows: int, stopped: bool) -> int:
 
 
 def _say(options: argparse.Namespace, frame: Any, header: bool) -> int:  # noqa: ANN401 - a frame of pandas, which is imported late
-    from core.serving.file_labelling import as_text
+    from core.serving.file_labelling.writing import as_text
 
     content, changed = as_text(frame, options.format, not options.raw, header)
     _send(sys.stdout.buffer, content)
@@ -302,11 +304,13 @@ def _answer_lines(options: argparse.Namespace, plan: Plan, classifier: Classifie
     """Every line is answered when it comes, together with those that came meanwhile."""
     from dataclasses import replace
 
-    from core.serving import file_labelling
+    from core.serving.file_labelling.labelling import label_table, new_columns
+    from core.serving.file_labelling.tally import Tally
+    from core.serving.file_labelling.writing import as_text
 
     plan = replace(plan, text=("text",))
-    columns = file_labelling.new_columns(plan.text, classifier.names, plan.classes, classifier.calibration)
-    tally = file_labelling.Tally(columns, classifier.names, plan)
+    columns = new_columns(plan.text, classifier.names, plan.classes, classifier.calibration)
+    tally = Tally(columns, classifier.names, plan)
     changed = 0
     stopped = True
     # Ctrl-C counts at once: it mostly comes while no line does.
@@ -317,9 +321,9 @@ def _answer_lines(options: argparse.Namespace, plan: Plan, classifier: Classifie
             out = stack.enter_context(Path(options.out).open("wb"))
         for number, lines in enumerate(_lines_as_they_come(source, limits)):
             table = Table(text_frame({"text": lines}), LINES)
-            frame, *_ = file_labelling.label_table(classifier, table, plan, columns)
+            frame, *_ = label_table(classifier, table, plan, columns)
             tally.add(table, frame, None, None)
-            content, more = file_labelling.as_text(frame, options.format, not options.raw, number == 0)
+            content, more = as_text(frame, options.format, not options.raw, number == 0)
             changed += more
             _send(out, content)
         stopped = False

@@ -29,6 +29,7 @@ from core.base.errors import UserError
 from core.base.formatting import count, shorten
 from core.base.formatting import size as in_words
 from core.base.home import home
+from core.base.json_forms import Count, Timestamp, load, read_as
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +87,9 @@ class Imported:
     """What the file was called: for showing, never for a path."""
     place: Path
     """Its own folder, in which `model/` is the Hugging Face folder."""
-    added: float
+    added: Timestamp
     """Seconds since 1970."""
-    not_taken: int
+    not_taken: Count
     """Files of the zip that were left in it."""
 
     @property
@@ -201,13 +202,10 @@ def find(id: str) -> Imported:
     if place is None or not _is_whole(place):
         raise UserError("a model taken from a file", "none that is kept here", "Take it from its file again.")
     try:
-        note = json.loads((place / NOTE).read_text(encoding="utf-8"))
-        name, added, not_taken = str(note["name"]), float(note["added"]), int(note["not_taken"])
-        name.encode()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return read_as(place / NOTE, Imported, id=id, place=place)
+    except (OSError, ValueError) as error:
         log.warning("%s of model %s cannot be read: %s", NOTE, id, error)
-        name, added, not_taken = f"(cannot be read) {id}", 0.0, 0
-    return Imported(id, name, place, added, not_taken)
+        return Imported(id, f"(cannot be read) {id}", place, added=0.0, not_taken=0)
 
 
 def delete(id: str) -> int:
@@ -437,9 +435,7 @@ def _check_classes(config: dict[str, Any]) -> None:
 
 def _object(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        # Halves of a character, which JSON can spell and no page can show: a ValueError.
-        json.dumps(content, ensure_ascii=False).encode()
+        content = load(file)
     except (ValueError, RecursionError) as error:
         raise UserError(f"a {file.name} in JSON", f"none ({type(error).__name__})", _AGAIN) from error
     if not isinstance(content, dict):

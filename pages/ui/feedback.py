@@ -8,7 +8,7 @@ import streamlit as st
 from core.base import formatting
 from core.base.errors import UserError
 from core.base.formatting import escape_markdown, explain
-from core.runs.training.store import RunState
+from core.runs.training.states import RunState
 
 Colour = Literal["gray", "blue", "orange", "green", "red"]
 

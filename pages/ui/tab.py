@@ -1,7 +1,8 @@
 """What Streamlit keeps for one browser tab and gives no public access to: uploaded files and fragments.
 
-The only module that imports from Streamlit's runtime. What it relies on is held by
-tests/pages/test_pages.py (an upload leaves the memory) and tests/faults/test_server.py (a timer is refused).
+The only module that reaches for what Streamlit does not document. `tests/pages/test_tab.py` holds what is
+used here; tests/pages/test_pages.py (an upload leaves the memory) and tests/faults/test_server.py (a timer
+is refused) hold what comes of it.
 """
 
 from streamlit.elements.lib.mutable_status_container import StatusContainer

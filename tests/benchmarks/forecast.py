@@ -21,8 +21,10 @@ from core.data.splits import SplitPlan, split_by_percent
 from core.data.storage.datasets import Dataset, delete_dataset, save_dataset
 from core.learning.config import TrainingConfig
 from core.learning.forecasting.estimate import Forecast
+from core.runs.results import outputs
 from core.runs.tasks import forecasts
-from core.runs.training import queue, store
+from core.runs.training import queue, run_events, states, store
+from core.runs.training.run import Run
 from tests.benchmarks.workload import PROJECT
 
 DATA = PROJECT.parent / "shared" / "data"
@@ -93,18 +95,18 @@ def run(case: Case) -> dict[str, Any]:
     found = forecasts.wait(dataset, config)
     took = time.perf_counter() - began
     training = queue.submit(config, dataset)
-    while store.state(training).live:
+    while states.state(training).live:
         time.sleep(0.2)
-    report = store.report_of(training)
+    report = outputs.report_of(training)
     parts = real_parts(training, report)
     store.delete_run(training.id)
     delete_dataset(dataset.id)
     return compare(case, found, report, parts, took)
 
 
-def real_parts(training: store.Run, report: dict[str, Any]) -> dict[str, float]:
+def real_parts(training: Run, report: dict[str, Any]) -> dict[str, float]:
     """What can be told apart of what the training took, by the names of the forecast's parts."""
-    events = store.events_of(training)
+    events = run_events.events_of(training)
     snapshots = sum(event["seconds"] for event in events if event["type"] == "snapshot")
     return {"steps": report["train_seconds"], "snapshots": snapshots}
 

@@ -49,9 +49,10 @@ from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.data.storage.datasets import Dataset, save_dataset
 from core.learning.config import TrainingConfig
-from core.runs.training import processes, queue, store
+from core.runs.results import outputs
+from core.runs.training import processes, queue, run_events, states, store
 from core.runs.training.events import Event, read_events
-from core.runs.training.store import Run
+from core.runs.training.run import Run, snapshots_folder
 from tests.benchmarks.workload import has_bf16
 from tests.processes import is_at_work, kill, processes_of, trainer_of, wait_for, worker_process
 from tests.tiny import LABEL2ID, TEXTS, write_tiny_model
@@ -146,12 +147,12 @@ class Attack:
             for _ in range(kills):
                 if not self._kill_once():
                     break
-            self._wait(lambda: store.has_ended(self.run))
+            self._wait(lambda: states.has_ended(self.run))
         except (AssertionError, UserError, Timeout) as error:
             words = " ".join(str(error).split())
-            raise Lost(f"{store.state(self.run).status}: {type(error).__name__}: {words}") from error
-        if store.state(self.run).status != "finished":
-            raise Lost(str(store.state(self.run)))
+            raise Lost(f"{states.state(self.run).status}: {type(error).__name__}: {words}") from error
+        if states.state(self.run).status != "finished":
+            raise Lost(str(states.state(self.run)))
 
     def settle(self) -> None:
         """Count from its events what the kills cost, and what became of the damages."""
@@ -174,7 +175,7 @@ class Attack:
 
     def _kill_once(self) -> bool:
         """Returns whether the run still goes on."""
-        self._wait(lambda: store.has_ended(self.run) or trainer_of(self.run))
+        self._wait(lambda: states.has_ended(self.run) or trainer_of(self.run))
         moment, victim = self._choose(MOMENTS), self._choose(VICTIMS)
         # Looked up before the moment, which does not wait.
         trainer, worker = trainer_of(self.run), worker_process()
@@ -184,7 +185,7 @@ class Attack:
         events_before = len(_events(self.run))
         began = time.monotonic()
         hit = kill(*targets)
-        if store.has_ended(self.run):
+        if states.has_ended(self.run):
             return False
         if all(hit):
             self._count(victim, moment)
@@ -196,7 +197,7 @@ class Attack:
         return True
 
     def _count(self, victim: str, moment: str) -> None:
-        unfinished = list(store.snapshots_folder(self.run).glob(".writing-*"))
+        unfinished = list(snapshots_folder(self.run).glob(".writing-*"))
         if moment == "snapshot" and victim != "worker":
             moment = "in a snapshot" if unfinished else "right after a snapshot"
         self.tally.kills[f"{victim}, {moment}"] += 1
@@ -224,7 +225,7 @@ class Attack:
 
     def _sees_unfinished(self) -> bool:
         # Watched closely for a moment: it is gone in milliseconds.
-        folder, end = store.snapshots_folder(self.run), time.monotonic() + 0.5
+        folder, end = snapshots_folder(self.run), time.monotonic() + 0.5
         while time.monotonic() < end:
             with suppress(FileNotFoundError):
                 if any(name.startswith(".writing-") for name in os.listdir(folder)):  # noqa: PTH208 - fast
@@ -233,7 +234,7 @@ class Attack:
         return False
 
     def _damage(self) -> None:
-        folder = store.snapshots_folder(self.run)
+        folder = snapshots_folder(self.run)
         whole = sorted((p for p in folder.glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
         victims = whole if self.chance.random() < 0.25 else whole[-1:]
         for snapshot in victims:
@@ -246,7 +247,7 @@ class Attack:
         """Wait until a look at the run tells that its process is gone."""
 
         def shown() -> bool:
-            if store.state(self.run).status not in ("running", "stopping"):
+            if states.state(self.run).status not in ("running", "stopping"):
                 return True
             # It may have gone on by itself meanwhile.
             return any(event["type"] == "interrupted" for event in _events(self.run)[events_before:])
@@ -262,7 +263,7 @@ class Attack:
 
         def look() -> object:
             queue.ensure_worker()
-            if store.state(self.run).status == "interrupted" and not store.is_lost(self.run):
+            if states.state(self.run).status == "interrupted" and not states.is_lost(self.run):
                 # The worker may be faster: what cannot be resumed now is looked at again.
                 with suppress(UserError):
                     queue.resume(self.run)
@@ -348,7 +349,7 @@ def flip_bit(file: Path, chance: random.Random) -> None:
 
 def same_weights(one: Run, other: Run) -> bool:
     """Whether two runs' best weights are equal, bit for bit."""
-    ours, theirs = (load_file(run.folder / "model" / store.WEIGHTS) for run in (one, other))
+    ours, theirs = (load_file(run.folder / "model" / outputs.WEIGHTS) for run in (one, other))
     return ours.keys() == theirs.keys() and all(
         ours[name].dtype == theirs[name].dtype and ours[name].tobytes() == theirs[name].tobytes()
         for name in ours
@@ -359,7 +360,11 @@ def same_scores(one: Run, other: Run) -> bool:
     """Whether two runs tell the same about each of their evaluations, in the same order."""
     names = ("step", "epoch", "loss", "accuracy", "macro_f1", "best")
     ours, theirs = (
-        [[event[name] for name in names] for event in store.events_of(run) if event["type"] == "evaluated"]
+        [
+            [event[name] for name in names]
+            for event in run_events.events_of(run)
+            if event["type"] == "evaluated"
+        ]
         for run in (one, other)
     )
     return ours == theirs
@@ -445,7 +450,7 @@ def _attack(
 
 def _train_untouched(config: TrainingConfig, dataset: Dataset) -> Run:
     run = queue.submit(config, dataset)
-    wait_for(lambda: store.has_ended(run), PATIENCE_SECONDS)
+    wait_for(lambda: states.has_ended(run), PATIENCE_SECONDS)
     return run
 
 

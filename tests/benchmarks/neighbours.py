@@ -41,8 +41,9 @@ from core.data.splits import SplitPlan, split_by_percent
 from core.data.storage.datasets import save_dataset
 from core.data.storage.sample import SAMPLE
 from core.learning.config import TrainingConfig
-from core.runs.training import queue, store
-from core.runs.training.store import Run
+from core.runs.results import outputs
+from core.runs.training import queue, run_events, states, store
+from core.runs.training.run import Run
 from tests.benchmarks import sessions, visitors
 from tests.benchmarks.sessions import Scene, Times
 
@@ -176,7 +177,7 @@ class Meter:
         await work
         last, ended = self._look(), time.time()
         seconds = last.at - first.at
-        events = store.events_of(store.find_run(scene.live_run))
+        events = run_events.events_of(store.find_run(scene.live_run))
         speeds = [
             e["tokens_per_second"] for e in events if e["type"] == "step" and began < e["time"] <= ended
         ]
@@ -273,10 +274,10 @@ async def nothing() -> AsyncIterator[None]:
 def train_to_the_end(folder: Path) -> Run:
     """A short training of the sample, so that there is a model to ask."""
     run = submit(SAMPLE, epochs=1)
-    while store.state(run).live:
+    while states.state(run).live:
         time.sleep(0.5)
-    if store.state(run).status != "finished":
-        raise SystemExit(f"The first training did not end well:\n{store.log_of(run)}")
+    if states.state(run).status != "finished":
+        raise SystemExit(f"The first training did not end well:\n{outputs.log_of(run)}")
     return run
 
 
@@ -284,13 +285,13 @@ def train_to_the_end(folder: Path) -> Run:
 def train_on(source: Path) -> Iterator[Run]:
     """A training that is at work, and longer than any measurement; it is stopped in the end."""
     run = submit(source, epochs=50)
-    while not any(event["type"] == "step" for event in store.events_of(run)):
+    while not any(event["type"] == "step" for event in run_events.events_of(run)):
         time.sleep(0.2)
     try:
         yield run
     finally:
         queue.cancel(run)
-        while store.state(run).live:
+        while states.state(run).live:
             time.sleep(0.2)
 
 

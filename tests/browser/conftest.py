@@ -107,12 +107,12 @@ def healthy(app: App) -> bool:
 
 
 def stop_trainings(app: App) -> None:
-    from core.runs.training import queue, store
+    from core.runs.training import queue, states, store
 
     for pid in app.processes():
         os.kill(pid, signal.SIGCONT)  # A test that broke off may have left one paused.
     for run in store.list_runs():
-        if store.state(run).live:
+        if states.state(run).live:
             queue.cancel(run)
 
 

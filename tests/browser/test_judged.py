@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.runs.results.evaluated_texts import BEFORE, answers_of
-from core.runs.training import store
+from core.runs.training.run import Run
 from tests.pages.seeding import make_dataset, make_run
 
 MANY = tuple(f"intent_{number}" for number in range(77))
@@ -38,7 +38,7 @@ def test_a_click_shows_the_texts_of_a_cell_and_of_a_bin(scheme, app, runs, page:
     expect(page.get_by_role("combobox", name="Temperature")).to_have_value("Before")
 
 
-def click_a_mistake(page: Page, run: store.Run) -> None:
+def click_a_mistake(page: Page, run: Run) -> None:
     """Click the fullest cell that is no right answer; its texts are shown, and only they."""
     # By force: a number may lie over the middle of the cell, and a person clicks just there.
     answers = answers_of(run, "test")

@@ -18,7 +18,7 @@ from core.data.labels import LabeledTexts  # noqa: E402
 from core.data.splits import Splits  # noqa: E402
 from core.data.storage.datasets import save_dataset  # noqa: E402
 from core.learning.config import TrainingConfig  # noqa: E402
-from core.runs.training import store  # noqa: E402
+from core.runs.training import run_events, states, store  # noqa: E402
 from tests.tiny import LABEL2ID, TEXTS  # noqa: E402
 
 PATIENCE = 60 * 1000
@@ -92,16 +92,16 @@ def test_a_killed_server_takes_no_training_with_it_and_the_line_goes_on(
             expect_badge(tab, "running")
             expect_charts_from_the_start(tab, run)
         assert app.processes(run.id) == [trainer], "still the same process trains"
-    wait_until(lambda: store.state(run).status == "finished", 240, "the end of the training")
+    wait_until(lambda: states.state(run).status == "finished", 240, "the end of the training")
     for tab in (other, page):
         expect_badge(tab, "finished")
         expect_charts_from_the_start(tab, run)
         # It has left the line, although nothing else on the page is drawn again.
         expect(tab.get_by_role("heading", name="Waiting in line")).to_have_count(0)
     app.kill()
-    wait_until(lambda: store.state(second).status == "finished", 90, "the end of the run in line")
+    wait_until(lambda: states.state(second).status == "finished", 90, "the end of the run in line")
     app.start()
-    assert [event["type"] for event in store.events_of(run)].count("started") == 1
+    assert [event["type"] for event in run_events.events_of(run)].count("started") == 1
     page.goto(f"{app.address}/?run={second.id}")
     expect_badge(page, "finished")
 
@@ -112,7 +112,7 @@ def held_at(app, run):
     (trainer,) = app.processes(run.id)
     os.kill(trainer, signal.SIGSTOP)
     try:
-        assert store.state(run).status == "running", "held too late to see anything"
+        assert states.state(run).status == "running", "held too late to see anything"
         yield
     finally:
         os.kill(trainer, signal.SIGCONT)
@@ -124,7 +124,7 @@ def expect_badge(page: Page, words: str) -> None:
 
 def expect_charts_from_the_start(page: Page, run) -> None:
     """Both charts, whose words begin with the first loss and the first score."""
-    events = store.events_of(run)
+    events = run_events.events_of(run)
     loss = next(event["loss"] for event in events if event["type"] == "step")
     accuracy = next(event["accuracy"] for event in events if event["type"] == "evaluated")
     for words in (f"Training loss: from {loss:.3f} ", f"Accuracy: from {accuracy:.1%} "):
@@ -134,8 +134,8 @@ def expect_charts_from_the_start(page: Page, run) -> None:
 
 
 def evaluations(run) -> int:
-    return sum(event["type"] == "evaluated" for event in store.events_of(run))
+    return sum(event["type"] == "evaluated" for event in run_events.events_of(run))
 
 
 def last_step(run) -> int:
-    return max((event["step"] for event in store.events_of(run) if event["type"] == "step"), default=0)
+    return max((event["step"] for event in run_events.events_of(run) if event["type"] == "step"), default=0)

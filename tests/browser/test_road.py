@@ -141,21 +141,22 @@ def look_in_the_middle(page: Page, app, new_context, run_id: str) -> Page:
 
 def steps_done(run_id: str) -> tuple[int, int]:
     """Steps that the run has reported, and steps in all."""
-    from core.runs.training import store
+    from core.runs.training import run_events, store
 
-    events = store.events_of(store.find_run(run_id))
+    events = run_events.events_of(store.find_run(run_id))
     total = next((event["total_steps"] for event in events if event["type"] == "started"), 0)
     return max((event["step"] for event in events if event["type"] == "step"), default=0), total
 
 
 def see_scores(page: Page, other: Page, run_id: str) -> str:
     """Wait for the end, which both tabs show by themselves; returns the test accuracy as shown."""
+    from core.runs.results import outputs
     from core.runs.training import store
 
     for tab in (page, other):
         expect(metric(tab, "Test accuracy")).to_be_visible(timeout=TRAINING_PATIENCE)
         expect(tab.locator(".stMarkdownBadge").filter(has_text="finished")).to_be_visible()
-    report = store.report_of(store.find_run(run_id))
+    report = outputs.report_of(store.find_run(run_id))
     shown = read_metric(page, "Test accuracy")
     assert shown == f"{100 * report['test']['accuracy']:.1f}%"
     other.close()

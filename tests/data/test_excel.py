@@ -5,8 +5,8 @@ import datetime
 import pytest
 
 from core.base.errors import UserError
-from core.data.reading import excel
 from core.data.reading.archives import CHUNK_BYTES
+from core.data.reading.excel import openpyxl_rows
 from core.data.reading.files import read_table
 from core.data.tables import Limits, ReadOptions
 from tests.data.packing import with_part, with_shared_strings, workbook
@@ -249,7 +249,7 @@ def test_many_rows_together_may_be_longer_than_one():
         PLAIN, SHEET, lambda xml: xml.replace(b"</sheetData>", row * 20_000 + b"</sheetData>")
     )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(excel, "LONGEST_ROW", 200_000)
+        patched.setattr(openpyxl_rows, "LONGEST_ROW", 200_000)
         assert len(read_table(content).frame) == 20_002
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from core.base.errors import UserError
+from core.base.json_forms import WrongForm, parse_as
 from core.data.labels import ColumnMapping
 from core.data.preparing import Parts, parts_of_table, prepare
 from core.data.quality.checks import find_problems
@@ -167,24 +168,26 @@ def test_near_repeats_with_different_labels_are_kept(lined):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fix_goes_through_json_and_is_the_same_whenever_it_was_made(kind):
     made = Fix(kind, VALUES.get(kind, ""), time=1234.5)
-    back = Fix.from_facts(json.loads(json.dumps(made.facts())))
+    back = parse_as(json.loads(json.dumps(made.facts())), Fix)
     assert (back, back.time) == (made, 1234.5)
     assert hash(back) == hash(fix(kind))
     assert "{" not in made.words
 
 
-HOSTILE = [
+NO_FIXES = [
+    {"kind": "drop_everything"},
+    {"kind": "drop_repeated", "value": "x"},
+    {"kind": "drop_other_languages"},
+    {"kind": "drop_other_languages", "value": "<b>"},
+    {"kind": "drop_other_languages", "value": "{0.__class__}"},
+]
+WRONG_FORMS = [
     None,
     [],
     "drop_repeated",
     {},
-    {"kind": "drop_everything"},
     {"kind": ["drop_repeated"]},
-    {"kind": "drop_repeated", "value": "x"},
     {"kind": "drop_repeated", "value": None},
-    {"kind": "drop_other_languages"},
-    {"kind": "drop_other_languages", "value": "<b>"},
-    {"kind": "drop_other_languages", "value": "{0.__class__}"},
     {"kind": "drop_repeated", "time": "now"},
     {"kind": "drop_repeated", "time": float("nan")},
     {"kind": "drop_repeated", "time": -1},
@@ -192,10 +195,16 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("facts", HOSTILE, ids=str)
+@pytest.mark.parametrize("facts", NO_FIXES, ids=str)
 def test_what_is_no_fix_is_refused_with_words(facts):
     with pytest.raises(UserError, match="a fix"):
-        Fix.from_facts(facts)
+        parse_as(facts, Fix)
+
+
+@pytest.mark.parametrize("facts", WRONG_FORMS, ids=str)
+def test_what_has_not_the_form_of_a_fix_is_refused(facts):
+    with pytest.raises(WrongForm, match="Fix"):
+        parse_as(facts, Fix)
 
 
 def test_what_was_done_is_read_back_from_the_facts_of_a_data_set():

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from core.base.errors import UserError
-from core.data.reading import parquet as reader
 from core.data.reading.files import read_table
+from core.data.reading.parquet import pages, parquet_files, texts
 from core.data.tables import Limits
 from tests.data.packing import parquet
 
@@ -79,7 +79,7 @@ def test_a_text_with_the_mark_of_a_broken_one_is_whole():
 
 
 def test_rows_are_numbered_across_batches(monkeypatch):
-    monkeypatch.setattr(reader, "MOST_BATCH_ROWS", 2)
+    monkeypatch.setattr(pages, "MOST_BATCH_ROWS", 2)
     values = [b"a", b"\xff", b"c", b"d", b"e"]
     table = read_table(parquet({"text": values}))
     assert (table.lines.tolist(), [row.line for row in table.rejected]) == ([1, 3, 4, 5], [2])
@@ -101,7 +101,7 @@ def test_counts_are_checked_before_anything_is_unpacked():
 def test_a_bomb_is_not_unpacked(compression, monkeypatch):
     content = parquet({"text": ["x" * 4_000_000] * 2}, compression=compression, use_dictionary=False)
     assert len(content) < 100_000
-    monkeypatch.setattr(reader, "_table", None)
+    monkeypatch.setattr(parquet_files, "_table", None)
     with pytest.raises(
         UserError, match="unpacks to at most 1.0 MB; found one that unpacks to 7.6 MB or more"
     ):
@@ -162,22 +162,22 @@ NESTED = {
 @pytest.mark.parametrize("kind", NESTED)
 @pytest.mark.parametrize("options", [{}, {"row_group_size": 2}, {"use_dictionary": False}])
 def test_nested_values_are_text_across_groups_of_rows(kind, options, monkeypatch):
-    monkeypatch.setattr(reader, "MOST_BATCH_ROWS", 2)
+    monkeypatch.setattr(pages, "MOST_BATCH_ROWS", 2)
     values = NESTED[kind].to_pylist()
     table = read_table(parquet({"value": NESTED[kind], "row": list("abcde")}, **options))
     written = ["" if value is None else json.dumps(value, ensure_ascii=False) for value in values]
     assert columns(table) == {"value": written, "row": list("abcde")}
-    sizes = reader._sizes(NESTED[kind])
+    sizes = texts._sizes(NESTED[kind])
     assert len(sizes) == 5
     assert all(0 < size <= len(text.encode()) for size, text in zip(sizes, written, strict=True) if text)
-    assert reader._sizes(NESTED[kind].slice(1, 3)).tolist() == sizes[1:4].tolist()
+    assert texts._sizes(NESTED[kind].slice(1, 3)).tolist() == sizes[1:4].tolist()
 
 
 @pytest.mark.parametrize(
     ("limit", "found"), [("MOST_PAGES", "more than 1 pages"), ("LONGEST_HEADER", "out of ")]
 )
 def test_pages_without_number_and_headers_without_end_are_refused(limit, found, monkeypatch):
-    monkeypatch.setattr(reader, limit, 1)
+    monkeypatch.setattr(pages, limit, 1)
     with pytest.raises(UserError, match=found):
         read_table(parquet(PLAIN))
 
@@ -229,10 +229,10 @@ def test_a_schema_that_is_nested_without_end():
 def test_a_page_header_without_a_number_of_values_is_refused(header):
     """Header fields: 1 the kind of page, 2 and 3 its sizes, 5 and 8 what is said of a page of data."""
     with pytest.raises(UserError, match="a page without the number of its values"):
-        reader._add_pages(iter([{1: 0, 2: 5, 3: 5, **header}]), 1, reader._Pages())
+        pages._add_pages(iter([{1: 0, 2: 5, 3: 5, **header}]), 1, pages.Pages())
 
 
 def test_a_footer_of_more_than_a_few_megabytes_is_refused_before_it_is_parsed(monkeypatch):
-    monkeypatch.setattr(reader, "LONGEST_FOOTER", 100)
+    monkeypatch.setattr(pages, "LONGEST_FOOTER", 100)
     with pytest.raises(UserError, match=r"a footer of [\d,]+ bytes in a file of"):
         read_table(parquet(PLAIN))

@@ -4,7 +4,16 @@ import time
 import pytest
 
 from core.base.errors import UserError
-from core.data.storage.uploads import KEPT_SECONDS, delete_upload, find_upload, keep_upload
+from core.data.labels import ColumnMapping
+from core.data.quality.fixes import Fix
+from core.data.storage.uploads import (
+    KEPT_SECONDS,
+    delete_upload,
+    find_upload,
+    keep_fixes,
+    keep_upload,
+    kept_fixes,
+)
 
 
 def test_an_upload_is_found_again_with_its_name_and_bytes():
@@ -43,3 +52,28 @@ def test_uploads_older_than_a_day_are_removed_when_the_next_one_comes():
     assert find_upload(young.id)
     with pytest.raises(UserError):
         find_upload(old.id)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"name": 3}', '{"name": "half a \\ud83d"}', '{"nam": "a.csv"}']
+)
+def test_an_upload_whose_name_cannot_be_read_is_none(content):
+    kept = keep_upload("a.csv", b"x")
+    kept.path.with_name("upload.json").write_text(content)
+    with pytest.raises(UserError, match="Upload the file again"):
+        find_upload(kept.id)
+
+
+MAPPING = ColumnMapping(("text",), "label")
+
+
+@pytest.mark.parametrize(
+    "content", ["", "null", "3", '{"kind": "strip_html"}', '["strip_html"]', '[{"kind": "x"}]']
+)
+def test_fixes_that_cannot_be_read_are_none(content, tmp_path):
+    kept = keep_upload("a.csv", b"x")
+    keep_fixes(kept, MAPPING, [Fix("strip_html", time=3)])
+    assert kept_fixes(kept, MAPPING) == (Fix("strip_html"),)
+    (note,) = kept.path.parent.glob(f"{'?' * 64}.json")
+    note.write_text(content)
+    assert kept_fixes(kept, MAPPING) == ()

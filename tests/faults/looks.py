@@ -2,15 +2,15 @@
 
 from core.base import locks
 from core.base.home import home
-from core.runs.training import processes, queue, store
+from core.runs.training import processes, queue, run_events, states, store
 from core.runs.training.events import Event, read_events
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from tests.processes import processes_of, wait_for
 
 
 def status(run: Run) -> str:
     """What the run does, without doing anything about it."""
-    return store.state(run).status
+    return states.state(run).status
 
 
 def looked_at(run: Run) -> str:
@@ -31,7 +31,7 @@ def count(run: Run, kind: str) -> int:
 
 def steps_of(run: Run) -> int:
     """How far the run has come."""
-    return max((event.get("step", 0) for event in store.events_of(run)), default=0)
+    return max((event.get("step", 0) for event in run_events.events_of(run)), default=0)
 
 
 def see_that_nothing_is_left() -> None:

@@ -16,10 +16,13 @@ from safetensors.numpy import load_file
 from core.base import disk
 from core.base.disk import NoSpace
 from core.base.errors import UserError
+from core.base.json_files import write_json
 from core.data.storage import datasets, uploads
 from core.learning.training import checkpoints
-from core.runs.training import disk_space, engines, events, queue, store, trainer, worker
+from core.runs.results import outputs
+from core.runs.training import disk_space, engines, events, queue, states, store, trainer, worker
 from core.runs.training.events import EventLog, read_events
+from core.runs.training.run import is_alive, snapshots_folder
 from tests.processes import trainer_of, wait_for
 from tests.runs.test_runs import FAST
 
@@ -28,7 +31,7 @@ ROOM = resource.RLIM_INFINITY
 
 
 def status(run):
-    return store.state(run).status
+    return states.state(run).status
 
 
 def events_in(run):
@@ -52,7 +55,7 @@ def files_limited(size):
 
 
 def weights_of(run):
-    return load_file(run.folder / "model" / store.WEIGHTS)
+    return load_file(run.folder / "model" / outputs.WEIGHTS)
 
 
 def assert_same_weights(one, other):
@@ -91,7 +94,7 @@ def test_what_a_run_needs_is_what_it_takes(tiny, dataset):
     needed = disk_space.need(config, dataset)
     run = queue.submit(config, dataset)
     wait_for(lambda: status(run) == "finished")
-    wait_for(lambda: not store.is_alive(run))
+    wait_for(lambda: not is_alive(run))
     model = sum(path.stat().st_size for path in (run.folder / "model").iterdir())
     assert model <= needed.weights / 2 <= model + 2 * disk_space.HEADER_BYTES
     closing = sum((run.folder / name).stat().st_size for name in ("report.json", "predictions.parquet"))
@@ -112,8 +115,8 @@ def test_a_run_whose_room_is_gone_when_it_starts_fails_and_can_be_resumed(tiny, 
     assert disk_space.check_start(run) is None
     # Older snapshots make way.
     for step in (1, 2):
-        (store.snapshots_folder(run) / str(step)).mkdir(parents=True)
-        (store.snapshots_folder(run) / str(step) / "tensors").write_bytes(bytes(needed))
+        (snapshots_folder(run) / str(step)).mkdir(parents=True)
+        (snapshots_folder(run) / str(step) / "tensors").write_bytes(bytes(needed))
     free(monkeypatch, 0)
     assert "snapshots pause" in disk_space.check_start(run)
 
@@ -249,7 +252,7 @@ def begun(config, dataset):
 
 def test_no_room_for_better_weights_ends_the_training_and_resuming_it_changes_nothing(config, dataset, whole):
     run, process = begun(config, dataset)
-    weights = run.folder / "model" / store.WEIGHTS
+    weights = run.folder / "model" / outputs.WEIGHTS
     limit(process, weights.stat().st_size // 2)
     wait_for(lambda: status(run) == "failed")
     last = events_in(run)[-1]
@@ -258,7 +261,7 @@ def test_no_room_for_better_weights_ends_the_training_and_resuming_it_changes_no
     assert "Make room, then resume" in last["remedy"]
     kept = weights.read_bytes()
     load_file(weights)
-    assert [path.name for path in store.snapshots_folder(run).iterdir() if path.name.isdecimal()]
+    assert [path.name for path in snapshots_folder(run).iterdir() if path.name.isdecimal()]
     assert not list(run.folder.glob(".saving-*"))
     queue.resume(run)
     wait_for(lambda: status(run) == "finished")
@@ -267,13 +270,13 @@ def test_no_room_for_better_weights_ends_the_training_and_resuming_it_changes_no
     assert began[1] > 0
     assert weights.read_bytes() != kept
     assert_same_weights(run, whole)
-    assert store.report_of(run)["test"] == store.report_of(whole)["test"]
+    assert outputs.report_of(run)["test"] == outputs.report_of(whole)["test"]
 
 
 def test_no_room_for_snapshots_pauses_them_and_the_training_ends_well(config, dataset, whole):
     run, process = begun(config, dataset)
-    largest = max(path.stat().st_size for path in store.snapshots_folder(run).glob("*/tensors.safetensors"))
-    weights = (run.folder / "model" / store.WEIGHTS).stat().st_size
+    largest = max(path.stat().st_size for path in snapshots_folder(run).glob("*/tensors.safetensors"))
+    weights = (run.folder / "model" / outputs.WEIGHTS).stat().st_size
     assert weights < largest
     limit(process, (weights + largest) // 2)
     wait_for(lambda: status(run) == "finished")
@@ -286,7 +289,7 @@ def test_no_room_for_snapshots_pauses_them_and_the_training_ends_well(config, da
 
 def test_no_room_for_events_neither_ends_nor_tears_a_training(config, dataset, whole):
     run, process = begun(config, dataset)
-    file, weights = run.folder / "events.jsonl", run.folder / "model" / store.WEIGHTS
+    file, weights = run.folder / "events.jsonl", run.folder / "model" / outputs.WEIGHTS
     full = pad(file, 20 * weights.stat().st_size)
     limit(process, full + 30)
     torn = wait_for(lambda: (found := file.read_bytes()) and not found.endswith(b"\n") and found, every=0.01)
@@ -308,9 +311,9 @@ def test_no_room_for_events_neither_ends_nor_tears_a_training(config, dataset, w
 def test_the_last_event_waits_for_room_and_the_run_is_not_lost(config, dataset):
     run, process = begun(config, dataset)
     file = run.folder / "events.jsonl"
-    limit(process, pad(file, 20 * (run.folder / "model" / store.WEIGHTS).stat().st_size) + 30)
+    limit(process, pad(file, 20 * (run.folder / "model" / outputs.WEIGHTS).stat().st_size) + 30)
     # Everything that can be given up for it is.
-    wait_for(lambda: (run.folder / "report.json").exists() and not store.snapshots_folder(run).exists())
+    wait_for(lambda: (run.folder / "report.json").exists() and not snapshots_folder(run).exists())
     assert status(run) == "running"
     limit(process, ROOM)
     wait_for(lambda: status(run) == "finished", seconds=20)
@@ -321,7 +324,7 @@ def test_the_last_event_waits_for_room_and_the_run_is_not_lost(config, dataset):
 def test_the_last_event_waits_where_nothing_can_be_given_up(dataset, monkeypatch, kind):
     run = store.create_run(FAST, dataset)
     for name in ("1", ".writing-2"):
-        (store.snapshots_folder(run) / name).mkdir(parents=True)
+        (snapshots_folder(run) / name).mkdir(parents=True)
     # As where the folder's permissions were taken away.
     monkeypatch.setattr(disk_space.shutil, "rmtree", lambda *_, **__: None)
     slept = []
@@ -352,24 +355,24 @@ def test_a_report_without_room_fails_in_a_way_that_can_be_resumed(tiny, dataset,
     tried = []
 
     def full(path, content):
-        found = store.snapshots_folder(run).iterdir()
+        found = snapshots_folder(run).iterdir()
         tried.append(sorted(path.name for path in found if path.name.isdecimal()))
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(checkpoints.TrainingCheckpoints, "due", lambda _: True)
     with monkeypatch.context() as patched:
-        patched.setattr(store, "write_json", full)
+        patched.setattr(trainer, "write_json", full)
         assert trainer.main(run.folder) == 1
     assert (status(run), events_in(run)[-1]["resumable"]) == ("failed", True)
-    assert "room for the report" in store.state(run).reason
+    assert "room for the report" in states.state(run).reason
     # It was tried again after the older snapshot had made way; the newest one stays.
     assert [len(names) for names in tried] == [2, 1]
-    assert store.model_folder(run)
+    assert outputs.model_folder(run)
     assert not (run.folder / ".closing").exists()
     queue.resume(run)
     assert trainer.main(run.folder) == 0
     assert status(run) == "finished"
-    assert store.report_of(run)["test"]["texts"] == 2
+    assert outputs.report_of(run)["test"]["texts"] == 2
     assert [e["step"] for e in events_in(run) if e["type"] == "started"] == [0, int(tried[1][0])]
 
 
@@ -446,8 +449,8 @@ def test_a_run_that_cannot_be_written_leaves_nothing(dataset, monkeypatch):
 
 def test_a_file_is_there_whole_or_as_it_was(tmp_path):
     path = tmp_path / "report.json"
-    store.write_json(path, {"old": 1})
+    write_json(path, {"old": 1})
     with files_limited(100), pytest.raises(OSError, match="too large"):
-        store.write_json(path, {"new": "x" * 1000})
+        write_json(path, {"new": "x" * 1000})
     assert json.loads(path.read_text()) == {"old": 1}
     assert list(tmp_path.glob(".*")) == []

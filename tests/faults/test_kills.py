@@ -11,7 +11,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from core.base.errors import UserError
-from core.runs.training import queue, store, worker
+from core.runs.results import outputs
+from core.runs.training import queue, run_events, states, store, worker
+from core.runs.training.run import is_alive, snapshots_folder
 from tests.benchmarks.workload import has_bf16
 from tests.faults.looks import count, events_in, looked_at, see_that_nothing_is_left, status, steps_of
 from tests.processes import is_at_work, kill, trainer_of, wait_for, worker_process
@@ -40,7 +42,7 @@ def is_interrupted(run, losses):
 
 
 def weights_of(run):
-    return load_file(run.folder / "model" / store.WEIGHTS)
+    return load_file(run.folder / "model" / outputs.WEIGHTS)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +68,7 @@ def test_a_run_whose_trainer_is_killed_again_and_again_ends_with_the_same_weight
         if i >= worker.RESUMPTIONS:
             # Whoever writes down how it ended holds its lock, too: until then it looks at work.
             wait_for(partial(is_interrupted, run, i + 1), seconds=5)
-            assert "SIGKILL" in store.state(run).reason
+            assert "SIGKILL" in states.state(run).reason
             queue.resume(run)
     wait_for(lambda: looked_at(run) == "finished")
 
@@ -81,12 +83,12 @@ def test_a_run_whose_trainer_is_killed_again_and_again_ends_with_the_same_weight
     assert all(expected[name].tobytes() == found[name].tobytes() for name in expected)
     # The charts show each evaluation once, and the state that nobody needs any more is gone.
     told = [
-        [(e["step"], e["loss"]) for e in store.events_of(one) if e["type"] == "evaluated"]
+        [(e["step"], e["loss"]) for e in run_events.events_of(one) if e["type"] == "evaluated"]
         for one in (whole, run)
     ]
     assert told[0] == told[1]
     see_that_nothing_is_left()
-    assert not store.snapshots_folder(run).exists()
+    assert not snapshots_folder(run).exists()
 
 
 def test_the_line_goes_on_whenever_its_worker_is_killed(config, dataset):
@@ -98,10 +100,10 @@ def test_the_line_goes_on_whenever_its_worker_is_killed(config, dataset):
         at_work = {run: process for run in runs if (process := trainer_of(run))}
         assert kill(found) == [True]
         # A training does not end with the worker that started it.
-        assert all(is_at_work(process) or store.has_ended(run) for run, process in at_work.items())
+        assert all(is_at_work(process) or states.has_ended(run) for run, process in at_work.items())
     wait_for(lambda: {looked_at(run) for run in runs} == {"finished"})
     assert [count(run, "started") for run in runs] == [1, 1, 1]
-    spans = [(store.state(run).started, store.state(run).ended) for run in runs]
+    spans = [(states.state(run).started, states.state(run).ended) for run in runs]
     assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
     see_that_nothing_is_left()
 
@@ -110,7 +112,7 @@ def test_a_run_that_lost_trainer_and_worker_goes_on_at_the_next_look(config, dat
     run = queue.submit(replace(config, epochs=40), dataset)
     wait_for(lambda: steps_of(run) > 10)
     assert kill(worker_process(), trainer_of(run)) == [True, True]
-    wait_for(lambda: not store.is_alive(run), seconds=5)
+    wait_for(lambda: not is_alive(run), seconds=5)
     assert status(run) == "interrupted"
     assert looked_at(run) == "interrupted"
     wait_for(lambda: status(run) == "finished")
@@ -119,7 +121,7 @@ def test_a_run_that_lost_trainer_and_worker_goes_on_at_the_next_look(config, dat
 
 def test_a_damaged_newest_snapshot_is_said_and_the_one_before_it_used(config, dataset):
     run = queue.submit(replace(config, epochs=40), dataset)
-    snapshots = store.snapshots_folder(run)
+    snapshots = snapshots_folder(run)
     wait_for(lambda: len([p for p in snapshots.glob("*") if p.name.isdecimal()]) == 2)
     assert kill(worker_process(), trainer_of(run)) == [True, True]
     older, newer = sorted((p for p in snapshots.iterdir() if p.name.isdecimal()), key=lambda p: int(p.name))
@@ -145,7 +147,7 @@ def test_a_stop_and_a_kill_at_the_same_instant_leave_a_stopped_run(config, datas
         assert kill(trainer) == [True]
         stop.join()
         wait_for(lambda run=run: looked_at(run) == "stopped", seconds=30)
-        assert store.model_folder(run) is not None
+        assert outputs.model_folder(run) is not None
         assert sum(event["type"] == "stopped" for event in events_in(run)) == 1
     see_that_nothing_is_left()
 
@@ -160,7 +162,7 @@ def test_a_trainer_that_does_not_answer_is_ended_from_outside(config, dataset):
     assert status(run) == "stopping"
     wait_for(lambda: status(run) == "stopped", seconds=worker.GRACE_SECONDS + 10)
     assert not is_at_work(trainer)
-    assert store.model_folder(run) is not None
+    assert outputs.model_folder(run) is not None
     wait_for(lambda: status(following) == "finished")
     see_that_nothing_is_left()
 
@@ -193,8 +195,8 @@ def test_short_of_memory_is_not_tried_again_by_itself(config, dataset):
     # As the worker does when Linux counts one more process that it ended for lack of memory.
     worker._record_loss(run, -signal.SIGKILL, short_of_memory=True)
     assert status(run) == "interrupted"
-    assert "memory ran out" in store.state(run).reason
-    assert "batches of 1" in store.state(run).remedy
+    assert "memory ran out" in states.state(run).reason
+    assert "batches of 1" in states.state(run).remedy
 
 
 def test_only_an_interrupted_run_can_be_resumed(config, dataset):

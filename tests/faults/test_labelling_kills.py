@@ -3,7 +3,7 @@
 import pandas as pd
 
 from core.runs.tasks import labellings
-from core.serving.file_labelling import parts_of
+from core.serving.file_labelling.parts import parts_of
 from tests.processes import wait_for, with_words
 from tests.runs.test_labellings import ended, plan, rows_of, status  # noqa: F401 - fixtures
 

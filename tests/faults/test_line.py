@@ -11,7 +11,7 @@ import pytest
 from core.base import locks
 from core.base.home import home
 from core.runs.jobs.spawning import PROJECT
-from core.runs.training import queue, store
+from core.runs.training import queue, states, store
 from tests.faults.looks import count, looked_at, see_that_nothing_is_left
 from tests.processes import wait_for, worker_process
 from tests.runs.test_runs import LONG
@@ -37,13 +37,13 @@ for line in sys.stdin:
 
 WORKER = """
 import sys
-from core.runs.training import store, worker
+from core.runs.training import states, worker
 from core.runs.training.events import EventLog
 from filelock import FileLock
 
 def train(run):
     with FileLock(run.folder / "run.lock"), EventLog(run.folder / "events.jsonl") as events:
-        assert store.waits(run)
+        assert states.waits(run)
         events.append({"type": "started", "step": 0, "total_steps": 1})
         events.append({"type": "finished"})
     print(run.number, flush=True)
@@ -145,7 +145,7 @@ def test_two_submissions_at_once_are_trained_one_after_another_and_once(tiny, da
     assert {count(run, "finished") for run in runs} == {1}
     in_order = sorted(runs, key=lambda run: run.number)
     assert [run.number for run in in_order] == list(range(1, 2 * REAL_ROUNDS + 1))
-    spans = [(store.state(run).started, store.state(run).ended) for run in in_order]
+    spans = [(states.state(run).started, states.state(run).ended) for run in in_order]
     assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
     see_that_nothing_is_left()
 

@@ -12,7 +12,8 @@ import pytest
 from core.base.memory import OutOfMemory, means_out_of_memory, shortage_is_said
 from core.base.memory_kills import memory_kills
 from core.learning.training import checkpoints
-from core.runs.training import queue, store, worker
+from core.runs.results import outputs
+from core.runs.training import queue, states, store, worker
 from core.runs.training.events import EventLog, read_events
 from tests.processes import kill, trainer_of, wait_for
 from tests.runs.test_runs import FAST
@@ -62,7 +63,7 @@ def greedy(tmp_path, monkeypatch):
 
 
 def status(run):
-    return store.state(run).status
+    return states.state(run).status
 
 
 def events_in(run):
@@ -83,7 +84,7 @@ def test_a_trainer_without_memory_says_where_and_what_to_try(tiny, dataset, gree
     run = queue.submit(replace(FAST, model=tiny, batch_size=4), dataset)
     wait_for(lambda: status(run) not in ("queued", "running"))
     last = events_in(run)[-1]
-    assert (last["type"], last.get("smaller_batch")) == ("failed", 2), store.log_of(run)
+    assert (last["type"], last.get("smaller_batch")) == ("failed", 2), outputs.log_of(run)
     assert f"enough memory for {words}" in last["reason"]
     assert "batches of 2 instead of 4" in last["remedy"]
     # With a snapshot it may go on, once there is memory.
@@ -102,7 +103,7 @@ def test_smaller_parts_hold_in_a_run_that_is_resumed(tiny, dataset, greedy, conf
     began = max(event["step"] for event in events_in(run) if event["type"] == "started")
     steps = [began + 1, began + 2]
     wait_for(lambda: {e["step"] for e in events_in(run) if e["type"] == "evaluated"}.issuperset(steps))
-    assert status(run) == "running", store.log_of(run)
+    assert status(run) == "running", outputs.log_of(run)
     assert [event["step"] > 0 for event in events_in(run) if event["type"] == "started"] == [False, True]
     notes = [event["message"] for event in events_in(run) if event["type"] == "note"]
     assert ["parts of 2" in note for note in notes if "Memory ran out" in note] == [True]

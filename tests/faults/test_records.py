@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 from filelock import FileLock
 
-from core.runs.training import processes, queue, store
+from core.runs.results import outputs
+from core.runs.training import processes, queue, run_events, states, store
 from core.runs.training.events import EventLog
 from tests.faults.looks import count, events_in, looked_at, see_that_nothing_is_left, status, steps_of
 from tests.processes import is_at_work, kill, trainer_of, wait_for, worker_process
@@ -55,9 +56,9 @@ def test_a_last_word_torn_at_any_byte_was_not_said(dataset, no_worker):
     last = len(whole.rstrip(b"\n").rpartition(b"\n")[0]) + 1
     for end in range(last, len(whole) - 1):
         path.write_bytes(whole[:end])
-        assert [event["type"] for event in store.events_of(run)] == ["queued", "started", "note"]
+        assert [event["type"] for event in run_events.events_of(run)] == ["queued", "started", "note"]
         assert status(run) == "interrupted"
-        assert store.can_resume(run)
+        assert states.can_resume(run)
     # Whole but for the end of its line: it was said.
     path.write_bytes(whole[:-1])
     assert status(run) == "finished"
@@ -71,8 +72,8 @@ def test_an_event_torn_inside_a_letter_is_passed_over_and_closed_off(dataset, no
     path.write_bytes(whole[: whole.index("ö".encode()) + 1])
     with EventLog(path) as events:
         events.append({"type": "failed", "reason": "after the tear", "remedy": ""})
-    assert [event["type"] for event in store.events_of(run)] == ["queued", "started", "failed"]
-    assert store.state(run).reason == "after the tear"
+    assert [event["type"] for event in run_events.events_of(run)] == ["queued", "started", "failed"]
+    assert states.state(run).reason == "after the tear"
 
 
 def test_a_training_goes_on_behind_a_torn_event(config, dataset):
@@ -158,10 +159,10 @@ def test_a_run_whose_clock_jumps_ends_and_no_duration_is_negative(config, datase
     runs = [queue.submit(replace(config, epochs=20, seed=seed), dataset) for seed in range(2)]
     while any(looked_at(run) != "finished" for run in runs):
         for run in runs:
-            assert (store.state(run).seconds or 0) >= 0
+            assert (states.state(run).seconds or 0) >= 0
             assert (queue.expected_wait(run) or 0) >= 0
         time.sleep(0.05)
-        assert not any(store.has_ended(run) and status(run) == "failed" for run in runs)
+        assert not any(states.has_ended(run) and status(run) == "failed" for run in runs)
     for run in runs:
         events = events_in(run)
         times = [event["time"] for event in events]
@@ -169,8 +170,8 @@ def test_a_run_whose_clock_jumps_ends_and_no_duration_is_negative(config, datase
         steps = [event["step"] for event in events if event["type"] in ("step", "evaluated")]
         assert steps == sorted(steps)
         assert all(event["seconds_left"] >= 0 for event in events if event["type"] == "step")
-        assert store.state(run).seconds >= 0
-        report = store.report_of(run)
+        assert states.state(run).seconds >= 0
+        report = outputs.report_of(run)
         assert 0 < report["train_seconds"] <= report["total_seconds"]
         assert count(run, "finished") == 1
     see_that_nothing_is_left()
@@ -189,10 +190,10 @@ def test_order_is_that_of_events_and_submissions_not_that_of_the_clock(dataset, 
         events.append({"type": "started", "step": 0, "total_steps": 9})
         now[0] -= 2 * jump
         events.append({"type": "stopped", "reason": "the last word"})
-    assert (status(first), store.state(first).reason) == ("stopped", "the last word")
-    assert store.state(first).seconds >= 0
+    assert (status(first), states.state(first).reason) == ("stopped", "the last word")
+    assert states.state(first).seconds >= 0
     with FileLock(second.folder / "run.lock"):
         with EventLog(second.folder / "events.jsonl") as events:
             events.append({"type": "started", "step": 0, "total_steps": 9})
         now[0] -= 10 * abs(jump)
-        assert store.state(second).seconds == 0
+        assert states.state(second).seconds == 0

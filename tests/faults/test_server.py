@@ -18,7 +18,7 @@ from websockets.sync.client import connect
 
 from core.base.home import home
 from core.runs.jobs.spawning import PROJECT
-from core.runs.training import store
+from core.runs.training import states, store
 from tests.faults.looks import count, see_that_nothing_is_left, status, steps_of
 from tests.pages.seeding import make_dataset, make_run
 from tests.processes import is_at_work, processes_of, trainer_of, wait_for, worker_process
@@ -139,13 +139,13 @@ def test_trainings_and_their_line_outlive_every_server(config, dataset, start):
     assert found.ppid() == server.process.pid
     for by in ENDS:
         time.sleep(chance.uniform(0, 1))
-        shown = next((run for run in (first, *others) if not store.has_ended(run)), others[-1])
+        shown = next((run for run in (first, *others) if not states.has_ended(run)), others[-1])
         at_work, done = trainer_of(shown), steps_of(shown)
         server.end(by)
         assert not server.is_well()
-        assert at_work is None or is_at_work(at_work) or store.has_ended(shown)
+        assert at_work is None or is_at_work(at_work) or states.has_ended(shown)
         # It goes on while there is no server at all.
-        wait_for(lambda shown=shown, done=done: steps_of(shown) > done or store.has_ended(shown))
+        wait_for(lambda shown=shown, done=done: steps_of(shown) > done or states.has_ended(shown))
         server = start()
         assert shown.name in server.show(shown)
     wait_for(lambda: {status(run) for run in (first, *others)} == {"finished"})

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from core.runs.training.run import Run
 
 from core.learning.evaluation.calibration import Calibration
 from core.runs.training import engines
+from core.runs.training.run import Run
 from tests.jobs import Asked, start_none
 from tests.pages.seeding import LABELS, make_run
 

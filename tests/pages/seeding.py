@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock
 
+from core.base.json_files import write_json
 from core.data.labels import LabeledTexts
 from core.data.splits import SplitPlan, split_by_percent
 from core.data.storage.datasets import Dataset, save_dataset
@@ -23,10 +24,10 @@ from core.runs.results import exports
 from core.runs.results.models import Model
 from core.runs.tasks import labellings
 from core.runs.tasks.labellings import Labelling
-from core.runs.training import store
+from core.runs.training import states, stop_requests, store
 from core.runs.training.events import EventLog
-from core.runs.training.store import Run
-from core.serving.file_labelling import Plan
+from core.runs.training.run import Run
+from core.serving.file_labelling.plan import Plan
 
 LABELS = ("complaint", "praise", "question")
 STATUSES = ("queued", "running", "stopping", "finished", "stopped", "failed", "interrupted", "damaged")
@@ -75,7 +76,7 @@ def make_run(
     if status in ("running", "stopping"):
         held.enter_context(FileLock(run.folder / "run.lock"))
     if status == "stopping":
-        store.ask_to_stop(run)
+        stop_requests.ask_to_stop(run)
     if status in ("finished", "stopped"):
         write_result(run, labels, form=form, wording=wording)
     return run
@@ -92,7 +93,7 @@ ENDINGS = {
         }
     ],
     "interrupted": [
-        {"type": "interrupted", "reason": "The process was ended (SIGKILL).", "remedy": store.RESUME}
+        {"type": "interrupted", "reason": "The process was ended (SIGKILL).", "remedy": states.RESUME}
     ],
 }
 
@@ -192,7 +193,7 @@ def write_result(
         collapse = {"label": labels[0], "share": 1.0} if form == "collapsed" else None
         fitted = {"temperature": TEMPERATURE, "fitted_on": "validation", "texts": per_class * len(labels)}
         report |= {"calibration": fitted | {"reason": None}, "collapsed": collapse}
-    store.write_json(run.folder / "report.json", report)
+    write_json(run.folder / "report.json", report)
     predictions.to_parquet(run.folder / "predictions.parquet", index=False)
 
 

@@ -10,6 +10,7 @@ from core.data.labels import ColumnMapping
 from core.data.quality.fixes import Fix
 from core.data.storage.datasets import list_datasets, load_splits
 from core.data.storage.uploads import find_upload, keep_fixes, kept_fixes
+from core.runs.training.run import own_dataset
 from tests.data.packing import parquet, workbook, zipped
 from tests.pages.opening import (
     ATTACKS,
@@ -396,4 +397,4 @@ def test_data_sets_are_cleaned_up_by_age_after_a_look_at_what_would_go(held):
     assert not data.folder.exists()
     freed = label.removeprefix("Delete 1 data set and free ")
     assert app.success[0].value == f"1 data set deleted; {freed} freed."
-    assert run.own_dataset(run).counts == data.counts
+    assert own_dataset(run).counts == data.counts

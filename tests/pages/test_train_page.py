@@ -5,10 +5,10 @@ import time
 from dataclasses import replace
 
 import pytest
-from core.charts.curves import loss_curves
 from filelock import FileLock
 
 from core.base.home import home
+from core.charts.curves import loss_curves
 from core.data.storage.datasets import list_datasets
 from core.learning.config import TUTORIAL, TrainingConfig
 from core.learning.suggestions import suggest
@@ -223,8 +223,9 @@ def test_those_who_watch_a_run_share_its_charts_until_there_is_more_to_draw(held
     run = make_run("running", make_dataset(), held)
     lines = (run.folder / "events.jsonl").read_text().splitlines()
     drawn = []
-    curves = loss_curves
-    monkeypatch.setattr(charts, "loss_curves", lambda losses: drawn.append(len(losses)) or curves(losses))
+    monkeypatch.setattr(
+        "pages.ui.train.curves.loss_curves", lambda losses: drawn.append(len(losses)) or loss_curves(losses)
+    )
     began = int(time.time() // 2 * 2) - len(lines)
     # Written anew with times that the test knows: half a second apart, and looked at as they come.
     for known in range(len(lines) - 2, len(lines) + 1):

@@ -11,8 +11,9 @@ from core.base import folders
 from core.base.errors import UserError
 from core.learning.config import TrainingConfig
 from core.runs.results import cleaning
-from core.runs.training import queue, store
+from core.runs.training import queue, states, store
 from core.runs.training.events import EventLog
+from core.runs.training.run import Gone, hold, is_alive
 
 DAY = 24 * 3600
 
@@ -83,8 +84,8 @@ def test_runs_that_wait_work_or_go_on_by_themselves_are_never_old(dataset, past)
     queued, working, resuming, lost = past(100, write)
     with FileLock(working.folder / "run.lock"):
         assert cleaning.older_than(0) == []
-    assert store.is_lost(lost)
-    assert store.state(resuming).status == store.state(queued).status == "queued"
+    assert states.is_lost(lost)
+    assert states.state(resuming).status == states.state(queued).status == "queued"
 
 
 def test_an_interrupted_run_can_be_old(dataset, past):
@@ -141,7 +142,7 @@ def test_a_run_that_may_not_be_moved_stays_whole(dataset, monkeypatch):
     monkeypatch.setattr("pathlib.Path.rename", refuse)
     with pytest.raises(UserError, match="Permission denied"):
         store.delete_run(run.id)
-    assert store.state(store.find_run(run.id)).status == "finished"
+    assert states.state(store.find_run(run.id)).status == "finished"
 
 
 # What crashes leave
@@ -185,13 +186,13 @@ def test_submitting_sweeps(dataset):
 def test_a_look_or_a_lock_does_not_bring_a_deleted_run_back(dataset):
     run = run_that(dataset, "started", {"type": "interrupted", "resumes": False})
     store.delete_run(run.id)
-    assert not store.is_alive(run)
-    with pytest.raises(store.Gone), store.hold(run):
+    assert not is_alive(run)
+    with pytest.raises(Gone), hold(run):
         pass
-    with pytest.raises(store.Gone):
+    with pytest.raises(Gone):
         queue.resume(run)
     queue.cancel(run)
-    assert store.state(run).status == "damaged"
+    assert states.state(run).status == "damaged"
     assert not run.folder.exists()
 
 
@@ -206,13 +207,13 @@ def test_whoever_waits_for_the_lock_of_a_run_that_is_deleted_meanwhile_is_told(d
             said.append(error)
 
     # As deleting does it: the folder moves away while the lock is held.
-    with store.hold(run):
+    with hold(run):
         waiting = threading.Thread(target=resume)
         waiting.start()
         time.sleep(0.3)
         grave = folders.move_to_trash(run.folder)
     waiting.join()
-    assert [type(error) for error in said] == [store.Gone]
+    assert [type(error) for error in said] == [Gone]
     assert not run.folder.exists()
     assert "queued" not in (grave / "events.jsonl").read_text().splitlines()[-1]
 
@@ -222,7 +223,7 @@ def test_a_resume_first_makes_the_deletion_wait_its_turn_and_spare_the_run(datas
     queue.resume(run)
     with pytest.raises(UserError, match="Take it out of the line"):
         store.delete_run(run.id, spare_waiting=True)
-    assert store.state(run).status == "queued"
+    assert states.state(run).status == "queued"
 
 
 def test_resuming_and_deleting_at_once_ends_in_one_of_the_two(dataset):
@@ -255,9 +256,9 @@ def test_resuming_and_deleting_at_once_ends_in_one_of_the_two(dataset):
 def test_a_lock_is_waited_for_no_longer_than_asked(dataset):
     run = run_that(dataset)
     with FileLock(run.folder / "run.lock"):
-        assert store.is_alive(run)
-        with pytest.raises(Timeout), store.hold(run, timeout=0.2):
+        assert is_alive(run)
+        with pytest.raises(Timeout), hold(run, timeout=0.2):
             pass
-    with store.hold(run, timeout=0.2):
-        assert store.is_alive(run)
-    assert not store.is_alive(run)
+    with hold(run, timeout=0.2):
+        assert is_alive(run)
+    assert not is_alive(run)

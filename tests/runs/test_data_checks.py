@@ -27,6 +27,7 @@ from core.runs.tasks.data_check_work import READ_CHARACTERS, _Rows, _write_table
 from core.runs.tasks.data_checks import BASELINES, CURVE, TRAINED
 from core.runs.training import store
 from core.runs.training.events import EventLog
+from core.runs.training.run import Run
 from tests.pages.data_checks import baselines_found, curve_found, make_check, trained_found
 from tests.pages.seeding import make_dataset
 from tests.processes import is_at_work, kill, wait_for, with_words
@@ -97,7 +98,7 @@ def test_of_long_texts_the_beginning_is_kept_for_the_page():
     assert sorted(map(len, kept)) == [2] * 4 + [READ_CHARACTERS] * 4
 
 
-def trained_on(dataset, model: str) -> store.Run:
+def trained_on(dataset, model: str) -> Run:
     """A finished run of the tiny model on the data set."""
     run = store.create_run(replace(FAST, model=model), dataset)
     splits = datasets.load_splits(dataset.folder)

@@ -9,13 +9,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from core.base import locks
+from core.base import folders, locks
 from core.base.errors import UserError
 from core.data.storage.uploads import KEPT_SECONDS
 from core.runs.tasks import labellings
-from core.serving.file_labelling import Plan, part_of, parts_of
+from core.serving.file_labelling.parts import part_of, parts_of
+from core.serving.file_labelling.plan import Plan
 from tests.jobs import start_none
-from tests.processes import wait_for
+from tests.processes import processes_of, wait_for
 
 pytestmark = pytest.mark.process
 
@@ -56,6 +57,21 @@ def test_it_stops_and_goes_on_to_the_same_end(plan):
     labellings.delete(found)
     with pytest.raises(UserError, match="link"):
         labellings.find(found.id)
+
+
+def test_one_that_is_deleted_at_its_work_leaves_nothing(plan, textuner_home, monkeypatch):
+    found = labellings.start("file.csv", plan)
+    wait_for(lambda: parts_of(found.parts), every=0.01)
+    there, clear = [], folders.clear
+    monkeypatch.setattr(
+        folders, "clear", lambda grave: (there.append(found.job.folder.exists()), clear(grave))
+    )
+    labellings.delete(found)
+    # Out of its place before the first file went: its process can put none beside those that are removed.
+    assert there == [False]
+    wait_for(lambda: not processes_of(textuner_home))
+    assert not list((textuner_home / "labellings").iterdir())
+    labellings.delete(found)
 
 
 def test_a_file_or_a_model_that_is_gone_is_said(plan, tmp_path, tiny_model):

@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from core.learning.config import TrainingConfig
 from core.learning.evaluation.full_report import judge
+from core.runs.results import outputs
 from core.runs.results.report_json import sound_report
 from core.runs.training import store
 
@@ -112,7 +113,7 @@ def test_a_bad_fact_is_dropped_alone(report, name, value):
 @pytest.fixture
 def run(dataset):
     run = store.create_run(TrainingConfig(), dataset)
-    assert store.classes_of(run) == NAMES
+    assert outputs.classes_of(run) == NAMES
     return run
 
 
@@ -130,10 +131,10 @@ def write(run, probabilities, kind=None):
 
 def test_probabilities_are_read_where_there_are_any(run):
     write(run, [[0.4, 0.6], [0.3, 0.7]])
-    found = np.stack(store.predictions_of(run)["probabilities"])
+    found = np.stack(outputs.predictions_of(run)["probabilities"])
     assert (found.dtype, found.tolist()) == (np.float32, np.float32([[0.4, 0.6], [0.3, 0.7]]).tolist())
     write(run, None)
-    assert list(store.predictions_of(run)) == ["split", "text", "label", "predicted", "confidence"]
+    assert list(outputs.predictions_of(run)) == ["split", "text", "label", "predicted", "confidence"]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_probabilities_are_read_where_there_are_any(run):
 )
 def test_damaged_probabilities_are_passed_over_alone(run, probabilities, kind):
     write(run, probabilities, kind)
-    found = store.predictions_of(run)
+    found = outputs.predictions_of(run)
     assert list(found) == ["split", "text", "label", "predicted", "confidence"]
     assert len(found) == 2
 
@@ -164,4 +165,4 @@ def test_damaged_probabilities_are_passed_over_alone(run, probabilities, kind):
 def test_without_the_classes_nobody_knows_whose_probabilities_they_are(run):
     write(run, [[0.4, 0.6], [0.3, 0.7]])
     (run.folder / "dataset" / "dataset.json").write_text(json.dumps({}))
-    assert "probabilities" not in store.predictions_of(run)
+    assert "probabilities" not in outputs.predictions_of(run)

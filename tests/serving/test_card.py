@@ -18,7 +18,8 @@ from core.learning import pretrained
 from core.learning.config import TrainingConfig
 from core.runs.results import bundle_contents
 from core.runs.training import store
-from core.serving.export.model_card import Origin, model_card
+from core.serving.export.model_card.card import model_card
+from core.serving.export.model_card.sources import Origin
 
 SETTINGS = asdict(TrainingConfig())
 SCORES = {
@@ -125,7 +126,7 @@ def test_metadata_makes_the_round_trip(prose):
 
 
 def test_norwegian_is_a_language_and_not_false(prose, monkeypatch):
-    monkeypatch.setattr("core.serving.export.model_card.languages.detect", lambda texts: ["no"] * len(texts))
+    monkeypatch.setattr("core.data.quality.languages.detect", lambda texts: ["no"] * len(texts))
     assert metadata_of(model_card("Tiny", prose, SETTINGS, None))["language"] == "no"
 
 

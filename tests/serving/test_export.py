@@ -134,7 +134,18 @@ def test_a_run_deleted_while_its_files_are_made(model, quick):
     assert not model.place.exists()
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"parities": 1}', '{"parities": {}, "lacking": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"parities": 1}',
+        '{"parities": {}, "lacking": {}}',
+        '{"parities": {"onnx": {}}, "lacking": {}, "measured": 1, "calibration": ""}',
+        '{"parities": {}, "lacking": {"web": ["a", "b"]}, "measured": 1, "calibration": ""}',
+        '{"parities": {}, "lacking": {}, "measured": "1", "calibration": ""}',
+    ],
+)
 def test_a_damaged_note_is_as_none(content, model, quick):
     made = exports.make(model)
     (made.folder / exports.NOTE).write_text(content)

@@ -259,9 +259,23 @@ def test_a_calibration_that_makes_no_sense_is_passed_over(parts):
     assert read_calibration(found.folder) == Calibration()
 
 
-def test_a_damaged_note_is_no_damaged_model(parts):
+@pytest.mark.parametrize(
+    "note",
+    [
+        "{",
+        "[]",
+        '{"name": "a", "added": 1.0}',
+        '{"name": 3, "added": 1.0, "not_taken": 0}',
+        '{"name": "half a \\ud83d", "added": 1.0, "not_taken": 0}',
+        '{"name": "a", "added": 1' + "0" * 400 + ', "not_taken": 0}',
+        '{"name": "a", "added": NaN, "not_taken": 0}',
+        '{"name": "a", "added": 1.0, "not_taken": -1}',
+    ],
+    ids=lambda note: note[:40],
+)
+def test_a_damaged_note_is_no_damaged_model(parts, note):
     found = keep(zipped(parts))
-    (found.place / imported_models.NOTE).write_text("{")
+    (found.place / imported_models.NOTE).write_text(note)
     (again,) = imported_models.list_imported()
     assert (again.id, again.name) == (found.id, f"(cannot be read) {found.id}")
     (found.folder / imported_models.WEIGHTS).unlink()

@@ -4,17 +4,22 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
 from core.base.errors import UserError
-from core.data.tables import Limits
+from core.data.tables import Dialect, Limits, Table
 from core.learning.evaluation.calibration import Calibration
 from core.learning.evaluation.metrics import evaluate
-from core.serving import file_labelling
 from core.serving.classifier import Classifier
-from core.serving.file_labelling import Listener, Plan, label_into, new_columns, parts_of, write_out
+from core.serving.file_labelling import labelling
+from core.serving.file_labelling.labelling import Listener, Stopped, label_into, new_columns
+from core.serving.file_labelling.parts import parts_of, write_part
+from core.serving.file_labelling.plan import Plan
+from core.serving.file_labelling.tally import Tally
+from core.serving.file_labelling.writing import FORMATS, write_out
 from tests.tiny import TEXTS
 
 PAIRS = [(text, label) for label, texts in TEXTS.items() for text in texts]
@@ -27,8 +32,8 @@ def classifier(tiny_model):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch):
-    plain = file_labelling.open_table
-    monkeypatch.setattr(file_labelling, "open_table", lambda *a: plain(*a, batch_rows=3, whole_bytes=0))
+    plain = labelling.open_table
+    monkeypatch.setattr(labelling, "open_table", lambda *a: plain(*a, batch_rows=3, whole_bytes=0))
 
 
 @pytest.fixture
@@ -84,9 +89,25 @@ def test_scores_are_those_of_the_rows_whose_label_the_model_knows(tmp_path, plan
     assert found["intervals"]["accuracy"][0] <= found["accuracy"] <= found["intervals"]["accuracy"][1]
 
 
+@pytest.mark.parametrize(
+    ("truth", "answers"), [([0], None), (None, [[0.5, 0.5]]), ([0, 1], [[0.5, 0.5]])], ids=str
+)
+def test_true_labels_without_their_probabilities_are_an_error(tmp_path, plan, truth, answers):
+    truth, answers = (None if values is None else np.array(values) for values in (truth, answers))
+    labelled = pd.DataFrame({"predicted_label": ["good"]})
+    with pytest.raises(ValueError, match="or neither"):
+        write_part(tmp_path, 0, labelled, truth, answers)
+    assert parts_of(tmp_path) == []
+    tally = Tally({"label": "predicted_label", "unsure": None}, ["bad", "good"], plan)
+    table = Table(labelled, Dialect("csv", "utf-8", ",", '"', has_header=True))
+    with pytest.raises(ValueError, match="or neither"):
+        tally.add(table, labelled, truth, answers)
+    assert tally.facts()["rows"] == 0
+
+
 def test_rows_that_the_model_was_trained_on_are_counted_also_after_a_stop(tmp_path, plan, classifier):
     familiar = {PAIRS[0][0], PAIRS[-1][0], "a text of no row"} - {"a fine day"}
-    with pytest.raises(file_labelling.Stopped):
+    with pytest.raises(Stopped):
         label(
             tmp_path,
             plan,
@@ -102,7 +123,7 @@ def test_rows_that_the_model_was_trained_on_are_counted_also_after_a_stop(tmp_pa
 def test_a_stopped_labelling_goes_on_to_the_same_end(tmp_path, plan, classifier):
     whole = label(tmp_path, plan, classifier, "whole")
     asked, told = iter([False, False, True]), []
-    with pytest.raises(file_labelling.Stopped):
+    with pytest.raises(Stopped):
         label(tmp_path, plan, classifier, should_stop=lambda: next(asked))
     before = {part: part.stat().st_mtime_ns for part in parts_of(tmp_path / "parts")}
     assert len(before) == 2
@@ -159,7 +180,7 @@ def test_the_unsure_are_marked_and_counted(tmp_path, plan, classifier):
     assert not pd.concat(content(tmp_path / "parts"))["confidence"].ge(1.0).any()
 
 
-@pytest.mark.parametrize("form", file_labelling.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 def test_the_parts_become_one_file(tmp_path, plan, classifier, form):
     source = tmp_path / "file.csv"
     rows = ["=1+1,a fine day,-3.5", '"two\nlines",bad work,@x', ",   ,\u05d0", "d,\U0001f600 day,\u4e2d"]
@@ -188,11 +209,11 @@ HALVES = {
 }
 
 
-@pytest.mark.parametrize("form", file_labelling.FORMATS)
+@pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("name", HALVES)
 def test_halves_of_characters_reach_no_file(tmp_path, plan, classifier, name, form):
     (tmp_path / name).write_bytes(HALVES[name])
-    column = file_labelling.open_table(tmp_path / name, Limits(), plan.choice).columns[0]
+    column = labelling.open_table(tmp_path / name, Limits(), plan.choice).columns[0]
     wish = replace(plan, source=str(tmp_path / name), text=(column,), label=None)
     found = label(tmp_path, wish, classifier)
     assert found["rows"] + found["rejected"] == 5

@@ -14,6 +14,7 @@ from core.cli import main as cli
 from core.learning.evaluation.calibration import set_threshold
 from core.runs.results import outputs
 from core.runs.results.report_file import report_of_run
+from core.runs.training.run import own_dataset
 from core.serving.report import report_page
 from tests.pages.seeding import LABELS, make_dataset, make_run
 
@@ -68,7 +69,7 @@ def test_it_has_every_part(held):
         "Versions",
         percent(scores["accuracy"]),
         f"{scores['mcc']:.3f}",
-        run.own_dataset(run).sha256,
+        own_dataset(run).sha256,
         "always the most common class",
     ):
         assert part in page

@@ -13,7 +13,7 @@ from core.base.errors import UserError
 from core.data.reading.files import read_table
 from core.learning.config import TrainingConfig
 from core.serving.classifier import Classifier
-from core.serving.export.model_card import model_card
+from core.serving.export.model_card.card import model_card
 from core.serving.export.model_files import export_huggingface, export_state_dict
 from core.serving.spreadsheets import csv_text, spreadsheet_safe
 from tests.tiny import TEXTS

@@ -140,8 +140,8 @@ def check_same(folder: Path, texts: list[str]) -> None:
 
 def test_hard_texts_and_every_character_get_the_same_tokens(folder):
     numbers = [n for n in range(sys.maxunicode + 1) if not 0xD800 <= n < 0xE000]
-    # Twelve characters a text, each between letters, so that what it does to words shows.
-    every = ["".join(f"a{chr(n)}b" for n in numbers[i : i + 12]) for i in range(0, len(numbers), 12)]
+    # Twelve characters a text, each between the letters of a word, so that what it does to words shows.
+    every = [" ".join(f"a{chr(n)}b" for n in numbers[i : i + 12]) for i in range(0, len(numbers), 12)]
     hard = ["", " ", *PIECES, *hard_texts(4000), "word " * 37, "word " * 38, "word " * 39]
     check_same(folder, hard + every)
 

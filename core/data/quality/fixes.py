@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from core.base.errors import UserError
 from core.base.formatting import count
+from core.base.json_forms import Count, Timestamp, WrongForm, parse_as
 from core.data.labels import LabeledTexts, normal_text, number_labels, reject
 from core.data.quality import duplicates, languages, markup, personal_data
 from core.data.reading.text.records import RejectedRow
@@ -28,9 +30,6 @@ FEW_EXAMPLES = 5
 
 OTHER = "other"
 """The class that rare ones are joined into."""
-
-_LATEST = 9e9
-"""Seconds since 1970: the year 2255, to which every library counts."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,11 @@ class Fix:
 
     kind: str
     value: str = ""
-    time: float = field(default=0.0, compare=False)
+    time: Timestamp = field(default=0.0, compare=False)
 
     def __post_init__(self) -> None:
-        kind = KINDS.get(self.kind) if isinstance(self.kind, str) else None
-        sound = kind is not None and isinstance(self.value, str) and kind.takes(self.value)
-        if not sound or type(self.time) not in (int, float) or not 0 <= self.time < _LATEST:
+        kind = KINDS.get(self.kind)
+        if kind is None or not kind.takes(self.value):
             raise UserError(
                 f"a fix, one of {', '.join(KINDS)}",
                 f"{str(self.kind)[:40]!r} with {str(self.value)[:40]!r}",
@@ -69,19 +67,8 @@ class Fix:
         return f"{self.topic} left out" if KINDS[self.kind].drops else self.topic
 
     def facts(self) -> dict[str, Any]:
-        """For JSON; `Fix.from_facts` reads it."""
+        """For JSON."""
         return asdict(self)
-
-    @staticmethod
-    def from_facts(facts: object) -> Fix:
-        """A fix out of JSON or a link.
-
-        Raises:
-            UserError: it is none.
-        """
-        if not isinstance(facts, dict) or not set(facts) <= {"kind", "value", "time"} or "kind" not in facts:
-            raise UserError("a fix", f"{str(facts)[:80]!r}", "Choose the fixes once more.")
-        return Fix(**facts)
 
 
 @dataclass(frozen=True)
@@ -92,9 +79,9 @@ class AppliedFix:
     """
 
     fix: str
-    changed: int
-    left_out: int
-    time: float
+    changed: Count
+    left_out: Count
+    time: Timestamp
 
     @property
     def words(self) -> str:
@@ -197,16 +184,11 @@ def apply_to_splits(
 def done_to(source: Mapping[str, Any]) -> list[AppliedFix]:
     """What was done to a data set, from its `source`; what is not sound in there is passed over."""
     facts = source.get("fixes")
-    return [done for entry in facts if (done := _done(entry))] if isinstance(facts, list) else []
-
-
-def _done(facts: object) -> AppliedFix | None:
-    if not isinstance(facts, dict) or set(facts) != {"fix", "changed", "left_out", "time"}:
-        return None
-    done = AppliedFix(**facts)
-    counts = all(type(number) is int and number >= 0 for number in (done.changed, done.left_out))
-    sound = counts and isinstance(done.fix, str) and type(done.time) in (int, float)
-    return done if sound and 0 <= done.time < _LATEST else None
+    found = []
+    for entry in facts if isinstance(facts, list) else []:
+        with suppress(WrongForm):
+            found.append(parse_as(entry, AppliedFix))
+    return found
 
 
 # Rows

@@ -4,8 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.data.reading import excel, json_tables, parquet
+from core.data.reading import json_tables
 from core.data.reading.archives import is_workbook, list_members, unpack
+from core.data.reading.excel import workbooks
+from core.data.reading.parquet import pages, parquet_files
 from core.data.reading.text import delimited
 from core.data.reading.text.decoding import BLANK
 from core.data.tables import GUESS, Limits, ReadOptions, Table
@@ -45,16 +47,16 @@ def find_parts(
         content = _load(source, limits)
         members = list_members(content)
         unpacked = unpack(content, limits, choice).content
-        return members, excel.list_sheets(unpacked, limits) if is_workbook(unpacked) else ()
+        return members, workbooks.list_sheets(unpacked, limits) if is_workbook(unpacked) else ()
     except UserError:
         return members, ()
 
 
 def _read(content: bytes, limits: Limits, choice: ReadOptions) -> Table:
     if is_workbook(content):
-        return excel.read(content, limits, choice)
-    if content.startswith(parquet.MAGIC):
-        return parquet.read(content, limits)
+        return workbooks.read(content, limits, choice)
+    if content.startswith(pages.MAGIC):
+        return parquet_files.read(content, limits)
     table = json_tables.read(content, limits, choice) if json_tables.may_be_json(content) else None
     return table or delimited.read(content, limits, choice)
 

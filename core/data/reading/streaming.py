@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from core.base.formatting import count
-from core.data.reading import json_tables, parquet
+from core.data.reading import json_tables
 from core.data.reading.archives import GZIP, ZIP, ZIP_EMPTY
 from core.data.reading.files import DEFAULT_LIMITS, read_table
+from core.data.reading.parquet import pages, parquet_files
 from core.data.reading.text.decoding import MAGIC, SAMPLE_BYTES, find_encoding, needs_closer_look
 from core.data.reading.text.delimited import dialect_of
 from core.data.reading.text.dialects import SAMPLE_LINES, choose_form, signs_of_variants
@@ -141,7 +142,7 @@ def _streamed(source: Path, limits: Limits, choice: ReadOptions, batch_rows: int
     """The stream as its beginning promises it: nothing is proved, and no row counted."""
     with source.open("rb") as file:
         start = file.read(SAMPLE_BYTES)
-    if start.startswith(parquet.MAGIC):
+    if start.startswith(pages.MAGIC):
         return _of_parquet(source, limits, batch_rows)
     if start.startswith((GZIP, ZIP, ZIP_EMPTY, *(magic for magic, *_ in MAGIC))):
         raise _Irregular
@@ -180,7 +181,7 @@ def _of_parquet(source: Path, limits: Limits, batch_rows: int) -> TableStream:
     def batches() -> Iterator[Table]:
         # Mapped, not read: the system takes the memory back where it is needed.
         with source.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            yield from parquet.read_in_batches(content, limits, batch_rows)
+            yield from parquet_files.read_in_batches(content, limits, batch_rows)
 
     first = next(batches(), None)
     if first is None:

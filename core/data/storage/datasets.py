@@ -19,16 +19,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import count
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from annotated_types import Predicate
 from filelock import Timeout
 
 from core.base import disk, folders, locks
 from core.base.disk import full_is_said
 from core.base.errors import UserError
 from core.base.home import home
+from core.base.json_forms import Count, Timestamp, WrongForm, read_as
 from core.data.labels import LabeledTexts, reject
 from core.data.quality.fixes import AppliedFix, done_to
 from core.data.reading.text.decoding import LONE_SURROGATE
@@ -45,8 +48,7 @@ NAME_CHARACTERS = 200
 Row = tuple[str, int]
 """A row of a data set: its part (train, validation, test) and its position in it, from 0."""
 
-_LATEST = 9e9
-"""Seconds since 1970: the year 2255, to which every library counts."""
+_OF_EACH_PART = Predicate(lambda found: set(found) == set(PARTS))
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,14 @@ class Dataset:
 
     id: str
     name: str
-    created: float
+    created: Timestamp
     folder: Path
-    label2id: dict[str, int]
-    counts: dict[str, int]
-    class_counts: dict[str, dict[str, int]]
+    label2id: dict[str, Count]
+    counts: Annotated[dict[str, Count], _OF_EACH_PART]
+    class_counts: Annotated[dict[str, dict[str, Count]], _OF_EACH_PART]
     how: str
-    removed: dict[str, int]
-    rejected: int
+    removed: dict[str, Count]
+    rejected: Count
     sha256: str
     source: dict
 
@@ -128,15 +130,11 @@ def read_dataset(folder: Path) -> Dataset:
         UserError: the folder is damaged or not that of a data set.
     """
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))
-        # Halves of a character, which JSON can spell and no page can show: a ValueError.
-        json.dumps(facts, ensure_ascii=False).encode()
-        dataset = Dataset(folder=folder, **facts)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return read_as(folder / FACTS, Dataset, folder=folder)
+    except WrongForm as error:
+        raise _damaged(folder, f"{FACTS} does not hold what it should") from error
+    except (OSError, ValueError) as error:
         raise _damaged(folder, f"{FACTS}: {_in_short(error)}") from error
-    if not _is_sound(dataset):
-        raise _damaged(folder, f"{FACTS} does not hold what it should")
-    return dataset
 
 
 def load_splits(folder: Path) -> Splits:
@@ -381,27 +379,6 @@ def _damaged(folder: Path, reason: object) -> UserError:
         f"a damaged one ({str(reason)[:200]})",
         "Delete it, and save the data set from its file again.",
     )
-
-
-def _is_sound(dataset: Dataset) -> bool:
-    """Whether the facts have the types that others rely on."""
-    texts = (dataset.id, dataset.name, dataset.how, dataset.sha256)
-    counts = (dataset.label2id, dataset.counts, dataset.removed)
-    return (
-        all(isinstance(value, str) for value in texts)
-        and all(map(_are_counts, counts))
-        and isinstance(dataset.source, dict)
-        and isinstance(dataset.class_counts, dict)
-        and all(map(_are_counts, dataset.class_counts.values()))
-        and set(dataset.counts) == set(dataset.class_counts) == set(PARTS)
-        and type(dataset.created) in (int, float)
-        and 0 <= dataset.created < _LATEST
-        and type(dataset.rejected) is int
-    )
-
-
-def _are_counts(value: object) -> bool:
-    return isinstance(value, dict) and all(type(n) is int and 0 <= n < 2**53 for n in value.values())
 
 
 def _storable_text(text: str) -> str:

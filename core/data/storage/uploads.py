@@ -14,6 +14,7 @@ from core.base import folders
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.home import home
+from core.base.json_forms import parse_as, read_as
 from core.data.labels import ColumnMapping
 from core.data.quality.fixes import Fix
 
@@ -64,9 +65,8 @@ def find_upload(id: str) -> Upload:
     try:
         if folder is None:
             raise ValueError("not the form of an id")
-        name = str(json.loads((folder / "upload.json").read_text(encoding="utf-8"))["name"])
-        name.encode()  # Half a character, which no page can show, is a ValueError.
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        name = read_as(folder / "upload.json", dict[str, str])["name"]
+    except (OSError, ValueError, KeyError) as error:
         raise UserError(
             "an uploaded file", "none that is kept under this link", "Upload the file again."
         ) from error
@@ -104,10 +104,10 @@ def note(upload: Upload, topic: str) -> object | None:
 
 def kept_fixes(upload: Upload, mapping: ColumnMapping) -> tuple[Fix, ...]:
     """The fixes that were chosen for these columns of an upload; none where they cannot be read."""
-    entries = note(upload, _fixes_topic(mapping))
+    facts = note(upload, _fixes_topic(mapping))
     try:
-        return tuple(Fix.from_facts(entry) for entry in entries) if isinstance(entries, list) else ()
-    except UserError as error:
+        return () if facts is None else tuple(parse_as(facts, list[Fix]))
+    except (ValueError, UserError) as error:
         logger.warning("The fixes of an upload cannot be read: %s", error)
         return ()
 

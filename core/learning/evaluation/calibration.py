@@ -7,11 +7,13 @@ import logging
 import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from annotated_types import Ge, Le
 
 from core.base.disk import whole_file
+from core.base.json_forms import Share, sound_items
 from core.learning.evaluation.metrics import confidence_bins, losses
 
 if TYPE_CHECKING:
@@ -40,10 +42,10 @@ _Z = 1.959963984540054
 class Calibration:
     """What turns a network's probabilities into honest ones, and what is done with the unsure."""
 
-    temperature: float = 1.0
+    temperature: Annotated[float, Ge(TEMPERATURES[0]), Le(TEMPERATURES[1])] = 1.0
     """Logits are divided by it before softmax (Guo et al. 2017, arXiv:1706.04599); 1 changes nothing."""
-    threshold: float | None = None
-    """Calibrated confidence, 0 to 1, below which a text is left to people; None leaves none."""
+    threshold: Share | None = None
+    """Calibrated confidence, below which a text is left to people; None leaves none."""
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,14 @@ def read_calibration(folder: Path) -> Calibration:
     except (OSError, ValueError, RecursionError) as error:
         log.warning("%s cannot be read and is passed over: %s", FILE, error)
         return Calibration()
-    temperature, threshold = content.get("temperature"), content.get("threshold")
-    if not _is_between(temperature, *TEMPERATURES):
+    sound = sound_items(content, Calibration)
+    if "temperature" not in sound:
         log.warning("%s has no temperature that makes sense and is passed over", FILE)
         return Calibration()
-    if threshold is not None and not _is_between(threshold, 0, 1):
+    if "threshold" not in sound and "threshold" in content:
         log.warning("%s has a threshold that makes no sense; no text is left to people", FILE)
-        threshold = None
-    return Calibration(float(temperature), None if threshold is None else float(threshold))
+    threshold = sound.get("threshold")
+    return Calibration(float(sound["temperature"]), None if threshold is None else float(threshold))
 
 
 def write_calibration(folder: Path, calibration: Calibration) -> None:
@@ -248,8 +250,3 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError("it holds no object")
     return content
-
-
-def _is_between(value: object, low: float, high: float) -> TypeGuard[float]:
-    """Whether it is a number in this range; no number is one, and true and false are none."""
-    return (type(value) is int or type(value) is float) and low <= value <= high

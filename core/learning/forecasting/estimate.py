@@ -7,9 +7,12 @@ measuring, and pages can say what they cost at once.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
 
+from annotated_types import Predicate
+
+from core.base.json_forms import Amount, Count, Share, Timestamp, parse_as
 from core.learning import pretrained
 from core.learning.config import TrainingConfig
 from core.learning.pretrained import PretrainedModel
@@ -37,51 +40,51 @@ class Measurements:
     """What a few steps took on this machine: seconds and bytes, unless it says otherwise."""
 
     model: str
-    max_length: int
+    max_length: Count
     """Tokens."""
-    batch_size: int
+    batch_size: Count
     """Texts per step."""
     precision: str
     """As in the settings."""
     device: str
     """cpu, cuda or mps."""
-    loading: float
+    loading: Amount
     """From the model's files to a network."""
-    libraries: float
+    libraries: Amount
     """Importing what scores and predictions need."""
-    tokenising: float
+    tokenising: Amount
     """Per text."""
-    step: float
+    step: Amount
     """Mean over batches of the data's lengths."""
-    step_fixed: float
+    step_fixed: Amount
     """The part of a step that does not depend on its texts: the optimizer's, mostly."""
-    tokens: float
+    tokens: Amount
     """Per step, padding included, in the mean."""
-    new_width: float
+    new_width: Amount
     """Once for each width of a batch that occurs: the matrix library makes its kernels."""
-    widths: int
+    widths: Count
     """How many occur in an epoch."""
-    scoring: float
+    scoring: Amount
     """Per text, in the training's precision."""
-    evaluation: float
+    evaluation: Amount
     """Per evaluation, whatever the number of texts."""
-    exact_scoring: float
+    exact_scoring: Amount
     """Per text, in float32, as at the end."""
-    saving: float
+    saving: Amount
     """Once: weights and tokenizer."""
-    snapshot: float
+    snapshot: Amount
     """Once: the training's whole state."""
-    snapshot_every: float
+    snapshot_every: Amount
     """Time of training from the beginning of one to the beginning of the next."""
-    resting_bytes: int
+    resting_bytes: Count
     """Memory of the process before it has a model; on a GPU, of the GPU."""
-    model_bytes: int
+    model_bytes: Count
     """What the model and the optimizer add."""
-    peak_bytes: int
+    peak_bytes: Count
     """The most memory at a time, with that of a batch."""
-    share_of_cores: float
+    share_of_cores: Share
     """Of the time of all its cores, how much the measuring got (0 to 1). Little means a busy machine."""
-    measured: float
+    measured: Timestamp
     """Seconds since 1970."""
 
     @property
@@ -94,9 +97,9 @@ class Measurements:
 class Forecast:
     """What a training is expected to take on this machine."""
 
-    parts: dict[str, float]
+    parts: Annotated[dict[str, Amount], Predicate(lambda parts: parts.keys() == PARTS.keys())]
     """Seconds by what they go into; see `PARTS`."""
-    memory_bytes: int
+    memory_bytes: Count
     """The most that it takes at a time; on a GPU, of the GPU's memory."""
     device: str
     """cpu, cuda or mps."""
@@ -228,7 +231,7 @@ def from_dict(values: object) -> Measurements:
     Raises:
         ValueError: something is missing, or is nothing that could have been measured.
     """
-    return _sound(Measurements, values, words=("model", "precision", "device"))
+    return parse_as(values, Measurements)
 
 
 def read(values: object) -> Forecast:
@@ -237,40 +240,4 @@ def read(values: object) -> Forecast:
     Raises:
         ValueError: something is missing, or is nothing that could have been forecast.
     """
-    found = _sound(Forecast, values, words=("device",), switches=("estimated", "quiet"), others=("parts",))
-    if not isinstance(found.parts, dict) or set(found.parts) != set(PARTS):
-        raise ValueError("not the parts of a training")
-    if not all(map(_is_number, found.parts.values())):
-        raise ValueError("a part that is no time")
-    return found
-
-
-_Kind = TypeVar("_Kind", Measurements, Forecast)
-
-
-def _sound(
-    kind: type[_Kind],
-    values: object,
-    words: tuple[str, ...],
-    switches: tuple[str, ...] = (),
-    others: tuple[str, ...] = (),
-) -> _Kind:
-    names = {field.name for field in fields(kind)}
-    if not isinstance(values, dict) or set(values) != names:
-        raise ValueError(f"not the names of {kind.__name__}")
-    for name in names - set(others):
-        value = values[name]
-        fine = (
-            isinstance(value, str)
-            if name in words
-            else isinstance(value, bool)
-            if name in switches
-            else _is_number(value)
-        )
-        if not fine:
-            raise ValueError(f"{name} is {value!r:.40}")
-    return kind(**values)
-
-
-def _is_number(value: object) -> bool:
-    return (type(value) is int or type(value) is float) and 0 <= value < 1e15 and math.isfinite(value)
+    return parse_as(values, Forecast)

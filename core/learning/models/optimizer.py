@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from core.learning.models.cpu_bert.encoder import BertEncoder
-from core.learning.models.fused_adamw import BETA1, BETA2, EPSILON, Moments, update_adamw
+from core.learning.models.torch_operations import (
+    BETA1,
+    BETA2,
+    EPSILON,
+    SCALER_STATE,
+    Moments,
+    update_adamw,
+)
 
 HORIZON = 256
 """Steps after which a momentum that nothing feeds has faded to 1e-12 of itself."""
@@ -24,10 +31,6 @@ MEAN_DELAY = 9
 
 PIECE = 1 << 21
 """Values updated at once: a float32 copy of all gradients would take as much memory as the weights do."""
-
-
-_SCALER = {"scale": "scale", "growth_tracker": "_growth_tracker"}
-"""What changes in a GradScaler: name in our state → name in its own."""
 
 
 class Optimizer(Protocol):
@@ -80,7 +83,8 @@ class ModelAdamW:
         }
         # Empty where nothing is scaled.
         scaler = self._scaler.state_dict()
-        return state | {name: torch.tensor(scaler[key]) for name, key in _SCALER.items() if key in scaler}
+        found = {name: torch.tensor(scaler[key]) for name, key in SCALER_STATE.items() if key in scaler}
+        return state | found
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         for i, parameter in enumerate(self._all()):
@@ -91,7 +95,7 @@ class ModelAdamW:
                 if f"{i}.{name}" in state
             }
         if self._scaler.is_enabled():
-            found = {key: state[name].item() for name, key in _SCALER.items() if name in state}
+            found = {key: state[name].item() for name, key in SCALER_STATE.items() if name in state}
             self._scaler.load_state_dict(self._scaler.state_dict() | found)
 
     def _all(self) -> list[Tensor]:

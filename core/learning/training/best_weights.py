@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from core.base.disk import whole_file
+from core.base.json_forms import read_as
 from core.learning.batching import EncodedDataset
 from core.learning.config import TrainingConfig
 from core.learning.evaluation.inference import predict_probabilities
@@ -24,8 +25,6 @@ from core.learning.training.hooks import Hooks
 from core.learning.training.step import explain_divergence
 
 log = logging.getLogger(__name__)
-
-_FIELDS = {"file", "step", "scores"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,12 @@ class StoredWeights:
     def rank(self) -> tuple[float, ...]:
         """Larger for better weights; without validation texts, for later ones."""
         return self.scores.rank if self.scores else (self.step,)
+
+
+@dataclass(frozen=True)
+class _Entry(StoredWeights):
+    file: list[int]
+    """What tells the weights file from others; see `_mark`."""
 
 
 class WeightsStore(Protocol):
@@ -142,7 +147,7 @@ def record(file: Path, stored: StoredWeights, draft: Path, weights: Path) -> Non
     """
     known = [{"file": _mark(draft), **asdict(stored)}]
     if weights.is_file():
-        known += [entry for entry in _entries(file) if entry["file"] == _mark(weights)][:1]
+        known += [asdict(entry) for entry in _entries(file) if entry.file == _mark(weights)][:1]
     file.parent.mkdir(exist_ok=True)
     with whole_file(file) as new:
         new.write_text(json.dumps(known), encoding="utf-8")
@@ -153,24 +158,19 @@ def recorded(file: Path, weights: Path) -> StoredWeights | None:
     if not weights.is_file():
         return None
     for entry in _entries(file):
-        if entry["file"] == _mark(weights):
-            return StoredWeights(
-                entry["step"], EvaluationReport(**entry["scores"]) if entry["scores"] else None
-            )
+        if entry.file == _mark(weights):
+            return StoredWeights(entry.step, entry.scores)
     return None
 
 
-def _entries(file: Path) -> list[dict[str, Any]]:
+def _entries(file: Path) -> list[_Entry]:
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        return read_as(file, list[_Entry])
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
         log.warning("what is known of the kept weights cannot be read: %s", error)
         return []
-    if not isinstance(found, list):
-        return []
-    return [entry for entry in found if isinstance(entry, dict) and entry.keys() >= _FIELDS]
 
 
 def _mark(weights: Path) -> list[int]:

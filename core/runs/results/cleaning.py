@@ -12,8 +12,8 @@ from filelock import Timeout
 
 from core.base import folders
 from core.base.errors import UserError
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import states, store
+from core.runs.training.run import Gone, Run, hold, is_alive
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def older_than(days: float) -> list[Run]:
 
 def ended_at(run: Run) -> float:
     """When the run ended, in seconds since 1970; for a damaged one when its folder was last changed."""
-    state = store.state(run)
+    state = states.state(run)
     if state.ended is not None:
         return state.ended
     with suppress(OSError):
@@ -73,7 +73,7 @@ def delete(runs: Iterable[Run]) -> Cleaning:
         try:
             done.freed += store.delete_run(run.id, spare_waiting=True)
             done.deleted += 1
-        except store.Gone:
+        except Gone:
             log.info("run %s was deleted by somebody else", run.id)
         except UserError as error:
             done.refused.append((run, error))
@@ -90,13 +90,13 @@ def sweep() -> int:
     for run in store.list_runs():
         if not run.damage:
             # Somebody at work on the run may be writing just these.
-            with suppress(Timeout, store.Gone, OSError), store.hold(run, timeout=0):
+            with suppress(Timeout, Gone, OSError), hold(run, timeout=0):
                 freed += folders.sweep(run.folder, *_HALF_WRITTEN)
     return freed
 
 
 def _has_ended(run: Run) -> bool:
     try:
-        return not (store.state(run).live or store.is_alive(run) or store.is_lost(run))
+        return not (states.state(run).live or is_alive(run) or states.is_lost(run))
     except OSError:
         return True  # Its lock is none, so nobody holds it.

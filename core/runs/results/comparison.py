@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
 from core.learning.evaluation.comparison import Difference, compare
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.results import outputs
+from core.runs.training.run import Run, marks_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,7 +106,7 @@ def compare_runs(runs: list[Run]) -> Comparison:
         UserError: too few or many runs, one twice, one without answers to test texts, or no text in common.
     """
     _check(runs)
-    marks = (store.marks_of(run, "predictions.parquet", "dataset/dataset.json") for run in runs)
+    marks = (marks_of(run, "predictions.parquet", "dataset/dataset.json") for run in runs)
     return _compare(tuple(runs), *marks)
 
 
@@ -147,7 +147,7 @@ def _check(runs: list[Run]) -> None:
 
 def _answers(run: Run) -> pd.DataFrame:
     """The run's answers to its test texts, each with the number of its occurrence."""
-    predictions = store.predictions_of(run)
+    predictions = outputs.predictions_of(run)
     test = predictions[predictions["split"] == "test"] if predictions is not None else None
     if test is None or test.empty:
         raise UserError(
@@ -171,7 +171,7 @@ def _matched(tables: list[pd.DataFrame]) -> pd.DataFrame:
 
 def _classes(runs: list[Run], table: pd.DataFrame) -> list[str]:
     try:
-        names = store.classes_of(runs[0])
+        names = outputs.classes_of(runs[0])
     except UserError as error:
         log.warning("the classes of run %s cannot be read: %s", runs[0].id, error)
         names = []

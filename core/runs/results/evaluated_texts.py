@@ -19,8 +19,8 @@ from core.learning.evaluation.calibration import (
     with_temperature,
 )
 from core.learning.evaluation.metrics import Collapse, collapsed, confidence_bins
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.results import outputs
+from core.runs.training.run import Run, marks_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,13 +96,13 @@ class Answers:
 
 def answers_of(run: Run, split: str) -> Answers | None:
     """The run's answers to this split's texts; None when there are none. Not to be changed: it is kept."""
-    return _answers(run, split, store.marks_of(run, *_FILES))
+    return _answers(run, split, marks_of(run, *_FILES))
 
 
 # One at a time: with a hundred thousand texts and 77 classes it takes 150 MB, and a second to read.
 @lru_cache(maxsize=1)
 def _answers(run: Run, split: str, marks: tuple[object, ...]) -> Answers | None:
-    predictions = store.predictions_of(run)
+    predictions = outputs.predictions_of(run)
     if predictions is None:
         return None
     found = predictions[predictions["split"] == split].drop(columns="split").reset_index(drop=True)
@@ -116,7 +116,7 @@ def _answers(run: Run, split: str, marks: tuple[object, ...]) -> Answers | None:
 def _with_probabilities(run: Run, split: str, found: pd.DataFrame) -> Answers:
     probabilities = np.stack(found.pop("probabilities").to_list()).astype(np.float64)
     try:
-        names = store.classes_of(run)
+        names = outputs.classes_of(run)
     except UserError:
         return Answers(split, found)
     numbers = found["label"].map({name: number for number, name in enumerate(names)})
@@ -130,7 +130,7 @@ def _with_probabilities(run: Run, split: str, found: pd.DataFrame) -> Answers:
 
 def calibration_of(run: Run) -> Calibration:
     """What is kept with the run's model; a neutral one when it has none."""
-    folder = store.model_folder(run)
+    folder = outputs.model_folder(run)
     return read_calibration(folder) if folder else Calibration()
 
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from core.base import folders
 from core.base.disk import NoSpace, full_is_said, whole_file
 from core.base.errors import UserError
+from core.base.json_forms import Count, read_as
 from core.data.storage.datasets import load_splits
 from core.learning.evaluation.calibration import read_calibration
-from core.runs.results import bundle_contents, report_file
+from core.runs.results import bundle_contents, outputs, report_file
 from core.runs.results.models import Model
-from core.runs.training import store
 from core.serving import imported_models
 from core.serving.export import bundle as bundle_file
 from core.serving.export.onnx_export import FILE_NAMES, Parity, Sample, export_onnx
@@ -72,7 +72,7 @@ class Made:
     """By form; of ONNX and ONNX_INT8 those that were made."""
     lacking: dict[str, tuple[str, str, str]]
     """What could not be made: expected, found and remedy, by form."""
-    measured: int
+    measured: Count
     """Test texts that the accuracies of int8 were measured on; 0 when there were none."""
     calibration: str
     """Of the page."""
@@ -138,16 +138,13 @@ def kept(model: Model) -> Made | None:
     """What was made of these weights before; None when nothing was, or it is damaged."""
     folder = model.place / FOLDER / mark_of(model)
     try:
-        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
-        parities = {str(form): Parity(**facts) for form, facts in note["parities"].items()}
-        lacking = {str(form): _three(parts) for form, parts in note["lacking"].items()}
-        made = Made(folder, parities, lacking, int(note["measured"]), str(note["calibration"]))
+        made = read_as(folder / NOTE, Made, folder=folder)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         log.warning("%s of %s cannot be read: %s", NOTE, model.id, error)
         return None
-    whole = all(form in lacking or (folder / FILES[form]).is_file() for form in MADE)
+    whole = all(form in made.lacking or (folder / FILES[form]).is_file() for form in MADE)
     return made if whole else None
 
 
@@ -306,7 +303,7 @@ def _others(model: Model, made: Made, scratch: Path) -> dict[str, Path]:
     report = model.place / imported_models.REPORT
     if report.is_file() and model.folder.name == imported_models.MODEL:
         files[imported_models.REPORT] = report
-    if model.run is not None and store.report_of(model.run) is not None:
+    if model.run is not None and outputs.report_of(model.run) is not None:
         # Without texts: a bundle travels farther than a report that somebody sends on purpose.
         report_file.write_report(model.run, scratch / bundle_file.REPORT_PAGE, texts=False)
         files[bundle_file.REPORT_PAGE] = scratch / bundle_file.REPORT_PAGE
@@ -336,8 +333,3 @@ def _mark(file: Path) -> str:
     except OSError:
         return ""
     return f"{found.st_size} {found.st_mtime_ns}"
-
-
-def _three(parts: Sequence[str]) -> tuple[str, str, str]:
-    expected, found, remedy = map(str, parts)
-    return expected, found, remedy

@@ -11,7 +11,7 @@ from core.learning import pretrained
 from core.learning.config import SETTINGS
 from core.runs.results import outputs
 from core.runs.training import states
-from core.runs.training.run import Run
+from core.runs.training.run import Run, own_dataset
 
 MOST_REASONS = 200
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
@@ -87,7 +87,7 @@ def facts_of(run: Run, report: dict[str, Any]) -> dict[str, str]:
 def data_of(run: Run) -> dict[str, str]:
     """The run's own copy of its data: what → its value in words; why not, when that is damaged."""
     try:
-        dataset = run.own_dataset(run)
+        dataset = own_dataset(run)
     except UserError as error:
         return {"Data": error.reason}
     parts = [f"{number:,} {_SPLITS[split]}" for split, number in dataset.counts.items()]

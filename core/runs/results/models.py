@@ -7,8 +7,9 @@ from pathlib import Path
 from core.base.errors import UserError
 from core.base.formatting import STATUS, percent
 from core.data.storage.datasets import load_splits
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.results import outputs
+from core.runs.training import states, store
+from core.runs.training.run import Run, own_dataset
 from core.serving import imported_models
 from core.serving.imported_models import Imported
 
@@ -33,7 +34,7 @@ class Model:
     def text_columns(self) -> tuple[str, ...]:
         """The columns of the file that it was trained on; empty when that is not known."""
         try:
-            return tuple(store.own_dataset(self.run).source.get("text", ())) if self.run else ()
+            return tuple(own_dataset(self.run).source.get("text", ())) if self.run else ()
         except UserError:
             return ()
 
@@ -51,11 +52,11 @@ def usable_models() -> list[Model]:
 
 def is_usable(run: Run) -> bool:
     """Whether the run has ended and left a model."""
-    return store.model_folder(run) is not None and store.state(run).status in ENDED
+    return outputs.model_folder(run) is not None and states.state(run).status in ENDED
 
 
 def _of_run(run: Run) -> Model:
-    folder = store.model_folder(run)
+    folder = outputs.model_folder(run)
     assert folder is not None
     return Model(run.id, _title(run), folder, run)
 
@@ -66,9 +67,9 @@ def _of_file(model: Imported) -> Model:
 
 
 def _title(run: Run) -> str:
-    scores = (store.report_of(run) or {}).get("test") or {}
+    scores = (outputs.report_of(run) or {}).get("test") or {}
     accuracy = f", {percent(scores['accuracy'])} test accuracy" if scores else ""
-    status = store.state(run).status
+    status = states.state(run).status
     ending = "" if status in ENDED_WELL else f", {STATUS[status]}: best weights before that"
     name = f"{run.name} – run {run.number}" if run.readable else f"(cannot be read) {run.id}"
     return f"{name}{accuracy}{ending}"

@@ -8,17 +8,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from core import charts
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.formatting import STATUS, duration
+from core.charts.curves import loss_table, score_table, to_beat
 from core.data.quality.fixes import done_to
 from core.learning.evaluation.calibration import at_threshold
+from core.runs.results import outputs
 from core.runs.results.evaluated_texts import Answers, answers_of, calibration_of, collapse_of
 from core.runs.results.facts import data_of, model_title, reasons_left_out, settings_of
 from core.runs.tasks import data_checks
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import run_events, states
+from core.runs.training.run import Run, own_dataset
 from core.serving.report.report_page import Content, report_html
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scikit-learn")
@@ -45,16 +46,16 @@ def report_of_run(run: Run, texts: bool = True) -> str:
         UserError: the run's settings cannot be read.
     """
     if not run.readable:
-        raise UserError("a run that can be read", run.damage or "a damaged one", store.REPAIR)
+        raise UserError("a run that can be read", run.damage or "a damaged one", states.REPAIR)
     return report_html(content_of(run, texts))
 
 
 def content_of(run: Run, texts: bool) -> Content:
     """What the report shows; what the run's folder lacks is left out of it."""
-    report = store.report_of(run) or {}
+    report = outputs.report_of(run) or {}
     split = next((name for name in ("test", "validation") if report.get(name)), None)
     answers = answers_of(run, split) if split else None
-    events = store.events_of(run)
+    events = run_events.events_of(run)
     calibration = calibration_of(run)
     beaten = data_checks.baseline_of(run.dataset_id, "validation")
     majority = (report.get("validation") or {}).get("majority_accuracy")
@@ -73,9 +74,9 @@ def content_of(run: Run, texts: bool) -> Content:
         kept=_kept(known, calibration.threshold),
         mistakes=answers.mistakes() if answers else None,
         with_texts=texts,
-        losses=charts.loss_table(events),
-        learned=charts.score_table(events),
-        to_beat=charts.to_beat(majority, beaten),
+        losses=loss_table(events),
+        learned=score_table(events),
+        to_beat=to_beat(majority, beaten),
         settings=settings_of(run),
         data=data_of(run),
         versions=_versions(report),
@@ -84,7 +85,7 @@ def content_of(run: Run, texts: bool) -> Content:
 
 
 def _about(run: Run) -> dict[str, str]:
-    state = store.state(run)
+    state = states.state(run)
     facts = {
         "Model": model_title(run),
         "Run": f"{run.number} ({run.id})",
@@ -106,7 +107,7 @@ def _kept(answers: Answers | None, threshold: float | None) -> tuple[float, floa
 
 def _data_card(run: Run) -> dict[str, Any]:
     try:
-        dataset = store.own_dataset(run)
+        dataset = own_dataset(run)
     except UserError:
         return {"done": [], "left_out": {}}
     return {"done": done_to(dataset.source), "left_out": reasons_left_out(dataset)}

@@ -23,10 +23,11 @@ from core.data.storage.datasets import PARTS, Dataset, find_dataset, load_splits
 from core.runs.jobs import job
 from core.runs.jobs.job import Job
 from core.runs.jobs.process import lower_priority
+from core.runs.results import outputs
 from core.runs.tasks import data_checks
 from core.runs.tasks.data_checks import BASELINES, CURVE, TASK, TRAINED
 from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training.run import Run, own_dataset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,8 +173,8 @@ def _trained_on(dataset: Dataset, run_id: str | None) -> tuple[Run, Path]:
         UserError: there is no such run, it has no model, or it was trained on other texts.
     """
     run = store.find_run(run_id or "")
-    folder = store.model_folder(run)
-    if folder is None or store.own_dataset(run).sha256 != dataset.sha256:
+    folder = outputs.model_folder(run)
+    if folder is None or own_dataset(run).sha256 != dataset.sha256:
         raise UserError(
             "a finished run that was trained on this data set",
             "a run without a model" if folder is None else "a run on other texts",

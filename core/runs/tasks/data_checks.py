@@ -23,7 +23,8 @@ from core.base.json_files import read_object, write_json
 from core.data.storage.datasets import STUDIES, Dataset, find_dataset
 from core.runs.jobs import job
 from core.runs.jobs.job import Job, Task
-from core.runs.training.store import Run
+from core.runs.tasks.findings import are_sound
+from core.runs.training.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -145,9 +146,6 @@ def _sound(result: dict[str, Any], dataset: Dataset, kind: str) -> dict[str, Any
     found = result.get("findings")
     if result.get("sha256") != dataset.sha256 or not isinstance(found, dict):
         return None
-    # Imported late: pydantic, which it needs, would slow the start of every command.
-    from core.runs.tasks.findings import are_sound
-
     return found if are_sound(found, kind) else None
 
 

@@ -1,43 +1,40 @@
 """What the findings of each kind of data check must hold, to be shown; there may be more."""
 
 import json
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from annotated_types import MinLen, Predicate
 
-Share = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
-Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
+from core.base.json_forms import Count, Share, conforms
 
 
 def are_sound(findings: dict[str, Any], kind: str) -> bool:
     """Whether a file's findings have their form, and can be shown: JSON can spell half of a character."""
     try:
-        _FORMS[kind].model_validate(findings, strict=True)
         json.dumps(findings, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return False
-    return True
+    return conforms(findings, _FORMS[kind])
 
 
-class _Scores(BaseModel):
+@dataclass
+class _Scores:
     accuracy: Share
     macro_f1: Share
 
 
-class _ScoresByClassifier(BaseModel):
+@dataclass
+class _ScoresByClassifier:
     tfidf: _Scores
     embeddings: _Scores
     average: _Scores
     majority: _Scores
 
 
-class _ScoresBySplit(BaseModel, extra="allow"):
-    all: _ScoresByClassifier
-    __pydantic_extra__: dict[str, _ScoresByClassifier] = Field(init=False)
-
-
-class _Baselines(BaseModel):
-    scores: _ScoresBySplit
+@dataclass
+class _Baselines:
+    scores: Annotated[dict[str, _ScoresByClassifier], Predicate(lambda splits: "all" in splits)]
     best: Literal["tfidf", "embeddings", "average"]
     texts: Count
     judged: Count
@@ -45,23 +42,26 @@ class _Baselines(BaseModel):
     suspects: Count
 
 
-class _Trained(BaseModel):
+@dataclass
+class _Trained:
     run: str
     number: Count
     judged: Count
     suspects: Count
 
 
-class _Point(BaseModel):
+@dataclass
+class _Point:
     texts: Count
     share: Share
     macro_f1: Share
     scores: list[Share]
 
 
-class _Curve(BaseModel):
-    points: list[_Point] = Field(min_length=1)
+@dataclass
+class _Curve:
+    points: Annotated[list[_Point], MinLen(1)]
     verdict: str
 
 
-_FORMS: dict[str, type[BaseModel]] = {"baselines": _Baselines, "trained": _Trained, "curve": _Curve}
+_FORMS = {"baselines": _Baselines, "trained": _Trained, "curve": _Curve}

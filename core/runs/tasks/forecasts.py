@@ -36,7 +36,7 @@ from core.learning.forecasting.estimate import Forecast, Measurements
 from core.runs.jobs import job
 from core.runs.jobs.job import Job, JobState, Task
 from core.runs.training import processes
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from core.runs.results.models import training_texts
 from core.runs.tasks import labellings
 from core.runs.tasks.labellings import TASK
 from core.runs.training import processes
-from core.serving import file_labelling
-from core.serving.file_labelling import CSV, Listener, Progress, label_into
+from core.serving.file_labelling.labelling import Listener, Progress, Stopped, label_into
+from core.serving.file_labelling.writing import CSV
 
 __all__ = ["TASK", "work"]
 
@@ -39,7 +39,7 @@ def work(found: Job) -> dict[str, Any]:
         result = label_into(
             labelling.parts, plan, classifier, Limits(), Listener(_reporter(found), should_stop), familiar
         )
-    except file_labelling.Stopped as error:
+    except Stopped as error:
         raise process.Stopped from error
     # The form that most people take, ready when they come.
     labellings.output(labelling, CSV, safe=True)

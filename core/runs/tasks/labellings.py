@@ -1,7 +1,7 @@
 """Labellings: a file that a process of its own labels, whatever becomes of the tab and the server.
 
 <home>/labellings/<id>/  a job's files (see `core.runs.jobs.job`), and
-                         parts/  see `core.serving.file_labelling`
+                         parts/  see `core.serving.file_labelling.labelling`
                          out/    the labelled file, in every form that somebody asked for
 
 Pages use this module: no torch in it.
@@ -9,6 +9,7 @@ Pages use this module: no torch in it.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 import shutil
@@ -25,8 +26,11 @@ from core.base.json_files import NO_JSON_OF_OURS, read_object, write_json
 from core.data.storage.uploads import KEPT_SECONDS
 from core.runs.jobs import job
 from core.runs.jobs.job import Job, Task
-from core.serving import file_labelling
-from core.serving.file_labelling import Plan
+from core.serving.file_labelling.parts import parts_of
+from core.serving.file_labelling.plan import Plan
+from core.serving.file_labelling.writing import write_out
+
+log = logging.getLogger(__name__)
 
 TASK = Task("core.runs.tasks.labelling_work", "this labelling", "Resume it")
 
@@ -163,7 +167,13 @@ def stop(found: Labelling) -> None:
 def delete(found: Labelling) -> None:
     """Ask it to stop, and remove it; one that is gone already is fine."""
     stop(found)
-    shutil.rmtree(found.job.folder, ignore_errors=True)
+    if not found.job.folder.exists():
+        return
+    try:
+        # Moved first: its process may be at work still, and must find nothing to write into.
+        folders.clear(folders.move_to_trash(found.job.folder))
+    except UserError as error:
+        log.warning("%s", error)  # Swept after a day.
 
 
 def state(found: Labelling) -> LabellingState:
@@ -188,7 +198,7 @@ def _finished(found: Labelling, result: dict[str, Any]) -> LabellingState:
         sound = result["rows"] > 0 and set(result["columns"]) == {"label", "confidence", "unsure", "classes"}
     except NO_JSON_OF_OURS:
         sound = False
-    if sound and file_labelling.parts_of(found.parts):
+    if sound and parts_of(found.parts):
         return LabellingState("finished", result["rows"], result["rows"], result=result)
     broken = job.damaged(found.job)
     return LabellingState(broken.status, reason=broken.reason, remedy=broken.remedy, resumable=True)
@@ -246,7 +256,7 @@ def output(found: Labelling, form: str, safe: bool) -> Output:
     if type(kept) is int and path.is_file():
         return Output(path, kept)
     path.parent.mkdir(exist_ok=True)
-    changed = file_labelling.write_out(file_labelling.parts_of(found.parts), path, form, safe, mark=safe)
+    changed = write_out(parts_of(found.parts), path, form, safe, mark=safe)
     with full_is_said("the labelled file", job.SMALL_FILES, found.job.folder):
         write_json(note, {"changed": changed})
     return Output(path, changed)

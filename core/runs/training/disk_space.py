@@ -12,9 +12,10 @@ from core.base.folders import bytes_on_disk
 from core.data.storage.datasets import Dataset
 from core.learning import pretrained
 from core.learning.config import TrainingConfig
+from core.runs.results import outputs
 from core.runs.training import store
 from core.runs.training.events import Reserve
-from core.runs.training.store import Run
+from core.runs.training.run import Run, own_dataset, snapshots_folder
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,8 @@ def check_start(run: Run) -> str | None:
     free = disk.free_bytes(run.folder)
     if free + _older_snapshots(run) < needed:
         raise NoSpace("this run", needed, run.folder, RESUME)
-    whole = need(run.config, store.own_dataset(run)).snapshots
-    snapshots = max(0, whole - bytes_on_disk(store.snapshots_folder(run)))
+    whole = need(run.config, own_dataset(run)).snapshots
+    snapshots = max(0, whole - bytes_on_disk(snapshots_folder(run)))
     if free >= needed + snapshots:
         return None
     return (
@@ -116,13 +117,13 @@ def check_start(run: Run) -> str | None:
 
 def remaining(run: Run) -> int:
     """Bytes that the run has yet to write, snapshots aside."""
-    whole = need(run.config, store.own_dataset(run)).ending
+    whole = need(run.config, own_dataset(run)).ending
     return max(0, whole - bytes_on_disk(run.folder / "dataset") - bytes_on_disk(run.folder / "model"))
 
 
 def closing_bytes(run: Run) -> int:
     """Of the report, and of the answers to the held-out texts; rather too many than too few."""
-    return need(run.config, store.own_dataset(run)).closing
+    return need(run.config, own_dataset(run)).closing
 
 
 def hold_closing(run: Run) -> Reserve:
@@ -134,7 +135,7 @@ def hold_closing(run: Run) -> Reserve:
 
 def give_back(run: Run) -> bool:
     """Remove what only a run that goes on needs. Returns whether any of it is gone."""
-    gone = [path for path in (store.snapshots_folder(run), run.folder / _CLOSING) if path.exists()]
+    gone = [path for path in (snapshots_folder(run), run.folder / _CLOSING) if path.exists()]
     for path in gone:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -156,11 +157,11 @@ def _probability_bytes(dataset: Dataset) -> int:
 
 
 def _companions(folder: Path) -> list[str]:
-    return [name for name in pretrained.HUB_FILES if name != store.WEIGHTS and (folder / name).is_file()]
+    return [name for name in pretrained.HUB_FILES if name != outputs.WEIGHTS and (folder / name).is_file()]
 
 
 def _older_snapshots(run: Run) -> int:
     """Bytes of the snapshots that make way when the disk is full: all but one."""
-    folder = store.snapshots_folder(run)
+    folder = snapshots_folder(run)
     sizes = [bytes_on_disk(path) for path in folder.iterdir()] if folder.is_dir() else []
     return sum(sizes) - max(sizes, default=0)

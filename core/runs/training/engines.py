@@ -17,7 +17,7 @@ from pathlib import Path
 from core.base.errors import UserError
 from core.base.home import home
 from core.runs.jobs.spawning import PROJECT, start_process
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 
 log = logging.getLogger(__name__)
 

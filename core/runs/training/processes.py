@@ -7,8 +7,7 @@ import psutil
 
 from core.base import locks
 from core.base.home import home
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training.run import Run, is_alive
 
 PID_FILE = "trainer.pid"
 
@@ -52,7 +51,7 @@ def trainer_of(run: Run) -> psutil.Process | None:
     A number alone proves nothing: its process may be gone, and another one may have got it. So the run's
     lock must be held, and the process must be a trainer of this very folder.
     """
-    if run.damage or not store.is_alive(run):
+    if run.damage or not is_alive(run):
         return None
     try:
         process = psutil.Process(int((run.folder / PID_FILE).read_text(encoding="ascii")))

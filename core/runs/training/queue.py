@@ -16,7 +16,7 @@ from core.runs.results import outputs
 from core.runs.tasks import forecasts
 from core.runs.training import disk_space, engines, run_events, states, stop_requests, store
 from core.runs.training.events import EventLog
-from core.runs.training.run import Run
+from core.runs.training.run import Gone, Run, hold, is_alive, own_dataset
 
 
 class Changes(TypedDict, total=False):
@@ -51,7 +51,7 @@ def submit_again(run: Run, **changes: Unpack[Changes]) -> Run:
             f"one with {', '.join(run.unknown) or 'none that can be read'}",
             "Choose the settings on the Train page.",
         )
-    again = _create(replace(run.config, **changes), run.own_dataset(run))
+    again = _create(replace(run.config, **changes), own_dataset(run))
     ensure_worker()
     return again
 
@@ -73,7 +73,7 @@ def resume(run: Run) -> Run:
         UserError: the run was neither interrupted, nor failed in a way that leaves something to go on from.
     """
     try:
-        with run.hold(run, timeout=1):
+        with hold(run, timeout=1):
             if not states.can_resume(run):
                 raise _not_resumable(run, states.state_unattended(run).status)
             stop_requests.forget_stop(run)
@@ -102,12 +102,12 @@ def cancel(run: Run, now: bool = False) -> None:
     with full_is_said("the word that it should stop", 1000, run.folder):
         stop_requests.ask_to_stop(run, now)
     try:
-        with run.hold(run, timeout=1):
+        with hold(run, timeout=1):
             if states.waits(run):
                 kept = "; the best weights so far are kept" if outputs.model_folder(run) else ""
                 with EventLog(run.folder / "events.jsonl") as events:
                     events.append({"type": "stopped", "reason": f"Taken out of the line{kept}."})
-    except run.Gone:
+    except Gone:
         pass  # There is nothing left to end.
     except Timeout:
         pass  # The trainer holds the lock: it reads the word left above.
@@ -118,7 +118,7 @@ def cancel(run: Run, now: bool = False) -> None:
 def run_at_work() -> Run | None:
     """The run that trains, or else the next of those that wait; None when there is none of either."""
     live = [run for run in store.list_runs() if states.state(run).live]
-    return next((run for run in live if run.is_alive(run)), live[-1]) if live else None
+    return next((run for run in live if is_alive(run)), live[-1]) if live else None
 
 
 def position(run: Run) -> int | None:
@@ -142,7 +142,7 @@ def expected_wait(run: Run) -> float | None:
 
 def _seconds_left(run: Run, runs: list[Run]) -> float | None:
     last = run_events.last_event(run, "step")
-    if run.is_alive(run) and last:
+    if is_alive(run) and last:
         return last["seconds_left"]
     for earlier in (r for r in runs if _alike(r, run) and states.state(r).status == "finished"):
         report, texts = outputs.report_of(earlier), _texts_to_train(earlier)
@@ -159,7 +159,7 @@ def _alike(one: Run, other: Run) -> bool:
 
 def _texts_to_train(run: Run) -> int:
     try:
-        return run.own_dataset(run).counts["train"] * run.config.epochs
+        return own_dataset(run).counts["train"] * run.config.epochs
     except UserError:
         return 0
 

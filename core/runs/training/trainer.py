@@ -18,12 +18,13 @@ from filelock import FileLock
 from core.base.disk import NoSpace, full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.home import home
+from core.base.json_files import write_json
 from core.base.memory import OutOfMemory, shortage_is_said
 from core.learning.evaluation.calibration import write_calibration
 from core.runs.jobs import failures
-from core.runs.training import disk_space, processes, store
+from core.runs.training import disk_space, processes, states, stop_requests, store
 from core.runs.training.events import Event, EventLog, Reserve
-from core.runs.training.store import Run
+from core.runs.training.run import Run, hold, snapshots_folder
 
 if TYPE_CHECKING:
     from core.learning.training.train import TrainingOutcome
@@ -41,8 +42,8 @@ def main(folder: Path) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     run = store.find_run(folder.name)
     # One training at a time on the device; one writer of this run's events.
-    with FileLock(home() / processes.DEVICE_LOCK), store.hold(run):
-        if not store.waits(run):
+    with FileLock(home() / processes.DEVICE_LOCK), hold(run):
+        if not states.waits(run):
             log.info("nothing to do: the run does not wait any more")
             return 0
         with suppress(OSError):  # On a full disk; the run can do without.
@@ -84,7 +85,7 @@ def _failed(run: Run, error: Exception) -> Event:
         ending["resumable"] = True
     if isinstance(meant, OutOfMemory):
         # Once other programs are closed it may go on; with smaller batches it is another training.
-        ending["resumable"] = any(path.name.isdecimal() for path in store.snapshots_folder(run).glob("*"))
+        ending["resumable"] = any(path.name.isdecimal() for path in snapshots_folder(run).glob("*"))
         if meant.smaller_batch:
             ending["smaller_batch"] = meant.smaller_batch
     return ending
@@ -106,7 +107,7 @@ def _say(run: Run, events: EventLog, ending: Event) -> None:
 def _give_up_older(run: Run) -> bool:
     from core.learning.training.checkpoints import give_up_older
 
-    return give_up_older(store.snapshots_folder(run))
+    return give_up_older(snapshots_folder(run))
 
 
 def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
@@ -123,7 +124,7 @@ def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
 
     def should_stop() -> bool:
         nonlocal heard
-        asked = store.stop_asked(run)
+        asked = stop_requests.stop_asked(run)
         if asked and not heard:
             # Whoever asked knows now that the best weights are being kept, and is patient.
             report({"type": "stopping"})
@@ -137,7 +138,7 @@ def _train_and_keep(run: Run, events: EventLog, closing: Reserve) -> Event:
         run.config,
         run.folder / "model",
         Hooks(report, should_stop),
-        store.snapshots_folder(run),
+        snapshots_folder(run),
     )
     if outcome is None:
         return {"type": "stopped", "reason": "Stopped before the first step, so there are no weights."}
@@ -163,7 +164,7 @@ def _close(run: Run, outcome: TrainingOutcome) -> None:
         write_calibration(run.folder / "model", outcome.calibration)
         with whole_file(run.folder / "predictions.parquet") as draft:
             outcome.predictions.to_parquet(draft, index=False)
-        store.write_json(run.folder / "report.json", outcome.report)
+        write_json(run.folder / "report.json", outcome.report)
 
 
 def _in_words(event: dict[str, object]) -> str:

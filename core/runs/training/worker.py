@@ -20,9 +20,10 @@ from core.base.disk import NoSpace
 from core.base.home import home
 from core.base.memory import says_out_of_memory, smaller_batch, smaller_words
 from core.base.memory_kills import memory_kills
-from core.runs.training import engines, processes, store
+from core.runs.results import outputs
+from core.runs.training import engines, processes, run_events, states, stop_requests, store
 from core.runs.training.events import EventLog
-from core.runs.training.store import Run
+from core.runs.training.run import Gone, Run, hold
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def _drain() -> None:
         for lost in store.lost_runs():
             try:
                 _record_loss(lost, None)
-            except (OSError, store.Gone) as error:
+            except (OSError, Gone) as error:
                 # One damaged run does not keep the others.
                 log.warning("how run %s ended cannot be written: %s", lost.id, error)
                 time.sleep(LOOK_SECONDS)
@@ -82,7 +83,7 @@ def _drain() -> None:
         log.info("run %s begins", run.id)
         try:
             code = _train(run)
-        except (OSError, store.Gone) as error:
+        except (OSError, Gone) as error:
             # Deleted meanwhile, or no memory for another process, or no room for its log: it waits until
             # there is, and those behind it need not.
             log.warning("run %s cannot begin: %s", run.id, error)
@@ -127,7 +128,7 @@ class _Ending:
 
     def look(self) -> None:
         """Do what is due."""
-        if not store.stop_asked(self._run):
+        if not stop_requests.stop_asked(self._run):
             return
         now = time.monotonic()
         if self._asked_at is None:
@@ -135,12 +136,12 @@ class _Ending:
         if self._terminated_at is not None:
             if now - self._terminated_at > GRACE_SECONDS:
                 self._end(psutil.Process.kill)
-        elif store.stop_now_asked(self._run) or now - self._asked_at > self._patience():
+        elif stop_requests.stop_now_asked(self._run) or now - self._asked_at > self._patience():
             self._end(psutil.Process.terminate)
 
     def _patience(self) -> float:
         # Whoever has heard it keeps the best weights, which may take long.
-        return math.inf if store.stop_heard(self._run) else _patience_of(self._run)
+        return math.inf if stop_requests.stop_heard(self._run) else _patience_of(self._run)
 
     def _end(self, how: Callable[[psutil.Process], None]) -> None:
         process = processes.trainer_of(self._run) or self._own()
@@ -159,11 +160,11 @@ class _Ending:
 
 
 def _times_queued(run: Run) -> int:
-    return sum(event["type"] == "queued" for event in store.events_of(run))
+    return sum(event["type"] == "queued" for event in run_events.events_of(run))
 
 
 def _patience_of(run: Run) -> float:
-    step = store.last_event(run, "step")
+    step = run_events.last_event(run, "step")
     speed = step["samples_per_second"] if step else 0.0
     seconds = run.config.batch_size / speed if speed else 0.0
     return max(PATIENCE_SECONDS, PATIENCE_STEPS * seconds)
@@ -184,21 +185,21 @@ def _record_loss(run: Run, code: int | None, short_of_memory: bool = False) -> N
 
 
 def _try_to_record_loss(run: Run, code: int | None, short_of_memory: bool) -> None:
-    with store.hold(run, timeout=10), EventLog(run.folder / "events.jsonl") as events:
+    with hold(run, timeout=10), EventLog(run.folder / "events.jsonl") as events:
         processes.forget_pid(run)
-        if store.has_ended(run):
+        if states.has_ended(run):
             return
-        if store.stop_asked(run):
+        if stop_requests.stop_asked(run):
             events.append({"type": "stopped", "reason": _stopped_words(run)})
             return
-        losses = sum(event["type"] == "interrupted" for event in store.events_of(run))
+        losses = sum(event["type"] == "interrupted" for event in run_events.events_of(run))
         words = explain_exit(run, code, short_of_memory)
         resumes = losses < RESUMPTIONS and not short_of_memory
         events.append({"type": "interrupted", "exit_code": code, "resumes": resumes, **words})
 
 
 def _stopped_words(run: Run) -> str:
-    if store.model_folder(run):
+    if outputs.model_folder(run):
         return "Stopped on request, from outside; the best weights that were kept before are there."
     return "Stopped on request, from outside, before there were any weights."
 
@@ -215,16 +216,16 @@ def explain_exit(run: Run, code: int | None, short_of_memory: bool) -> dict[str,
         proposal = {"smaller_batch": half} if half else {}
         return {"reason": _memory_words(code), "remedy": remedy, **proposal}
     if code is None:
-        return {"reason": "The training process ended without a word.", "remedy": store.RESUME}
+        return {"reason": "The training process ended without a word.", "remedy": states.RESUME}
     if -code in CRASHES:
         reason = f"The training process crashed ({_name(code)})."
-        return {"reason": reason, "remedy": f"Read the end of the run's log. {store.RESUME}"}
+        return {"reason": reason, "remedy": f"Read the end of the run's log. {states.RESUME}"}
     if code < 0:
         reason = f"The training process was ended from outside ({_name(code)})."
-        return {"reason": reason, "remedy": store.RESUME}
+        return {"reason": reason, "remedy": states.RESUME}
     return {
         "reason": f"The training process ended by itself with exit code {code}.",
-        "remedy": f"Read the end of the run's log. {store.RESUME}",
+        "remedy": f"Read the end of the run's log. {states.RESUME}",
     }
 
 
@@ -233,7 +234,7 @@ def _lacked_memory(run: Run, code: int, kills_before: int | None) -> bool:
     if code == -signal.SIGKILL:
         return kills_before is None or memory_kills() != kills_before
     # Libraries in C++ and Rust cannot go on without memory, and say so as the last thing.
-    last_words = store.log_of(run, 2000).splitlines()[-3:]
+    last_words = outputs.log_of(run, 2000).splitlines()[-3:]
     return code == -signal.SIGABRT and says_out_of_memory(" ".join(last_words))
 
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import altair as alt
 
-from core import charts
 from core.base.formatting import MAIN_SCORES, SCORES, TEMPERATURE_IS, count, percent
+from core.charts.confidence import coverage_chart, describe_coverage, describe_reliability, reliability_chart
+from core.charts.confusion import confusion_heatmap, describe_confusion, mistakes_table
+from core.charts.curves import describe_losses, describe_scores, loss_curves, score_curves, to_beat
 from core.data.quality.fixes import AppliedFix
 
 if TYPE_CHECKING:
@@ -145,7 +147,7 @@ def score_rows(scores: dict[str, Any]) -> list[dict[str, str]]:
 
 def _beside(content: Content) -> dict[str, str]:
     """What the accuracy is to be compared with: in words → written."""
-    found = charts.to_beat(content.scores.get("majority_accuracy"), content.baseline)
+    found = to_beat(content.scores.get("majority_accuracy"), content.baseline)
     return {words: percent(share) for words, share in found.items()}
 
 
@@ -155,22 +157,20 @@ def pictures(content: Content) -> dict[str, Chart]:
     confusion = content.scores.get("confusion")
     if confusion:
         labels = [row["label"] for row in content.scores["per_class"]]
-        words = charts.describe_confusion(labels, confusion)
-        found["confusion"] = Chart(svg_of(charts.confusion_heatmap(labels, confusion), None), words, True)
+        words = describe_confusion(labels, confusion)
+        found["confusion"] = Chart(svg_of(confusion_heatmap(labels, confusion), None), words, True)
     if content.reliability is not None and not content.reliability.empty:
         table = content.reliability
-        drawn = svg_of(charts.reliability_chart(table), 420)
-        found["reliability"] = Chart(drawn, charts.describe_reliability(table))
+        drawn = svg_of(reliability_chart(table), 420)
+        found["reliability"] = Chart(drawn, describe_reliability(table))
     if content.coverage is not None and not content.coverage.empty:
-        drawn = svg_of(charts.coverage_chart(content.coverage, *(content.kept or (0.0, None))))
-        found["coverage"] = Chart(drawn, charts.describe_coverage(content.coverage))
+        drawn = svg_of(coverage_chart(content.coverage, *(content.kept or (0.0, None))))
+        found["coverage"] = Chart(drawn, describe_coverage(content.coverage))
     if not content.losses.empty:
-        found["losses"] = Chart(
-            svg_of(charts.loss_curves(content.losses)), charts.describe_losses(content.losses)
-        )
+        found["losses"] = Chart(svg_of(loss_curves(content.losses)), describe_losses(content.losses))
     if not content.learned.empty:
-        words = charts.describe_scores(content.learned, content.to_beat)
-        found["learned"] = Chart(svg_of(charts.score_curves(content.learned, content.to_beat)), words)
+        words = describe_scores(content.learned, content.to_beat)
+        found["learned"] = Chart(svg_of(score_curves(content.learned, content.to_beat)), words)
     return found
 
 
@@ -197,7 +197,7 @@ def _pairs(scores: dict[str, Any]) -> list[dict[Hashable, Any]]:
     if not scores.get("confusion"):
         return []
     labels = [row["label"] for row in scores["per_class"]]
-    return charts.mistakes_table(labels, scores["confusion"]).to_dict("records")
+    return mistakes_table(labels, scores["confusion"]).to_dict("records")
 
 
 def _mistakes(content: Content) -> list[dict[Hashable, Any]]:

@@ -7,7 +7,7 @@ from core.base.formatting import count, escape_markdown, shorten
 from core.data.storage import datasets as saved
 from core.data.storage.datasets import Dataset
 from core.runs.training import queue
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.feedback import show_error
 from pages.ui.navigation import TRAIN_PAGE, go_to
 

@@ -7,7 +7,7 @@ from core.base.formatting import escape_markdown, percent
 from core.data.storage.datasets import Dataset
 from core.runs.tasks import data_checks
 from core.runs.tasks.data_checks import CheckState
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.feedback import show_error
 
 LOOK_EVERY_SECONDS = 1.0

@@ -3,10 +3,11 @@
 import streamlit as st
 
 from core.data.storage.datasets import Dataset
+from core.runs.results import outputs
 from core.runs.tasks import data_checks
 from core.runs.tasks.data_checks import BASELINES, TRAINED
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import states, store
+from core.runs.training.run import Run
 from pages.ui.check.corrected_dataset import offer_save
 from pages.ui.check.data_check import has_ended_well, start
 from pages.ui.check.label_table import edit
@@ -36,7 +37,7 @@ def show_suspects(dataset: Dataset) -> None:
 
 def finished_run(runs: list[Run]) -> Run | None:
     """The newest of them that is finished, with its weights."""
-    finished = (run for run in runs if store.state(run).status == "finished" and store.model_folder(run))
+    finished = (run for run in runs if states.state(run).status == "finished" and outputs.model_folder(run))
     return next(finished, None)
 
 

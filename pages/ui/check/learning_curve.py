@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core import charts
 from core.base.formatting import escape_markdown
+from core.charts.curves import describe_learning, learning_curve
 from core.data.storage.datasets import Dataset
 from core.runs.tasks import data_checks
 from core.runs.tasks.data_checks import CURVE
@@ -22,6 +22,6 @@ def show_curve(dataset: Dataset) -> None:
             start(dataset, CURVE)
         return
     points = found["points"]
-    words = charts.describe_learning(points)
-    st.altair_chart(charts.learning_curve(points), alt=words, key="curve")
+    words = describe_learning(points)
+    st.altair_chart(learning_curve(points), alt=words, key="curve")
     st.markdown(escape_markdown(found["verdict"]))

@@ -3,27 +3,28 @@
 import pandas as pd
 import streamlit as st
 
-from core import charts
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.charts.comparison import describe_runs, run_losses, run_scores
+from core.charts.curves import loss_table, score_table
+from core.runs.training import run_events
+from core.runs.training.run import Run
 
 
 def show_curves(runs: list[Run], titles: list[str]) -> None:
     st.markdown("##### How they learned")
-    events = [store.events_of(run) for run in runs]
-    losses = beside(titles, [charts.loss_table(each).query("split == 'validation'") for each in events])
-    scores = beside(titles, [charts.score_table(each) for each in events])
+    events = [run_events.events_of(run) for run in runs]
+    losses = beside(titles, [loss_table(each).query("split == 'validation'") for each in events])
+    scores = beside(titles, [score_table(each) for each in events])
     if losses.empty:
         st.caption("None of them left a validation score.")
         return
     left, right = st.columns(2, gap="large")
     with left:
-        words = charts.describe_runs(losses, "loss", "Validation loss", "{:.3f}")
-        st.altair_chart(charts.run_losses(losses), alt=words, key="losses")
+        words = describe_runs(losses, "loss", "Validation loss", "{:.3f}")
+        st.altair_chart(run_losses(losses), alt=words, key="losses")
         st.caption(words)
     with right:
-        words = charts.describe_runs(scores, "macro_f1", "Validation macro F1", "{:.1%}")
-        st.altair_chart(charts.run_scores(scores), alt=words, key="learned")
+        words = describe_runs(scores, "macro_f1", "Validation macro F1", "{:.1%}")
+        st.altair_chart(run_scores(scores), alt=words, key="learned")
         st.caption(words)
 
 

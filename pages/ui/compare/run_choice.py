@@ -1,12 +1,12 @@
 """Choose the runs to compare."""
 
 import streamlit as st
-from core.runs.training.run import Run
 
 from core.base.formatting import percent, shorten
 from core.runs.results import outputs
 from core.runs.results.comparison import FEWEST, MOST
 from core.runs.results.comparison_tables import why_left_out
+from core.runs.training.run import Run
 
 
 def choose_runs(judged: list[Run]) -> list[Run]:

@@ -2,9 +2,9 @@
 
 import pandas as pd
 import streamlit as st
-from core.charts.comparison import describe_dots, score_dots
 
 from core.base.formatting import SCORES
+from core.charts.comparison import describe_dots, score_dots
 from core.runs.results.comparison import Comparison
 from core.runs.results.comparison_tables import COMPARED, all_scores, score_rows
 

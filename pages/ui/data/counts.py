@@ -3,8 +3,9 @@
 import pandas as pd
 import streamlit as st
 
-from core import charts
 from core.base.formatting import escape_markdown
+from core.charts.counts import class_balance, describe_balance, describe_lengths, length_chart
+from core.charts.elements import SPLIT_MEANING
 from core.data.labels import LabeledTexts
 from core.data.quality.checks import length_histogram
 from core.data.splits import Splits
@@ -21,13 +22,13 @@ def show_shape(splits: Splits, labeled: LabeledTexts) -> None:
     st.subheader("Classes and lengths")
     left, right = st.columns(2, gap="large")
     with left:
-        words = charts.describe_balance(class_counts)
-        st.altair_chart(charts.class_balance(class_counts), alt=words)
+        words = describe_balance(class_counts)
+        st.altair_chart(class_balance(class_counts), alt=words)
         st.caption(escape_markdown(words))
     with right:
         lengths = length_histogram(labeled.texts)
-        words = charts.describe_lengths(lengths)
-        st.altair_chart(charts.length_histogram(lengths), alt=words)
+        words = describe_lengths(lengths)
+        st.altair_chart(length_chart(lengths), alt=words)
         st.caption(escape_markdown(words))
     with st.expander("Texts per class and split"):
         show_class_counts(class_counts)
@@ -41,9 +42,7 @@ def show_counts(counts: dict[str, int]) -> None:
 
 
 def show_class_counts(class_counts: dict[str, dict[str, int]]) -> None:
-    table = pd.DataFrame(
-        {charts.SPLIT_MEANING[split].capitalize(): row for split, row in class_counts.items()}
-    )
+    table = pd.DataFrame({SPLIT_MEANING[split].capitalize(): row for split, row in class_counts.items()})
     table.insert(0, "Class", table.index)
     table["Total"] = table.drop(columns="Class").sum(axis=1)
     st.dataframe(table, hide_index=True, alt="Number of texts per class and split")

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
-from core.charts.probabilities import probability_table
 
 from core.base.formatting import escape_markdown, shorten
 from core.base.memory import shortage_is_said
+from core.charts.probabilities import probability_table
 from core.runs.results.models import Model
 from core.serving.attribution import (
     Attribution,

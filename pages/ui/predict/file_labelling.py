@@ -11,7 +11,7 @@ from core.data.tables import Table
 from core.runs.results.models import Model
 from core.runs.tasks import labellings
 from core.runs.tasks.labellings import Labelling
-from core.serving.file_labelling import Plan
+from core.serving.file_labelling.plan import Plan
 from pages.ui.feedback import show_error
 from pages.ui.predict.file_upload import (
     beginning,

@@ -8,7 +8,8 @@ import streamlit as st
 from core.base.formatting import count, percent, shorten, size
 from core.runs.tasks import labellings
 from core.runs.tasks.labellings import Labelling
-from core.serving.file_labelling import CSV, JSON_LINES, PARQUET, frames_of, parts_of
+from core.serving.file_labelling.parts import parts_of
+from core.serving.file_labelling.writing import CSV, JSON_LINES, PARQUET, frames_of
 from pages.ui.predict.file_upload import show_rejected
 
 PREVIEW_ROWS, SHOWN_CHARACTERS = 20, 500

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from core import charts
 from core.base import memory
 from core.base.formatting import escape_markdown, percent, shorten
+from core.charts.probabilities import describe_probabilities, probability_bars, probability_table
 from core.learning.evaluation.calibration import Calibration, read_calibration, with_temperature
 from core.runs.results.models import Model
 from pages.ui.predict.explanation import explain_label
@@ -58,7 +58,7 @@ def choose_calibrated(calibration: Calibration) -> bool:
 
 
 def show_answer(answer: "Predictions", calibration: Calibration, calibrated: bool) -> None:
-    table = charts.probability_table(answer.names, answer.probabilities[0])
+    table = probability_table(answer.names, answer.probabilities[0])
     with st.container(border=True):
         st.caption("Label")
         st.subheader(escape_markdown(shorten(answer.labels[0], 200)), anchor=False)
@@ -80,4 +80,4 @@ def show_bars(table: pd.DataFrame) -> None:
     if len(table) > FEW_BARS:
         every = st.toggle(f"Show all {len(table)} classes", key="every_class")
         shown = table if every else table.head(FEW_BARS)
-    st.altair_chart(charts.probability_bars(shown), alt=charts.describe_probabilities(table), key="bars")
+    st.altair_chart(probability_bars(shown), alt=describe_probabilities(table), key="bars")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.base.formatting import shorten
 from core.runs.results.models import Model
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from core.serving import similar_texts
 from core.serving.similar_texts import Neighbours, find_neighbours
 from pages.ui.predict.model_loading import mark_of

@@ -5,10 +5,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import charts
 from core.base.formatting import TEMPERATURE_IS, count, escape_markdown, percent
+from core.charts.confidence import describe_reliability, reliability_chart
 from core.runs.results.evaluated_texts import AFTER, BEFORE, BINS, Answers, answers_of
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.runs.scores import TRAIN_AGAIN
 from pages.ui.runs.texts import cut_words, say_missing, show_texts
 from pages.ui.runs.threshold import show_coverage
@@ -49,9 +49,9 @@ def show_reliability(answers: Answers) -> pd.DataFrame:
         help="On the dashed line a model is as often right as it says. Bars are 95 % intervals.",
     )
     bins = answers.reliability()
-    words = charts.describe_reliability(bins)
+    words = describe_reliability(bins)
     st.altair_chart(
-        charts.reliability_chart(bins),
+        reliability_chart(bins),
         alt=words,
         key="reliability",
         on_select=take_bin,

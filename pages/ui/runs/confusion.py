@@ -2,28 +2,29 @@
 
 import streamlit as st
 
-from core import charts
 from core.base.formatting import count, escape_markdown
+from core.charts.confusion import CELLS_WITH_NUMBERS, confusion_heatmap, describe_confusion, mistakes_table
+from core.charts.elements import axis_names
 from core.runs.results.evaluated_texts import answers_of
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.runs.texts import cut_words, say_missing, show_texts
 
-FEW_CLASSES = charts.CELLS_WITH_NUMBERS
+FEW_CLASSES = CELLS_WITH_NUMBERS
 EVERY = "All"
 
 
 def show_confusion(labels: list[str], matrix: list[list[int]]) -> None:
     st.markdown("##### Confusion matrix", help="A row per true label, a column per answer of the model.")
-    words = charts.describe_confusion(labels, matrix)
+    words = describe_confusion(labels, matrix)
     st.altair_chart(
-        charts.confusion_heatmap(labels, matrix),
+        confusion_heatmap(labels, matrix),
         alt=words,
         key="confusion",
         on_select=lambda: take_cell(labels),
         selection_mode="cell",
     )
     st.caption(escape_markdown(words))
-    mistakes = charts.mistakes_table(labels, matrix)
+    mistakes = mistakes_table(labels, matrix)
     if mistakes.empty:
         return
     with st.expander("What is taken for what"):
@@ -43,7 +44,7 @@ def show_confusion(labels: list[str], matrix: list[list[int]]) -> None:
 def take_cell(labels: list[str]) -> None:
     """The labels of the cell that was clicked go into the two boxes, which say whose texts are shown."""
     cells = st.session_state["confusion"].selection.get("cell", [])
-    names = dict(zip(charts.axis_names(labels), labels, strict=True))
+    names = dict(zip(axis_names(labels), labels, strict=True))
     for key, field in (("cell_true", "true"), ("cell_taken", "predicted")):
         st.session_state[key] = names.get(cells[0][field], every(labels)) if cells else every(labels)
 

@@ -4,28 +4,36 @@ from typing import Any
 
 import streamlit as st
 
-from core import charts
+from core.charts.curves import (
+    describe_losses,
+    describe_scores,
+    loss_curves,
+    loss_table,
+    score_curves,
+    score_table,
+    to_beat,
+)
 from core.runs.tasks import data_checks
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import run_events
+from core.runs.training.run import Run
 
 
 def show_curves(run: Run, report: dict[str, Any] | None) -> None:
-    events = store.events_of(run)
-    losses, scores = charts.loss_table(events), charts.score_table(events)
+    events = run_events.events_of(run)
+    losses, scores = loss_table(events), score_table(events)
     if losses.empty:
         st.info("No step yet.", icon=":material/info:")
         return
     left, right = st.columns(2, gap="large")
     with left:
-        words = charts.describe_losses(losses)
-        st.altair_chart(charts.loss_curves(losses), alt=words, key="loss")
+        words = describe_losses(losses)
+        st.altair_chart(loss_curves(losses), alt=words, key="loss")
         st.caption(words)
     if scores.empty:
         return
     with right:
         majority = ((report or {}).get("validation") or {}).get("majority_accuracy")
-        to_beat = charts.to_beat(majority, data_checks.baseline_of(run.dataset_id, "validation"))
-        words = charts.describe_scores(scores, to_beat)
-        st.altair_chart(charts.score_curves(scores, to_beat), alt=words, key="scores")
+        baselines = to_beat(majority, data_checks.baseline_of(run.dataset_id, "validation"))
+        words = describe_scores(scores, baselines)
+        st.altair_chart(score_curves(scores, baselines), alt=words, key="scores")
         st.caption(words)

@@ -6,8 +6,8 @@ import streamlit as st
 from core.base.errors import UserError
 from core.base.formatting import count, size
 from core.runs.results import cleaning
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import states, store
+from core.runs.training.run import Run
 from pages.ui.feedback import STATUS, show_error, tell_deletion
 
 # Age from which the clean-up proposes to delete.
@@ -61,7 +61,7 @@ def show_old(old: list[Run], sizes: list[int]) -> None:
     st.dataframe(
         {
             "Data set": [run.name or "(cannot be read)" for run in old],
-            "Status": [STATUS[store.state(run).status].words for run in old],
+            "Status": [STATUS[states.state(run).status].words for run in old],
             "Ended": pd.to_datetime([cleaning.ended_at(run) for run in old], unit="s", utc=True),
             "Size": list(map(size, sizes)),
         },

@@ -5,8 +5,9 @@ import streamlit as st
 from core.base.errors import UserError
 from core.base.formatting import escape_markdown, shorten
 from core.data.storage.datasets import find_dataset
-from core.runs.training import store
-from core.runs.training.store import Run, RunState
+from core.runs.results import outputs
+from core.runs.training.run import Run
+from core.runs.training.states import RunState
 from pages.ui.feedback import STATUS
 from pages.ui.navigation import CHECK_PAGE, EXPORT_PAGE, PREDICT_PAGE, TRAIN_PAGE, go_to, run_link
 from pages.ui.runs.deletion import ask_to_delete
@@ -19,7 +20,7 @@ def show_heading(run: Run, state: RunState) -> None:
         st.badge(status.words, icon=status.icon, color=status.colour)
         if state.status == "interrupted" and st.button(
             "Resume on Train",
-            type="secondary" if store.model_folder(run) else "primary",
+            type="secondary" if outputs.model_folder(run) else "primary",
             icon=":material/resume:",
             help="The Train page lets it go on.",
         ):
@@ -28,7 +29,7 @@ def show_heading(run: Run, state: RunState) -> None:
             go_to(TRAIN_PAGE, run=run.id)
         if (
             not state.live
-            and store.model_folder(run)
+            and outputs.model_folder(run)
             and st.button("Try it", type="primary", icon=":material/label:")
         ):
             go_to(PREDICT_PAGE, run=run.id)
@@ -43,7 +44,7 @@ def show_heading(run: Run, state: RunState) -> None:
 
 
 def offer_export(run: Run, state: RunState) -> None:
-    if state.live or not store.model_folder(run):
+    if state.live or not outputs.model_folder(run):
         return
     if st.button("Take it away", icon=":material/outbox:", help="Download this model, in any form."):
         go_to(EXPORT_PAGE, run=run.id)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.base.formatting import count
 from core.runs.results.evaluated_texts import answers_of
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from core.serving.spreadsheets import safe_csv
 from pages.ui.runs.texts import say_missing, show_texts
 

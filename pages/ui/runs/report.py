@@ -8,7 +8,7 @@ from core.base.formatting import escape_markdown, isolated, percent, shorten
 from core.runs.results.evaluated_texts import collapse_of
 from core.runs.results.report_file import report_of_run
 from core.runs.tasks import data_checks
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.runs.classes import show_classes
 from pages.ui.runs.confusion import FEW_CLASSES, show_cell, show_confusion
 from pages.ui.runs.scores import show_scores

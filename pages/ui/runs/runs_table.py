@@ -2,13 +2,13 @@
 
 import pandas as pd
 import streamlit as st
-from core.runs.training.run import Run
 
 from core.base.errors import UserError
 from core.base.formatting import count
 from core.runs.results.comparison import FEWEST, MOST
 from core.runs.results.facts import row_of
 from core.runs.training import store
+from core.runs.training.run import Run
 from pages.ui.feedback import show_error
 from pages.ui.navigation import COMPARE_PAGE, go_to
 

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import charts
 from core.base.formatting import MAIN_SCORES, SCORES, Score, percent
+from core.charts.curves import SIMPLE
 from core.serving.report.report_page import score_rows
 
 TRAIN_AGAIN = "Training again gives them."
@@ -21,7 +21,7 @@ def show_scores(scores: dict[str, Any], baseline: dict[str, Any] | None) -> None
         if "majority_accuracy" in scores:
             show_number("Most common class", percent(scores["majority_accuracy"]), MAJORITY_IS)
         if baseline:
-            words = f"The accuracy of {charts.SIMPLE[baseline['name']]}; see the Check page."
+            words = f"The accuracy of {SIMPLE[baseline['name']]}; see the Check page."
             show_number("Baseline", percent(baseline["accuracy"]), words)
         if "texts" in scores:
             show_number("Texts", f"{scores['texts']:,.0f}")

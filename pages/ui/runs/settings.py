@@ -11,8 +11,8 @@ from core.data.quality.fixes import done_to
 from core.data.storage.datasets import Dataset
 from core.runs.results.facts import facts_of, reasons_left_out, settings_of
 from core.runs.tasks import forecasts
-from core.runs.training import store
-from core.runs.training.store import Run, RunState
+from core.runs.training.run import Run, own_dataset
+from core.runs.training.states import RunState
 
 
 def show_forecast(run: Run, state: RunState, report: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ def show_settings(run: Run, report: dict[str, Any] | None) -> None:
         st.markdown("##### Data and machine")
         show_pairs(facts_of(run, report or {}), "Data and machine of this run")
     with suppress(UserError):
-        show_data_card(store.own_dataset(run))
+        show_data_card(own_dataset(run))
 
 
 def show_data_card(dataset: Dataset) -> None:

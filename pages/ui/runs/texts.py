@@ -3,8 +3,8 @@
 import pandas as pd
 import streamlit as st
 
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training import states
+from core.runs.training.run import Run
 
 SHOWN_TEXTS = 1000
 # Pixels: so a phone shows the true label beside the text, and a wide page all columns.
@@ -13,7 +13,7 @@ TEXT_WIDTH, BAR_WIDTH = 260, 140
 
 def say_missing(run: Run, file: str, not_yet: str) -> None:
     """Why there is nothing to show: it is not made yet, or the file that an ended run has is damaged."""
-    if store.state(run).status == "finished":
+    if states.state(run).status == "finished":
         st.warning(
             f"The file {file} of this run is missing, damaged or of another version.",
             icon=":material/broken_image:",

@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from core import charts
 from core.base.formatting import SCORES, count, escape_markdown, percent
+from core.charts.confidence import coverage_chart, describe_coverage
 from core.learning.evaluation.calibration import Abstention, at_threshold, set_threshold
+from core.runs.results import outputs
 from core.runs.results.evaluated_texts import Answers, calibration_of
-from core.runs.training import store
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.runs.scores import show_number, show_score
 
 
@@ -32,10 +32,8 @@ def show_coverage(run: Run, answers: Answers) -> None:
         keep_threshold(run, asked / 100, kept)
     with left:
         table = answers.coverage()
-        words = charts.describe_coverage(table)
-        st.altair_chart(
-            charts.coverage_chart(table, found.coverage, found.accuracy), alt=words, key="coverage"
-        )
+        words = describe_coverage(table)
+        st.altair_chart(coverage_chart(table, found.coverage, found.accuracy), alt=words, key="coverage")
         st.caption(words)
 
 
@@ -51,7 +49,7 @@ def show_abstention(found: Abstention, split: str) -> None:
 
 def keep_threshold(run: Run, asked: float, kept: float | None) -> None:
     """Stores the threshold with the model, where Predict and the exports find it."""
-    folder = store.model_folder(run)
+    folder = outputs.model_folder(run)
     if folder is None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -70,7 +68,7 @@ def keep_threshold(run: Run, asked: float, kept: float | None) -> None:
 
 
 def store_threshold(run: Run, threshold: float | None) -> None:
-    folder = store.model_folder(run)
+    folder = outputs.model_folder(run)
     if folder is None:
         return
     try:

@@ -4,22 +4,30 @@ from typing import Any
 
 import streamlit as st
 
-from core import charts
 from core.base.errors import UserError
+from core.charts.curves import (
+    describe_losses,
+    describe_scores,
+    loss_curves,
+    loss_table,
+    score_curves,
+    score_table,
+    to_beat,
+)
+from core.charts.elements import to_spec
 from core.runs.tasks import data_checks
-from core.runs.training import store
 from core.runs.training.events import Event
-from core.runs.training.store import Run
+from core.runs.training.run import Run, own_dataset
 
 
 def baselines(run: Run) -> dict[str, float]:
     """What is to be beaten, in words → its accuracy on the validation texts."""
     try:
-        counts = store.own_dataset(run).class_counts["validation"].values()
+        counts = own_dataset(run).class_counts["validation"].values()
     except (UserError, KeyError):
         return {}
     majority = max(counts) / sum(counts) if sum(counts) else None
-    return charts.to_beat(majority, data_checks.baseline_of(run.dataset_id, "validation"))
+    return to_beat(majority, data_checks.baseline_of(run.dataset_id, "validation"))
 
 
 def show_curves(run: Run, events: list[Event], baselines: dict[str, float]) -> None:
@@ -37,11 +45,11 @@ def draw_curves(
     run_id: str, events: int, until: float, baselines: dict[str, float], _events: list[Event]
 ) -> list[tuple[dict[str, Any], str]]:
     """The charts and their words; drawn once for all who watch, however many and however often."""
-    losses, scores = charts.loss_table(_events), charts.score_table(_events)
+    losses, scores = loss_table(_events), score_table(_events)
     drawn = []
     if not losses.empty:
-        drawn.append((charts.to_spec(charts.loss_curves(losses)), charts.describe_losses(losses)))
+        drawn.append((to_spec(loss_curves(losses)), describe_losses(losses)))
     if not scores.empty:
-        words = charts.describe_scores(scores, baselines)
-        drawn.append((charts.to_spec(charts.score_curves(scores, baselines)), words))
+        words = describe_scores(scores, baselines)
+        drawn.append((to_spec(score_curves(scores, baselines)), words))
     return drawn

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from core import charts
 from core.base.formatting import percent
+from core.charts.curves import MAJORITY, SIMPLE
 from core.data.storage.datasets import Dataset
 from core.runs.tasks import data_checks
 from pages.ui import navigation
@@ -16,7 +16,7 @@ def show_to_beat(dataset: Dataset) -> None:
     if simple:
         st.caption(
             f":material/flag: Fine-tuning must beat **{percent(simple['accuracy'])}**, which "
-            f"{charts.SIMPLE[simple['name']]} reaches on the validation texts; {charts.MAJORITY}: "
+            f"{SIMPLE[simple['name']]} reaches on the validation texts; {MAJORITY}: "
             f"{percent(simple['majority_accuracy'])}."
         )
     elif dataset.counts["validation"] and st.button(

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from core.runs.training import queue, store
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.train.link import open_run
 
 LINE_EVERY_SECONDS = 3.0

@@ -1,10 +1,10 @@
 """The run that the page's address names."""
 
 import streamlit as st
-from core.runs.training.run import Run
 
 from core.base.errors import UserError
 from core.runs.training import queue, store
+from core.runs.training.run import Run
 from pages.ui.navigation import run_link
 
 

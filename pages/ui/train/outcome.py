@@ -3,8 +3,6 @@
 from collections.abc import Callable
 
 import streamlit as st
-from core.runs.training.run import Run
-from core.runs.training.states import RunState
 
 from core.base.errors import UserError
 from core.base.formatting import escape_markdown, explain
@@ -13,6 +11,8 @@ from core.runs.tasks import forecasts
 from core.runs.training import queue, states
 from core.runs.training.events import Event
 from core.runs.training.progress import about_texts
+from core.runs.training.run import Run
+from core.runs.training.states import RunState
 from pages.ui.feedback import STATUS, explain_state
 from pages.ui.navigation import PREDICT_PAGE, RUNS_PAGE, go_to
 from pages.ui.train.link import only_viewing, share

@@ -1,14 +1,14 @@
 """A run, live until it has ended."""
 
 import streamlit as st
-from core.runs.training.run import Run
-from core.runs.training.states import RunState
 
 from core.base.errors import UserError
 from core.base.formatting import escape_markdown, shorten
 from core.runs.results.facts import summary_of
 from core.runs.training import queue, run_events, states, store
 from core.runs.training.progress import settled
+from core.runs.training.run import Run
+from core.runs.training.states import RunState
 from pages.ui.feedback import show_error
 from pages.ui.train.curves import baselines, show_curves
 from pages.ui.train.forecast import LOOK_EVERY_SECONDS

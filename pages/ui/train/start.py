@@ -9,7 +9,7 @@ from core.learning import config as settings
 from core.learning import pretrained
 from core.learning.config import TrainingConfig
 from core.runs.training import queue
-from core.runs.training.store import Run
+from core.runs.training.run import Run
 from pages.ui.train.link import open_run
 
 

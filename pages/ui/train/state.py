@@ -1,8 +1,6 @@
 """The state of a run in one line, and the button that stops it."""
 
 import streamlit as st
-from core.runs.training.run import Run
-from core.runs.training.states import RunState
 
 from core.base.errors import UserError
 from core.base.formatting import duration, explain
@@ -10,6 +8,8 @@ from core.runs.results import outputs
 from core.runs.tasks import forecasts
 from core.runs.training import queue
 from core.runs.training.events import Event
+from core.runs.training.run import Run
+from core.runs.training.states import RunState
 from pages.ui.feedback import STATUS
 from pages.ui.train.link import only_viewing, share
 from pages.ui.train.outcome import show_failure, show_result

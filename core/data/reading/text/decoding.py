@@ -95,9 +95,10 @@ def _known_encoding(name: str, content: bytes) -> str:
     """The name of the encoding as Python spells it, with the order of its bytes where no mark gives it."""
     try:
         codec = codecs.lookup(name)
+        "".encode(name)  # A LookupError where it makes other bytes of bytes, as hex does.
     except (LookupError, ValueError):
         codec = None
-    if codec is None or codec.name in NOT_OF_FILES or not codec._is_text_encoding:
+    if codec is None or codec.name in NOT_OF_FILES:
         raise UserError(
             "an encoding that is known, such as utf-8, cp1252 or utf-16",
             repr(name[:40]),

@@ -20,8 +20,12 @@ from torch.nn import functional
 from core.learning.models.cpu_bert.architectures import Architecture
 from core.learning.models.cpu_bert.dropout import NO_MASKS, DropoutMasks, Masks
 from core.learning.models.cpu_bert.flat_parameters import FlatParameters
-
-_aten = torch.ops.aten
+from core.learning.models.torch_operations import (
+    gelu_backward,
+    layer_norm,
+    layer_norm_backward,
+    softmax_backward,
+)
 
 _SHORT_ROW = 64
 """Tokens below which torch's bfloat16 softmax is slower than its float32 one with both casts."""
@@ -308,7 +312,7 @@ class BertEncoder:
         doutput = self._norm_backward(dy, tape.output_norm, layer.output_norm, gradients.output_norm)
         dproduct = _masked(doutput, tape.output_mask)
         self._linear_gradients(gradients.output, tape.activated, dproduct)
-        dinner = _aten.gelu_backward(dproduct @ layer.output.weight, tape.inner)
+        dinner = gelu_backward(dproduct @ layer.output.weight, tape.inner)
         self._linear_gradients(gradients.inner, tape.middle, dinner)
         dmiddle = torch.addmm(doutput, dinner, layer.inner.weight)
 
@@ -404,21 +408,12 @@ class BertEncoder:
     # Pieces
 
     def _norm(self, x: Tensor, norm: _Linear) -> tuple[Tensor, _Norm]:
-        y, mean, reciprocal = torch.native_layer_norm(
-            x, norm.weight.shape, norm.weight, norm.bias, self.architecture.epsilon
-        )
+        y, mean, reciprocal = layer_norm(x, norm.weight, norm.bias, self.architecture.epsilon)
         return y, _Norm(x, mean, reciprocal)
 
     def _norm_backward(self, dy: Tensor, tape: _Norm, norm: _Linear, gradients: _Linear) -> Tensor:
-        dx, dweight, dbias = _aten.native_layer_norm_backward(
-            dy,
-            tape.x,
-            norm.weight.shape,
-            tape.mean,
-            tape.reciprocal_deviation,
-            norm.weight,
-            norm.bias,
-            [True] * 3,
+        dx, dweight, dbias = layer_norm_backward(
+            dy, tape.x, tape.mean, tape.reciprocal_deviation, norm.weight, norm.bias
         )
         gradients.weight.add_(dweight)
         gradients.bias.add_(dbias)
@@ -515,8 +510,8 @@ def _softmax(scores: Tensor) -> Tensor:
 
 def _softmax_backward(dy: Tensor, y: Tensor, working: torch.dtype) -> Tensor:
     if working == torch.float32 or y.shape[-1] >= _SHORT_ROW:
-        return _aten._softmax_backward_data(dy, y, -1, y.dtype)
-    return _aten._softmax_backward_data(dy.float(), y.float(), -1, torch.float32).to(working)
+        return softmax_backward(dy, y)
+    return softmax_backward(dy.float(), y.float()).to(working)
 
 
 def _heads_first(product: Tensor) -> Tensor:

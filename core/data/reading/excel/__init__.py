@@ -1,0 +1,1 @@
+"""A sheet of an Excel workbook (.xlsx) becomes a Table."""

@@ -1,0 +1,1 @@
+"""A file of any size gets labels."""
