@@ -206,7 +206,7 @@ def test_all_bins_hold_all_texts(run):
 
 def test_answers_are_read_again_only_when_they_are_others(run, monkeypatch):
     read, original = [], outputs.predictions_of
-    monkeypatch.setattr(store, "predictions_of", lambda run: read.append(run) or original(run))
+    monkeypatch.setattr(outputs, "predictions_of", lambda run: read.append(run) or original(run))
     assert answers_of(run, "test") is answers_of(run, "test")
     assert len(read) == 1
     write_calibration(outputs.model_folder(run), Calibration(2.0))

@@ -9,7 +9,7 @@ import pytest
 
 from core.base.errors import UserError
 from core.base.formatting import percent
-from core.charts import MEANINGS
+from core.charts.elements import MEANINGS
 from core.cli import main as cli
 from core.learning.evaluation.calibration import set_threshold
 from core.runs.results import outputs
