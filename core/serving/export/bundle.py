@@ -20,7 +20,7 @@ _CHUNK = 1 << 20
 def write_bundle(folder: Path, card: str, others: Mapping[str, Path], out: Path) -> None:
     """Write a model folder, its card, predict.py and other files as one zip, with a manifest of them all.
 
-    `manifest.json` gives the bytes and the sha256 of each file; `imported.unpack` takes the zip back.
+    `manifest.json` gives the bytes and the sha256 of each file; `imported_models.unpack` takes the zip back.
 
     Args:
         folder: a Hugging Face folder with safetensors weights.

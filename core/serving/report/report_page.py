@@ -90,7 +90,7 @@ class Content:
     with_texts: bool
     losses: pd.DataFrame
     learned: pd.DataFrame
-    """A `charts.score_table`."""
+    """A `charts.curves.score_table`."""
     to_beat: dict[str, float]
     """Of the validation texts, for the curves."""
     settings: dict[str, str]
