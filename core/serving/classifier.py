@@ -44,7 +44,8 @@ class Predictions:
 class Classifier:
     """A fine-tuned classifier, ready to answer.
 
-    Its labels are those of float32, so that any other program gives the same; see `inference.predict_swiftly`.
+    Its labels are those of float32, so that any other program gives the same; see
+    `inference.predict_swiftly`.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """A model's answers beside the true labels: scores that equal scikit-learn's. No torch, and no scikit-learn.
 
-`evaluate` gives all that is cheap, as often as the training asks; `full_report.judge` adds the rest at its end.
+`evaluate` gives all that is cheap, as often as the training asks; `full_report.judge` adds the rest
+at its end.
 """
 
 from dataclasses import dataclass
