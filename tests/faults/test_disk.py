@@ -419,7 +419,7 @@ def test_the_worker_waits_until_it_can_say_how_a_run_ended(dataset, monkeypatch)
 
     monkeypatch.setattr(worker.time, "sleep", sleep)
     with files_limited(30):
-        worker._record_loss(run, 1)
+        worker._record_interruption(run, 1)
     assert waited == [1]
     assert [event["type"] for event in events_in(run)] == ["queued", "interrupted"]
 

@@ -193,7 +193,7 @@ def test_short_of_memory_is_not_tried_again_by_itself(config, dataset):
     wait_for(lambda: steps_of(run) > 10)
     assert kill(worker_process(), trainer_of(run)) == [True, True]
     # As the worker does when Linux counts one more process that it ended for lack of memory.
-    worker._record_loss(run, -signal.SIGKILL, short_of_memory=True)
+    worker._record_interruption(run, -signal.SIGKILL, short_of_memory=True)
     assert status(run) == "interrupted"
     assert "memory ran out" in states.state(run).reason
     assert "batches of 1" in states.state(run).remedy

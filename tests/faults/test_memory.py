@@ -204,7 +204,7 @@ def test_what_a_lack_of_memory_is_known_by(run, monkeypatch, code, kills, last_w
 def test_an_interruption_for_lack_of_memory_is_not_resumed_by_itself_and_proposes_a_batch(run):
     with EventLog(run.folder / "events.jsonl") as events:
         events.append({"type": "started"})
-    worker._record_loss(run, -9, short_of_memory=True)
+    worker._record_interruption(run, -9, short_of_memory=True)
     last = events_in(run)[-1]
     assert (last["type"], last["resumes"], last["smaller_batch"]) == ("interrupted", False, 8)
 

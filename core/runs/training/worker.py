@@ -71,7 +71,7 @@ def _drain() -> None:
         _wait_for_device()
         for lost in store.lost_runs():
             try:
-                _record_loss(lost, None)
+                _record_interruption(lost, None)
             except (OSError, Gone) as error:
                 # One damaged run does not keep the others.
                 log.warning("how run %s ended cannot be written: %s", lost.id, error)
@@ -113,7 +113,7 @@ def _train(run: Run) -> int:
             process.wait(LOOK_SECONDS)
     # One who saw its last word may have let it go on before its process was quite gone.
     if run.folder.is_dir() and _times_queued(run) == asked:
-        _record_loss(run, code, _lacked_memory(run, code, kills))
+        _record_interruption(run, code, _lacked_memory(run, code, kills))
     return code
 
 
@@ -170,21 +170,21 @@ def _patience_of(run: Run) -> float:
     return max(PATIENCE_SECONDS, PATIENCE_STEPS * seconds)
 
 
-def _record_loss(run: Run, code: int | None, short_of_memory: bool = False) -> None:
+def _record_interruption(run: Run, code: int | None, short_of_memory: bool = False) -> None:
     """Say how a training process ended that could not say so itself, and let the run go on if it may.
 
     Waits for room on a full disk: a run about which nobody says anything would begin again and again.
     """
     while True:
         try:
-            _try_to_record_loss(run, code, short_of_memory)
+            _try_to_record_interruption(run, code, short_of_memory)
             return
         except NoSpace as error:
             log.warning("how run %s ended cannot be written: %s", run.id, error)
             time.sleep(RETRY_SECONDS)
 
 
-def _try_to_record_loss(run: Run, code: int | None, short_of_memory: bool) -> None:
+def _try_to_record_interruption(run: Run, code: int | None, short_of_memory: bool) -> None:
     with hold(run, timeout=10), EventLog(run.folder / "events.jsonl") as events:
         processes.forget_pid(run)
         if states.has_ended(run):
@@ -192,9 +192,9 @@ def _try_to_record_loss(run: Run, code: int | None, short_of_memory: bool) -> No
         if stop_requests.stop_asked(run):
             events.append({"type": "stopped", "reason": _stopped_words(run)})
             return
-        losses = sum(event["type"] == "interrupted" for event in run_events.events_of(run))
+        interruptions = sum(event["type"] == "interrupted" for event in run_events.events_of(run))
         words = explain_exit(run, code, short_of_memory)
-        resumes = losses < RESUMPTIONS and not short_of_memory
+        resumes = interruptions < RESUMPTIONS and not short_of_memory
         events.append({"type": "interrupted", "exit_code": code, "resumes": resumes, **words})
 
 
