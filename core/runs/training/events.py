@@ -222,6 +222,11 @@ def read_events(path: Path) -> list[Event]:
     return parse_events(content)
 
 
+def newest(events: list[Event], *kinds: str) -> Event | None:
+    """The last event of one of these types; None when there is none."""
+    return next((event for event in reversed(events) if event["type"] in kinds), None)
+
+
 def without_undone(events: list[Event]) -> list[Event]:
     """The events without the steps that an interruption undid: those behind the step it went on from."""
     kept: list[Event] = []

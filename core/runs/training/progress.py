@@ -4,15 +4,10 @@ import time
 from bisect import bisect_left
 
 from core.base.formatting import count, duration, percent
-from core.runs.training.events import Event
+from core.runs.training.events import Event, newest
 
 STILL_SECONDS = 2.0
 """For so long the events that are drawn stay the same."""
-
-
-def newest(events: list[Event], kind: str) -> Event | None:
-    """The last event of this type; None when there is none."""
-    return next((event for event in reversed(events) if event["type"] == kind), None)
 
 
 def progress_of(events: list[Event]) -> tuple[float, str]:

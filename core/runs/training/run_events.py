@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from core.runs.training.events import TURNS, Event, parse_events, read_events, without_undone
+from core.runs.training.events import TURNS, Event, newest, parse_events, read_events, without_undone
 from core.runs.training.run import REMEMBERED, Run, file_marks
 
 _EDGE_BYTES = 4096
@@ -74,12 +74,12 @@ def _follower(path: Path) -> _Follower:
 
 def last_event(run: Run, kind: str) -> Event | None:
     """The newest event of a type that comes often, from the end of the file; None when none is there."""
-    return next((event for event in reversed(edge_events(run)) if event["type"] == kind), None)
+    return newest(edge_events(run), kind)
 
 
 def progress(run: Run) -> tuple[int, int | None]:
     """Steps done, and steps in all; these are not known before the data has been read."""
-    last = next((e for e in reversed(edge_events(run)) if e["type"] in ("step", "started")), None)
+    last = newest(edge_events(run), "step", "started")
     started = last_event(run, "started")
     return last["step"] if last else 0, started["total_steps"] if started else None
 
@@ -116,7 +116,7 @@ def _read_story(path: Path, *marks: int) -> Story:
 
 def last_turn(events: list[Event]) -> Event | None:
     """The newest of the events that change what a run does; None when none is among them."""
-    return next((event for event in reversed(events) if event["type"] in TURNS), None)
+    return newest(events, *TURNS)
 
 
 def start_time(events: list[Event]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from core.runs.training.events import newest
 from core.runs.training.run import Run
 from core.runs.training.run_events import newest_events
 
@@ -37,5 +38,5 @@ def forget_stop(run: Run) -> None:
 
 def stop_heard(run: Run) -> bool:
     """Whether the process at work on the run has said that it is about to stop."""
-    last = next((e for e in reversed(newest_events(run)) if e["type"] in ("started", "stopping")), None)
+    last = newest(newest_events(run), "started", "stopping")
     return last is not None and last["type"] == "stopping"

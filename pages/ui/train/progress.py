@@ -5,8 +5,8 @@ from typing import Any
 import streamlit as st
 
 from core.base.formatting import escape_markdown, percent, shorten
-from core.runs.training.events import Event
-from core.runs.training.progress import newest, progress_of
+from core.runs.training.events import Event, newest
+from core.runs.training.progress import progress_of
 
 LOSS_HELP = (
     "How far the model's probabilities are from the true labels (cross-entropy, in nats). Lower is better."
