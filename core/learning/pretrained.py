@@ -33,7 +33,10 @@ EMBEDDED_SHA256 = {
 }
 """The embedded model's files as its authors published them."""
 
-FILES = ("config.json", "model.safetensors", "tokenizer.json")
+WEIGHTS = "model.safetensors"
+"""The file of the weights, in every model folder."""
+
+FILES = ("config.json", WEIGHTS, "tokenizer.json")
 """What a model folder must hold."""
 
 HUB_FILES = [*FILES, "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"]
@@ -203,7 +206,7 @@ def parameters(name: str) -> int:
     checkpoint = find(name)
     if checkpoint.parameters or checkpoint.folder is None:
         return checkpoint.parameters
-    file = checkpoint.folder / "model.safetensors"
+    file = checkpoint.folder / WEIGHTS
     try:
         # The shapes alone: no weight is read.
         with safe_open(file, framework="numpy") as weights:

@@ -30,13 +30,12 @@ from core.base.formatting import count, shorten
 from core.base.formatting import size as in_words
 from core.base.home import home
 from core.base.json_forms import Count, Timestamp, load, read_as
+from core.learning.pretrained import FILES, WEIGHTS
 
 log = logging.getLogger(__name__)
 
 MODEL, CARD, REPORT, MANIFEST, NOTE = "model", "README.md", "report.json", "manifest.json", "import.json"
 
-WEIGHTS = "model.safetensors"
-NEEDED = ("config.json", WEIGHTS, "tokenizer.json")
 BESIDE = (CARD, REPORT)
 """Taken, but not files of the model: they lie beside its folder."""
 
@@ -233,7 +232,7 @@ def _root() -> Path:
 
 
 def _is_whole(place: Path) -> bool:
-    return not place.is_symlink() and all((place / MODEL / name).is_file() for name in NEEDED)
+    return not place.is_symlink() and all((place / MODEL / name).is_file() for name in FILES)
 
 
 def _settle(draft: Path, place: Path, name: str, unpacked: Unpacked) -> None:
@@ -337,7 +336,7 @@ def _named(entries: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
 
 
 def _check_lacking(taken: dict[str, zipfile.ZipInfo], named: dict[str, zipfile.ZipInfo]) -> None:
-    missing = [name for name in NEEDED if name not in taken]
+    missing = [name for name in FILES if name not in taken]
     pickles = [name for name in named if PurePosixPath(name).suffix.lower() in _PICKLES]
     if WEIGHTS in missing and pickles:
         raise UserError(
@@ -347,7 +346,7 @@ def _check_lacking(taken: dict[str, zipfile.ZipInfo], named: dict[str, zipfile.Z
         )
     if missing:
         raise UserError(
-            f"a zip with {', '.join(NEEDED)}",
+            f"a zip with {', '.join(FILES)}",
             f"no {', '.join(missing)}",
             "Choose a bundle of Textuner, or a zip of a Hugging Face folder with its weights in one file.",
         )

@@ -18,6 +18,7 @@ from core.base.disk import full_is_said, whole_file
 from core.base.folders import sha256_of
 from core.data.labels import LabeledTexts
 from core.data.storage.datasets import load_splits, read_dataset
+from core.learning.pretrained import WEIGHTS
 
 if TYPE_CHECKING:
     from core.serving.classifier import Classifier
@@ -31,7 +32,6 @@ MOST_TEXTS = 20_000
 """Training texts that are compared; of more, a sample that is always the same."""
 
 _SEED = 20_000
-_WEIGHTS = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def find_neighbours(
 
 
 def _key(model: Path, texts: str) -> str:
-    return f"{sha256_of(model / _WEIGHTS)} {texts} {MOST_TEXTS}"
+    return f"{sha256_of(model / WEIGHTS)} {texts} {MOST_TEXTS}"
 
 
 def _sample(size: int) -> np.ndarray:

@@ -49,7 +49,7 @@ from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.data.storage.datasets import Dataset, save_dataset
 from core.learning.config import TrainingConfig
-from core.runs.results import outputs
+from core.learning.pretrained import WEIGHTS
 from core.runs.training import processes, queue, run_events, states, store
 from core.runs.training.events import Event, read_events
 from core.runs.training.run import Run, snapshots_folder
@@ -349,7 +349,7 @@ def flip_bit(file: Path, chance: random.Random) -> None:
 
 def same_weights(one: Run, other: Run) -> bool:
     """Whether two runs' best weights are equal, bit for bit."""
-    ours, theirs = (load_file(run.folder / "model" / outputs.WEIGHTS) for run in (one, other))
+    ours, theirs = (load_file(run.folder / "model" / WEIGHTS) for run in (one, other))
     return ours.keys() == theirs.keys() and all(
         ours[name].dtype == theirs[name].dtype and ours[name].tobytes() == theirs[name].tobytes()
         for name in ours

@@ -18,6 +18,7 @@ from core.base.disk import NoSpace
 from core.base.errors import UserError
 from core.base.json_files import write_json
 from core.data.storage import datasets, uploads
+from core.learning.pretrained import WEIGHTS
 from core.learning.training import checkpoints
 from core.runs.results import outputs
 from core.runs.training import disk_space, engines, events, queue, states, store, trainer, worker
@@ -55,7 +56,7 @@ def files_limited(size):
 
 
 def weights_of(run):
-    return load_file(run.folder / "model" / outputs.WEIGHTS)
+    return load_file(run.folder / "model" / WEIGHTS)
 
 
 def assert_same_weights(one, other):
@@ -252,7 +253,7 @@ def begun(config, dataset):
 
 def test_no_room_for_better_weights_ends_the_training_and_resuming_it_changes_nothing(config, dataset, whole):
     run, process = begun(config, dataset)
-    weights = run.folder / "model" / outputs.WEIGHTS
+    weights = run.folder / "model" / WEIGHTS
     limit(process, weights.stat().st_size // 2)
     wait_for(lambda: status(run) == "failed")
     last = events_in(run)[-1]
@@ -276,7 +277,7 @@ def test_no_room_for_better_weights_ends_the_training_and_resuming_it_changes_no
 def test_no_room_for_snapshots_pauses_them_and_the_training_ends_well(config, dataset, whole):
     run, process = begun(config, dataset)
     largest = max(path.stat().st_size for path in snapshots_folder(run).glob("*/tensors.safetensors"))
-    weights = (run.folder / "model" / outputs.WEIGHTS).stat().st_size
+    weights = (run.folder / "model" / WEIGHTS).stat().st_size
     assert weights < largest
     limit(process, (weights + largest) // 2)
     wait_for(lambda: status(run) == "finished")
@@ -289,7 +290,7 @@ def test_no_room_for_snapshots_pauses_them_and_the_training_ends_well(config, da
 
 def test_no_room_for_events_neither_ends_nor_tears_a_training(config, dataset, whole):
     run, process = begun(config, dataset)
-    file, weights = run.folder / "events.jsonl", run.folder / "model" / outputs.WEIGHTS
+    file, weights = run.folder / "events.jsonl", run.folder / "model" / WEIGHTS
     full = pad(file, 20 * weights.stat().st_size)
     limit(process, full + 30)
     torn = wait_for(lambda: (found := file.read_bytes()) and not found.endswith(b"\n") and found, every=0.01)
@@ -311,7 +312,7 @@ def test_no_room_for_events_neither_ends_nor_tears_a_training(config, dataset, w
 def test_the_last_event_waits_for_room_and_the_run_is_not_lost(config, dataset):
     run, process = begun(config, dataset)
     file = run.folder / "events.jsonl"
-    limit(process, pad(file, 20 * (run.folder / "model" / outputs.WEIGHTS).stat().st_size) + 30)
+    limit(process, pad(file, 20 * (run.folder / "model" / WEIGHTS).stat().st_size) + 30)
     # Everything that can be given up for it is.
     wait_for(lambda: (run.folder / "report.json").exists() and not snapshots_folder(run).exists())
     assert status(run) == "running"

@@ -11,6 +11,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from core.base.errors import UserError
+from core.learning.pretrained import WEIGHTS
 from core.runs.results import outputs
 from core.runs.training import queue, run_events, states, store, worker
 from core.runs.training.run import is_alive, snapshots_folder
@@ -42,7 +43,7 @@ def is_interrupted(run, losses):
 
 
 def weights_of(run):
-    return load_file(run.folder / "model" / outputs.WEIGHTS)
+    return load_file(run.folder / "model" / WEIGHTS)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 
 from core.base.errors import UserError
 from core.learning.evaluation.calibration import Calibration, read_calibration
+from core.learning.pretrained import WEIGHTS
 from core.serving import imported_models
 from core.serving.classifier import Classifier
 from tests.tiny import TEXTS
@@ -278,6 +279,6 @@ def test_a_damaged_note_is_no_damaged_model(parts, note):
     (found.place / imported_models.NOTE).write_text(note)
     (again,) = imported_models.list_imported()
     assert (again.id, again.name) == (found.id, f"(cannot be read) {found.id}")
-    (found.folder / imported_models.WEIGHTS).unlink()
+    (found.folder / WEIGHTS).unlink()
     assert imported_models.list_imported() == []
     assert keep(zipped(parts)).name == "model.zip"

@@ -23,6 +23,7 @@ from core.learning.evaluation.inference import predict_probabilities
 from core.learning.evaluation.metrics import collapsed
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
 from core.learning.models.interface import Network, load_finetuned, load_for_training
+from core.learning.pretrained import WEIGHTS
 from core.learning.tokenizer import TextTokenizer
 from core.learning.training.best_weights import StoredWeights, record, recorded
 from core.learning.training.checkpoints import TrainingCheckpoint, TrainingCheckpoints, newest
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-WEIGHTS = "model.safetensors"
 _SAVING = ".saving-"
 
 KEPT = "kept.json"

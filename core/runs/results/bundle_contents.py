@@ -7,6 +7,7 @@ from core.base.errors import UserError
 from core.base.folders import sha256_of
 from core.learning import pretrained
 from core.learning.config import to_dict
+from core.learning.pretrained import WEIGHTS
 from core.runs.results import outputs
 from core.runs.results.facts import model_title
 from core.runs.tasks import data_checks
@@ -30,7 +31,7 @@ def card_of(run: Run, files: Sequence[str] = ()) -> str:
     origin = Origin(
         hub_id=known.repo if known else None,
         baseline=data_checks.baseline_of(run.dataset_id, "test"),
-        weights_sha256=sha256_of(folder / outputs.WEIGHTS) if folder else None,
+        weights_sha256=sha256_of(folder / WEIGHTS) if folder else None,
         files=tuple(files),
     )
     return model_card(model_title(run), own_dataset(run), recorded, outputs.report_of(run), origin)

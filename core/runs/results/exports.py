@@ -21,6 +21,7 @@ from core.base.disk import NoSpace, full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.json_forms import Count, read_as
 from core.data.storage.datasets import load_splits
+from core.learning import pretrained
 from core.learning.evaluation.calibration import read_calibration
 from core.runs.results import bundle_contents, outputs, report_file
 from core.runs.results.models import Model
@@ -220,7 +221,7 @@ def texts_of(model: Model) -> tuple[list[str], list[int] | None]:
 
 def mark_of(model: Model) -> str:
     """What changes when the model does; its calibration aside."""
-    marks = [name + _mark(model.folder / name) for name in (*imported_models.NEEDED, "tokenizer_config.json")]
+    marks = [name + _mark(model.folder / name) for name in (*pretrained.FILES, "tokenizer_config.json")]
     return hashlib.sha256("\n".join(marks).encode()).hexdigest()[:22]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
 from core.base.json_forms import load
+from core.learning.pretrained import WEIGHTS
 from core.runs.results.report_json import sound_report
 from core.runs.training.run import Run, own_dataset
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-
-WEIGHTS = "model.safetensors"
 
 _PROBABILITIES = "probabilities"
 _PREDICTIONS = ("split", "text", "label", "predicted", "confidence")

@@ -277,6 +277,6 @@ def _weights_mark(model: str) -> list[int]:
     if folder is None:
         return []
     with suppress(OSError):
-        found = (folder / "model.safetensors").stat()
+        found = (folder / pretrained.WEIGHTS).stat()
         return [found.st_size, found.st_mtime_ns]
     return []

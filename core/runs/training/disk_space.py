@@ -12,7 +12,6 @@ from core.base.folders import bytes_on_disk
 from core.data.storage.datasets import Dataset
 from core.learning import pretrained
 from core.learning.config import TrainingConfig
-from core.runs.results import outputs
 from core.runs.training import store
 from core.runs.training.events import Reserve
 from core.runs.training.run import Run, own_dataset, snapshots_folder
@@ -157,7 +156,7 @@ def _probability_bytes(dataset: Dataset) -> int:
 
 
 def _companions(folder: Path) -> list[str]:
-    return [name for name in pretrained.HUB_FILES if name != outputs.WEIGHTS and (folder / name).is_file()]
+    return [name for name in pretrained.HUB_FILES if name != pretrained.WEIGHTS and (folder / name).is_file()]
 
 
 def _older_snapshots(run: Run) -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.folders import bytes_on_disk
+from core.learning.pretrained import FILES
 from core.serving.export.predict_script import SCRIPT
-from core.serving.imported_models import CARD, MANIFEST, MODEL_FILES, NEEDED
+from core.serving.imported_models import CARD, MANIFEST, MODEL_FILES
 
 PREDICT, PAGE, REPORT_PAGE = "predict.py", "index.html", "report.html"
 _CHUNK = 1 << 20
@@ -31,10 +32,10 @@ def write_bundle(folder: Path, card: str, others: Mapping[str, Path], out: Path)
         UserError: the folder is not whole.
         NoSpace: the disk is full. No half of a file is left.
     """
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise UserError(
-            f"a model folder with {', '.join(NEEDED)}", f"no {missing[0]}", "Choose a run that has weights."
+            f"a model folder with {', '.join(FILES)}", f"no {missing[0]}", "Choose a run that has weights."
         )
     files = {name: folder / name for name in MODEL_FILES if (folder / name).is_file()}
     files |= {PREDICT: SCRIPT, **others}

@@ -11,6 +11,7 @@ from typing import Any
 
 from core.base.child_process import ask
 from core.base.errors import UserError
+from core.learning.pretrained import WEIGHTS
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -115,7 +116,7 @@ def _check_token(token: str) -> None:
 def _files(folder: Path, extra: Mapping[str, Path]) -> dict[str, Path]:
     names = sorted(path.name for path in folder.iterdir() if path.is_file() and not path.is_symlink())
     files = {name: folder / name for name in names if name != CARD and not name.startswith(".")}
-    if not {"config.json", "model.safetensors"} <= set(files):
+    if not {"config.json", WEIGHTS} <= set(files):
         raise UserError("a model folder with weights", "none in it", "Choose a run that has been trained.")
     return files | dict(extra)
 

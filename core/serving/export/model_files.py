@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.folders import bytes_on_disk
-from core.serving.imported_models import CARD, MODEL_FILES, WEIGHTS
+from core.learning.pretrained import WEIGHTS
+from core.serving.imported_models import CARD, MODEL_FILES
 
 
 def export_state_dict(folder: Path, out: Path) -> None:

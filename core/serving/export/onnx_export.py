@@ -21,6 +21,7 @@ from core.base.child_process import ask
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.folders import bytes_on_disk
+from core.learning.pretrained import FILES, WEIGHTS
 
 PROJECT = Path(__file__).resolve().parents[3]
 
@@ -31,8 +32,6 @@ FILE_NAMES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_quantized.onnx"}
 
 LARGEST_WEIGHTS = 1_900_000_000
 """Bytes of float32 weights. One ONNX file ends at 2 GiB, graph included (protobuf's limit)."""
-
-NEEDED = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 @dataclass(frozen=True)
@@ -106,14 +105,14 @@ def export_onnx(
 def _check(folder: Path, precision: str) -> None:
     if precision not in PRECISIONS:
         raise ValueError(f"precision is one of {PRECISIONS}, not {precision!r}")
-    missing = [name for name in NEEDED if not (folder / name).is_file()]
+    missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise UserError(
-            f"a model folder with {', '.join(NEEDED)}",
+            f"a model folder with {', '.join(FILES)}",
             f"no {', '.join(missing)}",
             "Choose a run that has weights.",
         )
-    size = (folder / "model.safetensors").stat().st_size
+    size = (folder / WEIGHTS).stat().st_size
     if size > LARGEST_WEIGHTS:
         raise UserError(
             f"a model of at most {LARGEST_WEIGHTS / 1e9:.1f} GB: one ONNX file holds no more",

@@ -12,8 +12,9 @@ from core.base.errors import UserError
 from core.base.folders import sha256_of
 from core.data.tables import GUESS, ReadOptions
 from core.learning.evaluation.calibration import read_calibration
+from core.learning.pretrained import WEIGHTS
 
-WEIGHTS, READERS = "model.safetensors", ("config.json", "tokenizer.json")
+READERS = ("config.json", "tokenizer.json")
 """What a model answers with: its weights, and how it reads texts and names its classes."""
 
 
