@@ -14,7 +14,7 @@ from core.base.errors import UserError
 from core.learning import pretrained
 from core.learning.hardware import Hardware
 from core.learning.models import interface, transformers_model
-from core.learning.models.cpu_bert.architectures import read_architecture
+from core.learning.models.bert_family.architectures import read_architecture
 from core.learning.models.cpu_bert.classifier import BertNetwork
 from core.learning.models.interface import load_finetuned, load_for_training
 from core.learning.models.transformers_model import HubNetwork

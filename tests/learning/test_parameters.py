@@ -1,6 +1,6 @@
 import torch
 
-from core.learning.models.cpu_bert.flat_parameters import FlatParameters
+from core.learning.models.bert_family.flat_parameters import FlatParameters
 
 # Sizes that are multiples of 32 and sizes that are not.
 SHAPES = {"query": (4, 32), "key": (2, 32), "value": (6, 32), "bias": (5,), "odd": (3, 7), "norm": (32,)}

@@ -14,7 +14,7 @@ import torch
 from core.learning.batching import Batch
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
-from core.learning.models.cpu_bert.architectures import read_architecture
+from core.learning.models.bert_family.architectures import read_architecture
 
 
 class Network(Protocol):

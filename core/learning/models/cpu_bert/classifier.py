@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.base.errors import UserError
 from core.learning.batching import Batch
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
-from core.learning.models.cpu_bert.architectures import Architecture
+from core.learning.models.bert_family.architectures import Architecture
+from core.learning.models.bert_family.weight_files import class_names, configure_classes, read_weights
 from core.learning.models.cpu_bert.dropout import DropoutMasks, Masks
 from core.learning.models.cpu_bert.encoder import BertEncoder, Tape
 from core.learning.models.optimizer import EncoderAdamW
@@ -59,22 +58,15 @@ class BertNetwork(Trainable):
         label2id: dict[str, int] | None,
         seed: int,
     ) -> None:
-        if label2id is not None:
-            config = config | {
-                "architectures": [architecture.transformers_class],
-                "problem_type": "single_label_classification",
-                "label2id": label2id,
-                "id2label": {str(number): label for label, number in label2id.items()},
-                "dtype": "float32",
-            }
-        self.names = [config["id2label"][str(i)] for i in range(len(config["id2label"]))]
+        config = configure_classes(config, architecture, label2id)
+        self.names = class_names(config)
         self._config = config
         self._architecture = architecture
         self.precision = hardware.precision
         working = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
         self._encoder = BertEncoder(architecture, working)
         self._head = _head(architecture, len(self.names))
-        self._read(folder / "model.safetensors", new_head=label2id is not None)
+        read_weights(folder / "model.safetensors", self._weights(), architecture, new_head=label2id is not None)
         self._encoder.refresh()
         hidden = _masks(architecture.dropout, working, seed)
         same = architecture.attention_dropout == architecture.dropout
@@ -188,23 +180,6 @@ class BertNetwork(Trainable):
         }
         return self._encoder.parameters() | head
 
-    @torch.no_grad()
-    def _read(self, file: Path, new_head: bool) -> None:
-        with safe_open(file, framework="pt") as weights:
-            stored = {_usual(name): name for name in weights.keys()}  # noqa: SIM118
-            prefix = f"{self._architecture.family.prefix}."
-            for name, target in self._weights().items():
-                # A bare encoder's names lack the prefix, in most files.
-                found = stored.get(name) or stored.get(name.removeprefix(prefix))
-                is_head = name.rpartition(".")[0] in self._architecture.family.head
-                is_classes = name.startswith(f"{self._architecture.family.head[1]}.")
-                if new_head and is_head and (found is None or is_classes):
-                    continue
-                value = weights.get_tensor(found) if found else None
-                if value is None or value.shape != target.shape:
-                    raise _unfit(file, name, tuple(target.shape), value)
-                target.copy_(value)
-
 
 def _head(architecture: Architecture, classes: int) -> nn.Sequential:
     layers: list[nn.Module] = [
@@ -224,16 +199,3 @@ def _head(architecture: Architecture, classes: int) -> nn.Sequential:
 
 def _masks(rate: float, working: torch.dtype, seed: int) -> DropoutMasks | None:
     return DropoutMasks(rate, working, seed) if rate else None
-
-
-def _usual(name: str) -> str:
-    # The oldest files call a norm's weight and bias by the names of the paper.
-    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
-
-
-def _unfit(file: Path, name: str, shape: tuple[int, ...], found: Tensor | None) -> UserError:
-    return UserError(
-        f"a weight {name} of shape {list(shape)} in {file.name}",
-        f"one of shape {list(found.shape)}" if found is not None else "no such weight",
-        "Choose another model, or replace the folder by one whose config.json fits its weights.",
-    )

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.learning.models.cpu_bert.architectures import Architecture
+from core.learning.models.bert_family.architectures import Architecture
 from core.learning.models.cpu_bert.dropout import NO_MASKS, DropoutMasks, Masks
-from core.learning.models.cpu_bert.flat_parameters import FlatParameters
+from core.learning.models.bert_family.flat_parameters import FlatParameters
 from core.learning.models.torch_operations import (
     gelu_backward,
     layer_norm,

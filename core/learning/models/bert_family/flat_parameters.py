@@ -16,18 +16,21 @@ class FlatParameters:
     Args:
         shapes: name → shape. Weights whose sizes are multiples of 32 lie gaplessly next to each other.
         working: format of the matrix products.
+        device: where all of it lies.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]], working: torch.dtype) -> None:
+    def __init__(
+        self, shapes: Mapping[str, tuple[int, ...]], working: torch.dtype, device: str = "cpu"
+    ) -> None:
         self.shapes = {name: torch.Size(shape) for name, shape in shapes.items()}
         self._starts: dict[str, int] = {}
         end = 0
         for name, shape in self.shapes.items():
             self._starts[name] = end
             end += -(-shape.numel() // _ALIGNMENT) * _ALIGNMENT
-        self.values = torch.zeros(end)
-        self.working = self.values if working == torch.float32 else torch.zeros(end, dtype=working)
-        self.gradients = torch.empty(0)
+        self.values = torch.zeros(end, device=device)
+        self.working = self.values if working == torch.float32 else torch.zeros(end, dtype=working, device=device)
+        self.gradients = torch.empty(0, device=device)
 
     def allocate_gradients(self, dtype: torch.dtype) -> None:
         """Make room for gradients; a network that only answers needs none."""

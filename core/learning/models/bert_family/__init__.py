@@ -1,0 +1,1 @@
+"""What the encoders of the BERT family have in common on the CPU and on a GPU."""
