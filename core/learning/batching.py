@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -55,6 +56,15 @@ class Batch:
     """bool [texts, tokens], True where a text has no token; None when all are equally long."""
     labels: torch.Tensor
     """int64 [texts]."""
+
+
+class Texts(NamedTuple):
+    """The texts of a batch, one behind the other, on the processor."""
+
+    ids: np.ndarray
+    """int32 [all tokens]."""
+    lengths: np.ndarray
+    labels: np.ndarray
 
 
 def encode(texts: Sequence[str], labels: Sequence[int], tokenizer: TextTokenizer) -> EncodedDataset:
@@ -115,6 +125,14 @@ def collate(dataset: EncodedDataset, rows: np.ndarray) -> Batch:
         padding=torch.from_numpy(padding) if padding.any() else None,
         labels=torch.from_numpy(dataset.labels[rows]),
     )
+
+
+def take_texts(dataset: EncodedDataset, rows: np.ndarray) -> Texts:
+    """The given texts of a data set."""
+    lengths = dataset.lengths[rows]
+    starts = np.cumsum(lengths) - lengths
+    places = np.arange(int(lengths.sum())) + np.repeat(dataset.starts[rows] - starts, lengths)
+    return Texts(dataset.ids[places], lengths, dataset.labels[rows])
 
 
 def padding_share(lengths: np.ndarray, batches: list[np.ndarray]) -> float:

@@ -3,6 +3,7 @@
 Nothing of this project's engine is imported here, since importing it changes the environment.
 """
 
+import os
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -26,6 +27,15 @@ from tests.benchmarks.pace import Pace
 from tests.benchmarks.workload import Job, Rows, spread, wants_bf16
 
 SCORING_BATCH = 64
+
+BEST = ("trainer-best", "trainer-compiled")
+"""Stacks of the Trainer with its best settings; the second one's model is compiled by torch besides."""
+
+LOADERS = 4
+"""Processes that make batches ahead, where a GPU would wait for them."""
+
+Counts = deque[tuple[int, int]]
+"""Texts and real tokens of each batch, which is made ahead of its step; in the order of the steps."""
 
 transformers_logging.set_verbosity_error()
 
@@ -60,8 +70,8 @@ def train_tutorial(job: Job, rows: Rows, pace: Pace) -> PreTrainedModel:
 
 
 def train_trainer(job: Job, rows: Rows, pace: Pace) -> PreTrainedModel:
-    """transformers' Trainer as it comes, or, for `trainer-best`, with its best settings for a processor."""
-    best = job.stack == "trainer-best"
+    """transformers' Trainer as it comes, or, for the stacks `BEST`, with its best settings."""
+    even = job.stack in BEST and not job.whole
     # Before the model, as `model_init` would: it decides the new head.
     torch.manual_seed(job.seed)
     tokenizer = AutoTokenizer.from_pretrained(job.model)
@@ -70,16 +80,19 @@ def train_trainer(job: Job, rows: Rows, pace: Pace) -> PreTrainedModel:
         {**{name: encoded[name][i] for name in encoded}, "labels": label}
         for i, label in enumerate(rows.labels)
     ]
-    collator = _Counting(DataCollatorWithPadding(tokenizer))
+    counts: Counts = deque()
+    multiple = 8 if even and job.device == "cuda" else None
+    collate = DataCollatorWithPadding(tokenizer, pad_to_multiple_of=multiple)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = (_EvenTrainer if best and not job.whole else Trainer)(
+        trainer = (_EvenTrainer if even else Trainer)(
             model=_model(job, rows),
-            args=_arguments(job, folder, best),
+            args=_arguments(job, folder),
             train_dataset=dataset,
             processing_class=tokenizer,
-            data_collator=collator,
-            callbacks=[_Pacing(pace, collator.counts)],
+            data_collator=collate if even else _Counting(collate, counts),
+            callbacks=[_Pacing(pace, counts)],
         )
+        trainer.counts = counts
         trainer.train()
     return trainer.model
 
@@ -105,20 +118,19 @@ def predict(model: PreTrainedModel, job: Job, rows: Rows) -> list[int]:
 class _Counting:
     """A collator that writes down texts and real tokens of each batch it makes."""
 
-    def __init__(self, collate: DataCollatorWithPadding) -> None:
+    def __init__(self, collate: DataCollatorWithPadding, counts: Counts) -> None:
         self._collate = collate
-        # Batches are made ahead of their step, and trained in the order in which they were made.
-        self.counts: deque[tuple[int, int]] = deque()
+        self._counts = counts
 
     def __call__(self, features: list[dict[str, Any]]) -> Any:
-        self.counts.append((len(features), sum(len(feature["input_ids"]) for feature in features)))
+        self._counts.append((len(features), sum(len(feature["input_ids"]) for feature in features)))
         return self._collate(features)
 
 
 class _Pacing(TrainerCallback):
     """Lets the Trainer wait between two steps of one training."""
 
-    def __init__(self, pace: Pace, counts: deque[tuple[int, int]]) -> None:
+    def __init__(self, pace: Pace, counts: Counts) -> None:
         self._pace = pace
         self._counts = counts
 
@@ -132,16 +144,21 @@ class _Pacing(TrainerCallback):
 class _EvenTrainer(Trainer):
     """The Trainer with its own grouped batches in another order: see `spread`."""
 
+    counts: Counts
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler:
         sampler = super()._get_train_sampler(train_dataset)
-        return _EvenSampler(sampler, self.args.train_batch_size, sampler.lengths)
+        return _EvenSampler(sampler, self.args.train_batch_size, sampler.lengths, self.counts)
 
 
 class _EvenSampler(Sampler):
-    def __init__(self, grouped: Sampler, batch: int, lengths: list[int]) -> None:
+    """Counts here, where batches are chosen: other processes may make them."""
+
+    def __init__(self, grouped: Sampler, batch: int, lengths: list[int], counts: Counts) -> None:
         self._grouped = grouped
         self._batch = batch
         self._lengths = lengths
+        self._counts = counts
 
     def __len__(self) -> int:
         return len(self._lengths)
@@ -150,6 +167,7 @@ class _EvenSampler(Sampler):
         rows = list(self._grouped)
         batches = [rows[start : start + self._batch] for start in range(0, len(rows), self._batch)]
         for batch in spread(batches, self._lengths):
+            self._counts.append((len(batch), sum(self._lengths[row] for row in batch)))
             yield from batch
 
 
@@ -159,7 +177,7 @@ def _model(job: Job, rows: Rows) -> PreTrainedModel:
     ).to(job.device)
 
 
-def _arguments(job: Job, folder: str | Path, best: bool) -> TrainingArguments:
+def _arguments(job: Job, folder: str | Path) -> TrainingArguments:
     settings: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": job.batch,
@@ -172,10 +190,27 @@ def _arguments(job: Job, folder: str | Path, best: bool) -> TrainingArguments:
         "disable_tqdm": True,
         "use_cpu": job.device == "cpu",
     }
-    if best:
+    if job.stack in BEST:
         settings |= {
             "train_sampling_strategy": "group_by_length",
             "bf16": wants_bf16(job.precision),
             "optim": "adamw_torch_fused",
         }
+        if job.device == "cuda" and not job.whole:
+            settings |= _gpu_settings()
+    if job.stack == "trainer-compiled":
+        settings["torch_compile"] = True
+        # Read by accelerate: one kernel for all widths, instead of one compilation for each.
+        os.environ["ACCELERATE_DYNAMO_USE_DYNAMIC"] = "true"
     return TrainingArguments(**settings)
+
+
+def _gpu_settings() -> dict[str, Any]:
+    """Batches made ahead by other processes, and nothing that waits for the GPU after a step."""
+    return {
+        "dataloader_num_workers": LOADERS,
+        "dataloader_persistent_workers": True,
+        "dataloader_prefetch_factor": 4,
+        "logging_strategy": "no",
+        "logging_nan_inf_filter": False,
+    }

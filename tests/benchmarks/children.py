@@ -1,6 +1,7 @@
 """The stacks' processes: started one by one, at work in turn, stopped in between."""
 
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ class Child:
     take the others' time.
 
     Raises:
-        SystemExit: the process ended without an answer; with the last lines that it wrote.
+        SystemExit: the process ended without an answer, or gave none in time; with the last lines that it
+            wrote.
     """
 
     module = "tests.benchmarks.stacks"
@@ -38,28 +40,29 @@ class Child:
             text=True,
         )
 
-    def answer(self) -> dict[str, Any]:
-        """What it says next; waits for it."""
+    def answer(self, limit: float | None = None) -> dict[str, Any]:
+        """What it says next; waits for it, for at most so many seconds."""
+        # It says one line at a time: none is left in the buffer, which `select` does not see.
+        if not select.select([self._process.stdout], [], [], limit)[0]:
+            raise SystemExit(self._last_words(f"gave no answer in {limit:.0f} seconds"))
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
-            self._log.seek(0)
-            last = self._log.read().decode(errors="replace").splitlines()[-12:]
-            raise SystemExit("\n".join([f"{self.job.stack} ended without an answer:", *last]))
+            raise SystemExit(self._last_words("ended without an answer"))
         return json.loads(line)
 
     def pause(self) -> None:
         """Take it off the processor until it is asked again."""
         self._process.send_signal(signal.SIGSTOP)
 
-    def work(self, seconds: float) -> dict[str, Any]:
+    def work(self, seconds: float, limit: float | None = None) -> dict[str, Any]:
         """Let it work for at least so long, and take it off the processor again."""
-        return self._in_turn(seconds=seconds)
+        return self._in_turn(limit, seconds=seconds)
 
-    def end(self) -> dict[str, Any]:
+    def end(self, limit: float | None = None) -> dict[str, Any]:
         """Let it finish. Returns its last words."""
         self._order(seconds=0)
-        answer = self.answer()
+        answer = self.answer(limit)
         self.close()
         return answer
 
@@ -75,9 +78,18 @@ class Child:
                 self._process.wait()
         self._log.close()
 
-    def _in_turn(self, **order: float) -> dict[str, Any]:
+    def kill(self) -> None:
+        """End it at once; `close` still follows."""
+        self._process.kill()
+
+    def _last_words(self, fault: str) -> str:
+        self._log.seek(0)
+        last = self._log.read().decode(errors="replace").splitlines()[-12:]
+        return "\n".join([f"{self.job.stack} {fault}:", *last])
+
+    def _in_turn(self, limit: float | None = None, **order: float) -> dict[str, Any]:
         self._order(**order)
-        answer = self.answer()
+        answer = self.answer(limit)
         self.pause()
         return answer
 

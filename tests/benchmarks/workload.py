@@ -107,16 +107,21 @@ def spread(batches: Iterable[Sequence[int]], lengths: Sequence[int]) -> list[Seq
     return [by_length[i] for i in order] + rest
 
 
-def write_base_model(folder: Path, tokenizer_folder: Path) -> None:
-    """A BERT of the base size with random weights, and another model's tokenizer of the same vocabulary."""
+def write_base_model(folder: Path, tokenizer_folder: Path, **shape: int) -> None:
+    """A BERT with random weights, and another model's tokenizer of the same vocabulary.
+
+    Args:
+        shape: what `BertConfig` takes, where it is not that of the base size.
+    """
     import torch
     from transformers import BertConfig, BertModel
 
     vocabulary = json.loads((tokenizer_folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
     torch.manual_seed(0)
-    BertModel(BertConfig(vocab_size=vocabulary)).save_pretrained(folder)
+    BertModel(BertConfig(vocab_size=vocabulary, **shape)).save_pretrained(folder)
     for name in TOKENIZER_FILES:
-        shutil.copyfile(tokenizer_folder / name, folder / name)
+        if (tokenizer_folder / name).is_file():
+            shutil.copyfile(tokenizer_folder / name, folder / name)
 
 
 if __name__ == "__main__":

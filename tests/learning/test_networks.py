@@ -16,6 +16,7 @@ from core.learning.hardware import Hardware
 from core.learning.models import interface, transformers_model
 from core.learning.models.bert_family.architectures import read_architecture
 from core.learning.models.cpu_bert.classifier import BertNetwork
+from core.learning.models.gpu_bert import classifier as gpu_classifier
 from core.learning.models.interface import load_finetuned, load_for_training
 from core.learning.models.transformers_model import HubNetwork
 from core.learning.training import checkpoints
@@ -66,12 +67,18 @@ def test_a_classifier_without_its_head_answers_nothing(folder):
         load_finetuned(folder, CPU)
 
 
-def test_on_a_gpu_the_model_is_that_of_transformers(tiny, monkeypatch):
+@pytest.mark.parametrize(
+    ("precision", "triton", "packed"), [("bf16", True, True), ("bf16", False, False), ("fp16", True, False)]
+)
+def test_on_a_gpu_the_model_is_the_packed_one_where_it_can_be(tiny, monkeypatch, precision, triton, packed):
     asked = []
-    monkeypatch.setattr(transformers_model, "HubNetwork", lambda *arguments: asked.append(arguments))
-    gpu = Hardware("cuda", "bf16", "test")
+    monkeypatch.setattr(transformers_model, "HubNetwork", lambda *given: asked.append(("hub", given)))
+    monkeypatch.setattr(gpu_classifier, "PackedBertNetwork", lambda *given: asked.append(("packed", given)))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(interface.importlib.util, "find_spec", lambda name: triton or None)
+    gpu = Hardware("cuda", precision, "test")
     load_for_training(pretrained.resolve(tiny), LABELS, gpu, seed=1)
-    assert asked == [(pretrained.resolve(tiny), gpu, LABELS)]
+    assert [name for name, _ in asked] == ["packed" if packed else "hub"]
 
 
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])

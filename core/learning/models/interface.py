@@ -1,20 +1,21 @@
 """A model folder becomes a network that learns and answers, safely.
 
-Two kinds of network share one interface: encoders of the BERT family on the CPU are computed by this
-project's own code (`bert`), which is several times faster there; every other architecture, and every GPU,
-by transformers' models. Whoever trains or asks a network does not know which.
+Three kinds of network share one interface: encoders of the BERT family are computed by this project's own
+code, on the CPU (`cpu_bert`) and on a CUDA GPU (`gpu_bert`), which is several times faster; every other
+architecture and device by transformers' models. Whoever trains or asks a network does not know which.
 """
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from core.learning.batching import Batch
+from core.learning.batching import Batch, Texts
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
-from core.learning.models.bert_family.architectures import read_architecture
+from core.learning.models.bert_family.architectures import Architecture, read_architecture
 
 
 class Network(Protocol):
@@ -68,6 +69,9 @@ class Network(Protocol):
     def prepare_training(self, config: TrainingConfig, total_steps: int) -> None:
         """Make the optimizer, for at most so many steps."""
 
+    def record_steps(self, class_weights: torch.Tensor, config: TrainingConfig) -> "RecordedSteps | None":
+        """Whole steps that the device does without the processor's help; None where it has no such way."""
+
     def training_state(self) -> dict[str, torch.Tensor]:
         """Weights, moments and random states: what the next training step depends on."""
 
@@ -76,6 +80,25 @@ class Network(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write config.json and model.safetensors as transformers reads them."""
+
+
+class RecordedSteps(Protocol):
+    """Steps of a network that is prepared for training: forward, loss, backward, clip and update in one."""
+
+    totals: torch.Tensor
+    """float32 [2] on the device: sum of the batches' losses, number of right answers."""
+
+    def run(self, texts: Texts, step: int, batch_weight: float, learning_rate: float) -> None:
+        """Train on a batch, and add to `totals`.
+
+        Args:
+            step: its number, from 0.
+            batch_weight: sum of the class weights of its texts.
+
+        Raises:
+            NotRecorded: this network's steps cannot be recorded; the weights are as they were.
+            RuntimeError: memory ran out; the weights are as they were.
+        """
 
 
 def load_for_training(folder: Path, label2id: dict[str, int], hardware: Hardware, seed: int) -> Network:
@@ -102,7 +125,23 @@ def _load(folder: Path, hardware: Hardware, label2id: dict[str, int] | None, see
         from core.learning.models.cpu_bert.classifier import BertNetwork
 
         return BertNetwork(folder, config, architecture, hardware, label2id, seed)
+    packed = read_architecture(config) if hardware.device == "cuda" else None
+    if packed is not None and suits_gpu(packed, hardware):
+        from core.learning.models.gpu_bert.classifier import PackedBertNetwork
+
+        return PackedBertNetwork(folder, config, packed, hardware, label2id, seed)
 
     from core.learning.models.transformers_model import HubNetwork
 
     return HubNetwork(folder, hardware, label2id)
+
+
+def suits_gpu(architecture: Architecture, hardware: Hardware) -> bool:
+    """Whether the packed encoder computes it: it needs Triton, which torch brings on Linux, and no loss scaler."""
+    widths = (16, 32, 64, 128)
+    return (
+        hardware.precision in ("bf16", "fp32")
+        and architecture.hidden // architecture.heads in widths
+        and torch.cuda.get_device_capability() >= (7, 0)
+        and importlib.util.find_spec("triton") is not None
+    )

@@ -220,8 +220,8 @@ class _Moments:
                 update_adamw(values, part.float() * scale, moments, learning_rate, self._weight_decay)
 
 
-class WordRows:
-    """AdamW, without decay, of an embedding table in which each step touches few rows.
+class MissedSteps:
+    """When each row of a table was touched, and what it makes up for when it is next read.
 
     Dense AdamW moves a row on after its last gradient, by its fading momentum. Here a row stands still
     until it is touched or read, and then makes up for the steps it missed, in closed form: with first and
@@ -233,34 +233,74 @@ class WordRows:
     that is never touched has no moments and stays as it was, to the bit.
 
     Args:
+        rows: of the table.
+        total_steps: the most that will be asked for.
+    """
+
+    def __init__(self, rows: int, total_steps: int) -> None:
+        self.touched_at = np.zeros(rows, dtype=np.int64)
+        self.step = 0
+        # By step s: the sum above, up to the present step.
+        self.sums = np.zeros(total_steps + 1)
+
+    @property
+    def late(self) -> np.ndarray:
+        """bool by row: touched, and not since the last step."""
+        return (self.touched_at > 0) & (self.touched_at < self.step)
+
+    def of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """By row: the sum above, what is left of first and second moment, and ε."""
+        touched_at = self.touched_at[ids]
+        missed = self.step - touched_at
+        epsilon = EPSILON * np.sqrt(1 - BETA2 ** (touched_at + MEAN_DELAY))
+        return self.sums[touched_at], BETA1**missed, BETA2**missed, epsilon
+
+    def ahead(self, learning_rate: float) -> tuple[float, float]:
+        """The next step's rate and its ε, both with the corrections of the moments."""
+        correction = (1 - BETA2 ** (self.step + 1)) ** 0.5
+        return learning_rate * correction / (1 - BETA1 ** (self.step + 1)), EPSILON * correction
+
+    def advance(self, learning_rate: float) -> None:
+        """Count a step."""
+        self.step += 1
+        start = max(0, self.step - HORIZON)
+        distance = self.step - np.arange(start, self.step)
+        correction = (1 - BETA2**self.step) ** 0.5 / (1 - BETA1**self.step)
+        self.sums[start : self.step] += learning_rate * correction * (BETA1 / BETA2**0.5) ** distance
+
+    def touch(self, ids: np.ndarray) -> None:
+        """These rows are now as the present step has them."""
+        self.touched_at[ids] = self.step
+
+
+class WordRows:
+    """AdamW, without decay, of an embedding table in which each step touches few rows; see `MissedSteps`.
+
+    Args:
         values: float32 [rows, width], updated in place.
         total_steps: the most that will be asked for.
     """
 
     def __init__(self, values: Tensor, total_steps: int) -> None:
         self.values = values
+        self.missed = MissedSteps(len(values), total_steps)
         self._first = torch.zeros_like(values)
         self._second = torch.zeros_like(values)
-        self._touched_at = np.zeros(len(values), dtype=np.int64)
-        self._step = 0
-        # By step s: the sum above, up to the present step.
-        self._missed = np.zeros(total_steps + 1)
 
     def step(self, ids: Tensor, gradients: Tensor, learning_rate: float) -> None:
         """Update the rows `ids`, each named once, with gradients [ids, width]."""
         first, second, values = self._made_up(ids)
-        self._advance(learning_rate)
+        rate, epsilon = self.missed.ahead(learning_rate)
+        self.missed.advance(learning_rate)
         first.lerp_(gradients, 1 - BETA1)
         second.mul_(BETA2).addcmul_(gradients, gradients, value=1 - BETA2)
-        correction = (1 - BETA2**self._step) ** 0.5
-        rate = learning_rate * correction / (1 - BETA1**self._step)
-        values.addcdiv_(first, second.sqrt().add_(EPSILON * correction), value=-rate)
+        values.addcdiv_(first, second.sqrt().add_(epsilon), value=-rate)
         self._put(ids, first, second, values)
 
     @torch.no_grad()
     def settle(self, ids: Tensor | None = None) -> None:
         """Let rows make up for what they missed: these, named any number of times, or all."""
-        late = (self._touched_at > 0) & (self._touched_at < self._step)
+        late = self.missed.late
         if ids is not None:
             read = np.zeros_like(late)
             read[ids.numpy()] = True
@@ -270,46 +310,48 @@ class WordRows:
 
     def state(self) -> dict[str, Tensor]:
         """Values and moments of the touched rows; the others are as the pre-trained model has them."""
-        ids = torch.from_numpy(np.flatnonzero(self._touched_at))
-        return {
-            "ids": ids,
-            "values": self.values[ids],
-            "first": self._first[ids],
-            "second": self._second[ids],
-            "touched_at": torch.from_numpy(self._touched_at)[ids],
-            "missed": torch.from_numpy(self._missed),
-            "step": torch.tensor(self._step),
-        }
+        ids = torch.from_numpy(np.flatnonzero(self.missed.touched_at))
+        return word_state(self.missed, ids, (self.values, self._first, self._second))
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        ids = state["ids"]
-        self.values[ids], self._first[ids], self._second[ids] = (
-            state[name] for name in ("values", "first", "second")
-        )
-        self._touched_at[ids.numpy()] = state["touched_at"].numpy()
-        self._missed[:] = state["missed"].numpy()
-        self._step = int(state["step"])
+        load_word_state(state, self.missed, (self.values, self._first, self._second))
 
     def _made_up(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        touched_at = self._touched_at[ids.numpy()]
-        missed = self._step - touched_at
+        sums, first_left, second_left, epsilon = map(_column, self.missed.of(ids.numpy()))
         first, second, values = self._first[ids], self._second[ids], self.values[ids]
-        epsilon = _column(EPSILON * np.sqrt(1 - BETA2 ** (touched_at + MEAN_DELAY)))
         # Where nothing was ever touched the momentum is zero and so is the quotient, whatever the divisor.
         quotient = first / (second.sqrt() + epsilon.clamp_(min=1e-30))
-        values.addcmul_(quotient, _column(self._missed[touched_at]), value=-1)
-        return first.mul_(_column(BETA1**missed)), second.mul_(_column(BETA2**missed)), values
-
-    def _advance(self, learning_rate: float) -> None:
-        self._step += 1
-        start = max(0, self._step - HORIZON)
-        distance = self._step - np.arange(start, self._step)
-        correction = (1 - BETA2**self._step) ** 0.5 / (1 - BETA1**self._step)
-        self._missed[start : self._step] += learning_rate * correction * (BETA1 / BETA2**0.5) ** distance
+        values.addcmul_(quotient, sums, value=-1)
+        return first.mul_(first_left), second.mul_(second_left), values
 
     def _put(self, ids: Tensor, first: Tensor, second: Tensor, values: Tensor) -> None:
         self._first[ids], self._second[ids], self.values[ids] = first, second, values
-        self._touched_at[ids.numpy()] = self._step
+        self.missed.touch(ids.numpy())
+
+
+def word_state(missed: MissedSteps, ids: Tensor, table: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
+    """The rows `ids` of a table (values, first and second moment) and what is known of them, for a checkpoint."""
+    values, first, second = (part[ids.to(part.device)] for part in table)
+    return {
+        "ids": ids,
+        "values": values,
+        "first": first,
+        "second": second,
+        "touched_at": torch.from_numpy(missed.touched_at)[ids],
+        "missed": torch.from_numpy(missed.sums),
+        "step": torch.tensor(missed.step),
+    }
+
+
+def load_word_state(
+    state: dict[str, Tensor], missed: MissedSteps, table: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """Put back what `word_state` gave."""
+    for part, name in zip(table, ("values", "first", "second"), strict=True):
+        part[state["ids"].to(part.device)] = state[name].to(part.device)
+    missed.touched_at[state["ids"].numpy()] = state["touched_at"].numpy()
+    missed.sums[:] = state["missed"].numpy()
+    missed.step = int(state["step"])
 
 
 def _summed(parts: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:

@@ -99,6 +99,9 @@ class HubNetwork(Trainable):
     def hidden(self) -> int:
         return self._model.config.hidden_size
 
+    def record_steps(self, class_weights: torch.Tensor, config: TrainingConfig) -> None:
+        return None
+
     def prepare_training(self, config: TrainingConfig, total_steps: int) -> None:
         self._scaler = torch.amp.GradScaler(self.device, enabled=self._hardware.precision == "fp16")
         self._optimizer = ModelAdamW(self._model, config.weight_decay, self._scaler)

@@ -97,13 +97,13 @@ def fit(
             learning_rate = stepper.learning_rate
 
             started = time.perf_counter()
-            made_smaller = stepper.step(rows)
+            note = stepper.step(rows)
             report_due = meter.report_due() or evaluation_due
             loss, correct = stepper.read_and_reset() if report_due else (0.0, 0.0)
             meter.count(time.perf_counter() - started, len(rows), int(train.lengths[rows].sum()))
 
-            if made_smaller:
-                hooks.report(_smaller_parts(stepper.micro.size, config.batch_size))
+            if note:
+                hooks.report({"type": "note", "message": note})
             if report_due:
                 hooks.report(meter.step_event(position, loss, correct, learning_rate))
             if evaluation_due:
@@ -159,10 +159,3 @@ def describe(train: EncodedDataset, config: TrainingConfig) -> Event:
 def _evaluation_steps(steps_per_epoch: int, evaluations: int) -> set[int]:
     return {math.ceil(steps_per_epoch * k / evaluations) for k in range(1, evaluations + 1)}
 
-
-def _smaller_parts(size: int, batch_size: int) -> Event:
-    return {
-        "type": "note",
-        "message": f"Memory ran out: each batch of {batch_size} texts is now computed in parts of {size}. "
-        "The result is the same, the training is slower.",
-    }

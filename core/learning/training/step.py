@@ -1,5 +1,6 @@
 """One optimizer step: forward, loss, backward, clip, update, in parts when memory is short."""
 
+import logging
 import math
 from typing import Any
 
@@ -8,11 +9,14 @@ import torch
 from torch.nn import functional
 
 from core.base.errors import UserError
-from core.base.memory import MicroBatch
-from core.learning.batching import EncodedDataset, collate
+from core.base.memory import MicroBatch, means_out_of_memory
+from core.learning.batching import EncodedDataset, collate, take_texts
 from core.learning.config import TrainingConfig
 from core.learning.evaluation.inference import texts_at_once
-from core.learning.models.interface import Network
+from core.learning.models.interface import Network, RecordedSteps
+from core.learning.models.recording import NotRecorded
+
+log = logging.getLogger(__name__)
 
 
 def learning_rate_factor(step: int, total_steps: int, config: TrainingConfig) -> float:
@@ -44,15 +48,40 @@ class Stepper:
         self.micro = MicroBatch(config.batch_size, undo=self._begin)
         self.loss_sum = torch.zeros((), device=network.device)
         self.correct = torch.zeros((), device=network.device)
+        self.recorded = network.record_steps(self.class_weights, config)
 
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
         return self.config.learning_rate * learning_rate_factor(self.steps, self.total_steps, self.config)
 
-    def step(self, rows: np.ndarray) -> bool:
-        """Train on the given texts as one batch. Returns whether it had to be cut into smaller parts."""
+    def step(self, rows: np.ndarray) -> str | None:
+        """Train on the given texts as one batch. Returns what a person should know about how, if anything."""
         weight = self.class_weights[self.train.labels[rows]].sum().item()
+        note = None
+        if self.recorded is not None:
+            note = self._run_recorded(self.recorded, rows, weight)
+        if self.recorded is None:
+            note = self._run_in_parts(rows, weight) or note
+        self.steps += 1
+        return note
+
+    def _run_recorded(self, recorded: RecordedSteps, rows: np.ndarray, weight: float) -> str | None:
+        try:
+            recorded.run(take_texts(self.train, rows), self.steps, weight, self.learning_rate)
+        except RuntimeError as error:
+            short = means_out_of_memory(error)
+            if not short and not isinstance(error, NotRecorded):
+                raise
+            # What it counted so far, and the memory that it took, are needed now.
+            self.loss_sum += recorded.totals[0]
+            self.correct += recorded.totals[1]
+            self.recorded = None
+            log.warning("steps are no longer recorded: %s", error)
+            return None if short else _NOT_RECORDED
+        return None
+
+    def _run_in_parts(self, rows: np.ndarray, weight: float) -> str | None:
         self._begin()
         smaller = self.micro.run(
             rows,
@@ -61,10 +90,9 @@ class Stepper:
         )
         self.network.clip_gradients(self.config.gradient_clipping)
         self.network.update_weights(self.learning_rate)
-        self.steps += 1
         self.loss_sum += self._batch_loss
         self.correct += self._batch_correct
-        return smaller
+        return _smaller_parts(self.micro.size, self.config.batch_size) if smaller else None
 
     def read_and_reset(self) -> tuple[float, float]:
         """Sum of the batches' losses and number of right answers since the last call; waits for the device.
@@ -72,21 +100,19 @@ class Stepper:
         Raises:
             UserError: the loss is not finite.
         """
-        loss, correct = self.loss_sum.item(), self.correct.item()
+        loss, correct = self._totals()
         self.loss_sum.zero_()
         self.correct.zero_()
+        if self.recorded is not None:
+            self.recorded.totals.zero_()
         if not math.isfinite(loss):
             raise explain_divergence(f"a training loss of {loss}", self.config)
         return loss, correct
 
     def values(self) -> dict[str, Any]:
         """What a snapshot keeps beside the tensors."""
-        return {
-            "steps": self.steps,
-            "part_size": self.micro.size,
-            "loss_sum": self.loss_sum.item(),
-            "correct": self.correct.item(),
-        }
+        loss, correct = self._totals()
+        return {"steps": self.steps, "part_size": self.micro.size, "loss_sum": loss, "correct": correct}
 
     def load_values(self, values: dict[str, Any]) -> None:
         """Go on from what `values` gave."""
@@ -94,6 +120,10 @@ class Stepper:
         self.micro.size = values["part_size"]
         self.loss_sum.fill_(values["loss_sum"])
         self.correct.fill_(values["correct"])
+
+    def _totals(self) -> tuple[float, float]:
+        loss, correct = self.recorded.totals.tolist() if self.recorded is not None else (0.0, 0.0)
+        return self.loss_sum.item() + loss, self.correct.item() + correct
 
     def _learn(self, rows: np.ndarray, batch_weight: float) -> None:
         batch = collate(self.train, rows)
@@ -112,6 +142,19 @@ class Stepper:
         self.network.begin(self.steps)
         self._batch_loss = torch.zeros((), device=self.network.device)
         self._batch_correct = torch.zeros((), device=self.network.device)
+
+
+_NOT_RECORDED = (
+    "The steps of this model cannot be recorded for the GPU to replay, so that each waits for the processor. The "
+    "result is the same, the training is slower."
+)
+
+
+def _smaller_parts(size: int, batch_size: int) -> str:
+    return (
+        f"Memory ran out: each batch of {batch_size} texts is now computed in parts of {size}. The result is the "
+        "same, the training is slower."
+    )
 
 
 def class_weights(labels: np.ndarray, classes: int, config: TrainingConfig) -> torch.Tensor:

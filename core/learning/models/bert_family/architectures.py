@@ -143,6 +143,30 @@ class Architecture:
         return f"{self.family.prefix}.embeddings"
 
 
+def matrix_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Name → shape of all layers' matrices, in their order in one block."""
+    return {
+        f"{name}.weight": shape
+        for i in range(architecture.layers)
+        for name, shape in architecture.products(i).items()
+    }
+
+
+def vector_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
+    """Name → shape of biases, norms, and the tables of places and types, in their order in one block."""
+    hidden, embeddings = architecture.hidden, architecture.embeddings
+    norms = [f"{embeddings}.LayerNorm"]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for i in range(architecture.layers):
+        shapes |= {f"{name}.bias": shape[:1] for name, shape in architecture.products(i).items()}
+        norms += architecture.norms(i)
+    shapes |= {f"{name}.{part}": (hidden,) for name in norms for part in ("weight", "bias")}
+    shapes[f"{embeddings}.position_embeddings.weight"] = (architecture.positions, hidden)
+    if architecture.types:
+        shapes[f"{embeddings}.token_type_embeddings.weight"] = (architecture.types, hidden)
+    return shapes
+
+
 def read_architecture(config: dict[str, Any]) -> Architecture | None:
     """The architecture that a config.json tells of; None when it is not one that `bert` computes."""
     model_type = config.get("model_type")

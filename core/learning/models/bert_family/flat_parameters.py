@@ -46,6 +46,10 @@ class FlatParameters:
         shape = (rows, *self.shapes[names[0]][1:])
         return block[start : start + torch.Size(shape).numel()].view(shape)
 
+    def start(self, name: str) -> int:
+        """Where a weight begins in the block."""
+        return self._starts[name]
+
     def refresh(self) -> None:
         """Copy the values into the working format; needed after every change of the values."""
         if self.working is not self.values:

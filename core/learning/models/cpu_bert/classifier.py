@@ -138,6 +138,9 @@ class BertNetwork(Trainable):
         tokens = (~batch.padding)[:, None, :, None]
         return (states * tokens).sum(dim=2) / tokens.sum(dim=2)
 
+    def record_steps(self, class_weights: torch.Tensor, config: TrainingConfig) -> None:
+        return None
+
     def prepare_training(self, config: TrainingConfig, total_steps: int) -> None:
         self._encoder.allocate_gradients()
         self._optimizer = EncoderAdamW(self._encoder, self._head, config.weight_decay, total_steps)

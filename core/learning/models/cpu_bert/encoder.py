@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.learning.models.bert_family.architectures import Architecture
+from core.learning.models.bert_family.architectures import Architecture, matrix_shapes, vector_shapes
 from core.learning.models.cpu_bert.dropout import NO_MASKS, DropoutMasks, Masks
 from core.learning.models.bert_family.flat_parameters import FlatParameters
 from core.learning.models.torch_operations import (
@@ -116,8 +116,8 @@ class BertEncoder:
         self.architecture = architecture
         self.working = working
         self.words = torch.empty(architecture.vocabulary, architecture.hidden)
-        self.matrices = FlatParameters(_matrix_shapes(architecture), working)
-        self.vectors = FlatParameters(_vector_shapes(architecture), working)
+        self.matrices = FlatParameters(matrix_shapes(architecture), working)
+        self.vectors = FlatParameters(vector_shapes(architecture), working)
         self.word_gradients: list[tuple[Tensor, Tensor]] = []
         """Token ids [T] and their gradients [T, H], for every part of the present batch."""
         self._layers = self._views(self.matrices.working, self.vectors.working, self.vectors.values)
@@ -463,28 +463,6 @@ class BertEncoder:
 
     def _places(self, length: int) -> slice:
         return slice(self.architecture.first_position, self.architecture.first_position + length)
-
-
-def _matrix_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    return {
-        f"{name}.weight": shape
-        for i in range(architecture.layers)
-        for name, shape in architecture.products(i).items()
-    }
-
-
-def _vector_shapes(architecture: Architecture) -> dict[str, tuple[int, ...]]:
-    hidden, embeddings = architecture.hidden, architecture.embeddings
-    norms = [f"{embeddings}.LayerNorm"]
-    shapes: dict[str, tuple[int, ...]] = {}
-    for i in range(architecture.layers):
-        shapes |= {f"{name}.bias": shape[:1] for name, shape in architecture.products(i).items()}
-        norms += architecture.norms(i)
-    shapes |= {f"{name}.{part}": (hidden,) for name in norms for part in ("weight", "bias")}
-    shapes[f"{embeddings}.position_embeddings.weight"] = (architecture.positions, hidden)
-    if architecture.types:
-        shapes[f"{embeddings}.token_type_embeddings.weight"] = (architecture.types, hidden)
-    return shapes
 
 
 def _linear(x: Tensor, linear: _Linear) -> Tensor:

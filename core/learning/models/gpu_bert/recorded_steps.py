@@ -1,0 +1,86 @@
+"""Training steps that are recorded once for each shape of batch and replayed for every batch that has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.learning.batching import Texts
+from core.learning.models.gpu_bert.packing import (
+    PackedBatch,
+    PackedShape,
+    Rates,
+    block_size,
+    pack,
+    shape_of,
+    views,
+)
+from core.learning.models.recording import Recording, make_recorder
+
+if TYPE_CHECKING:
+    from core.learning.models.gpu_bert.classifier import PackedBertNetwork
+
+
+class RecordedSteps:
+    """Whole training steps of one network, each recorded once for every shape of batch that comes again.
+
+    The first batch of a shape is computed step by step, so that nothing waits for a recording that may
+    never be replayed, and so that kernels are compiled before one is recorded.
+
+    Args:
+        class_weights: float32 [classes], on the device.
+        largest: norm to which all gradients are scaled down; 0 leaves them as they are.
+    """
+
+    def __init__(self, network: PackedBertNetwork, class_weights: Tensor, largest: float) -> None:
+        self.totals = torch.zeros(2, device=network.device)
+        """Sum of the batches' losses, and number of right answers."""
+        self._network = network
+        self._class_weights = class_weights
+        self._largest = largest
+        self._recorder = make_recorder(network.device)
+        self._seen: set[PackedShape] = set()
+        self._recorded: dict[PackedShape, tuple[PackedBatch, Recording]] = {}
+
+    @torch.no_grad()
+    def run(self, texts: Texts, step: int, batch_weight: float, learning_rate: float) -> None:
+        """One optimizer step.
+
+        Args:
+            step: its number, from 0.
+
+        Raises:
+            RuntimeError: memory ran out; the weights are as they were.
+        """
+        network, missed = self._network, self._network.optimizer.missed
+        shape = shape_of(texts.lengths)
+        batch, replay = self._prepare(shape)
+        host = network.host_block(shape)
+        words = pack(texts, network.dropout_seed(step, 0), host)
+        network.write_late(host, words)
+        rates = Rates(batch_weight, learning_rate, *missed.ahead(learning_rate))
+        host.rates.numpy()[:] = astuple(rates)
+        batch.block.copy_(host.block, non_blocking=True)
+        network.settle(batch, words)
+        replay()
+        missed.advance(learning_rate)
+        missed.touch(words)
+        self._seen.add(shape)
+
+    def _prepare(self, shape: PackedShape) -> tuple[PackedBatch, Callable[[], None]]:
+        """Where a batch of this shape goes, and what then makes a step of it."""
+        if shape in self._recorded:
+            batch, recording = self._recorded[shape]
+            return batch, recording.replay
+        block = torch.empty(block_size(shape), dtype=torch.int32, device=self._network.device)
+        batch = views(shape, block)
+        work = partial(self._network.learn, batch, self._class_weights, self.totals, self._largest)
+        if shape not in self._seen:
+            return batch, work
+        self._recorded[shape] = batch, self._recorder.record(work)
+        return batch, self._recorded[shape][1].replay

@@ -1,0 +1,285 @@
+"""The operations of `operations.Operations` as Triton kernels (Tillet et al. 2019): launches and their sizes."""
+
+import torch
+import triton
+from torch import Tensor
+
+from core.learning.models.gpu_bert import triton_attention as attention
+from core.learning.models.gpu_bert import triton_kernels as kernels
+from core.learning.models.gpu_bert.operations import (
+    SUMS,
+    Dropout,
+    Embedding,
+    Moments,
+    Norm,
+    NormTape,
+    Projections,
+    Update,
+)
+from core.learning.models.gpu_bert.packing import PackedBatch
+from core.learning.models.torch_operations import BETA1, BETA2
+
+_BLOCK = 1024
+"""Values that a program takes at once where rows do not matter."""
+
+_TILE = 4096
+"""Values of a tile of whole rows: what a program's registers hold of several tensors."""
+
+_LONGEST_TILE = 128
+"""Tokens up to which a text's attention is one tile; longer ones are computed in blocks of half of it."""
+
+
+def _width(columns: int) -> int:
+    return triton.next_power_of_2(columns)
+
+
+def _rows(columns: int, tile: int = _TILE) -> int:
+    return max(1, tile // _width(columns))
+
+
+def _chance(dropout: Dropout) -> dict[str, float]:
+    return {"THRESHOLD": round(dropout.rate * 2**32), "SCALE": 1 / (1 - dropout.rate)}
+
+
+def drop(x: Tensor, batch: PackedBatch, dropout: Dropout) -> Tensor:
+    if not dropout.rate:
+        return x
+    y = torch.empty_like(x)
+    kernels.drop_kernel[(triton.cdiv(x.numel(), _BLOCK),)](
+        y, x, batch.counts, x.numel(), stream=dropout.stream, BLOCK=_BLOCK, **_chance(dropout)
+    )
+    return y
+
+
+def embed(
+    batch: PackedBatch, tables: Embedding, dropout: Dropout, working: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    tokens, hidden = batch.shape.tokens, tables.words.shape[1]
+    y = torch.empty(tokens, hidden, dtype=working, device=tables.words.device)
+    mean, reciprocal = torch.empty(2, tokens, device=y.device)
+    rows = _rows(hidden)
+    kernels.embed_kernel[(triton.cdiv(tokens, rows),)](
+        y, mean, reciprocal, batch.ids, batch.places, batch.counts, tables.words, tables.positions,
+        _kind(tables), *tables.norm, HIDDEN=hidden, WIDTH=_width(hidden), ROWS=rows, EPSILON=tables.epsilon,
+        HAS_KIND=tables.kind is not None, stream=dropout.stream, tokens_in_all=tokens, **_chance(dropout),
+    )  # fmt: skip
+    return y, mean, reciprocal
+
+
+def _kind(tables: Embedding) -> Tensor:
+    # A kernel takes a tensor, and reads it only if there is one.
+    return tables.norm.bias if tables.kind is None else tables.kind
+
+
+def embed_backward(
+    dy: Tensor,
+    batch: PackedBatch,
+    tables: Embedding,
+    dropout: Dropout,
+    statistics: tuple[Tensor, Tensor],
+    sums: tuple[Norm, Tensor | None],
+) -> Tensor:
+    tokens, hidden = dy.shape
+    dx = torch.empty(tokens, hidden, device=dy.device)
+    norm, kind = sums
+    kernels.embed_backward_kernel[(len(norm.weight),)](
+        dx, dy, *statistics, batch.ids, batch.places, batch.counts, tables.words, tables.positions,
+        _kind(tables), tables.norm.weight, *norm, norm.bias if kind is None else kind, norm.weight.stride(0),
+        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=_rows(hidden, _TILE // 2), HAS_KIND=kind is not None,
+        stream=dropout.stream, tokens_in_all=tokens, **_chance(dropout),
+    )  # fmt: skip
+    return dx
+
+
+def position_gradients(dx: Tensor, batch: PackedBatch, target: Tensor) -> None:
+    places, hidden = target.shape
+    kernels.position_gradients_kernel[(places, triton.cdiv(hidden, 128))](
+        target, dx, batch.starts, batch.lengths, HIDDEN=hidden, COLUMNS=128, AT_ONCE=16,
+        texts_in_all=batch.shape.texts,
+    )  # fmt: skip
+
+
+def add_norm(
+    product: Tensor,
+    residual: Tensor,
+    bias: Tensor,
+    norm: tuple[Norm, float],
+    batch: PackedBatch,
+    dropout: Dropout,
+) -> tuple[Tensor, NormTape]:
+    weights, epsilon = norm
+    length, hidden = product.shape
+    y, x = torch.empty_like(product), torch.empty_like(product)
+    mean, reciprocal = torch.empty(2, length, device=y.device)
+    rows = _rows(hidden)
+    kernels.add_norm_kernel[(triton.cdiv(length, rows),)](
+        y, x, mean, reciprocal, product, residual, bias, *weights, batch.counts,
+        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=rows, EPSILON=epsilon, stream=dropout.stream,
+        length=length, HAS_TAIL=length == batch.shape.tokens, **_chance(dropout),
+    )  # fmt: skip
+    return y, NormTape(x, mean, reciprocal)
+
+
+def add_norm_backward(
+    dy: Tensor, tape: NormTape, norm: Norm, batch: PackedBatch, dropout: Dropout, sums: tuple[Norm, Tensor]
+) -> tuple[Tensor, Tensor]:
+    length, hidden = dy.shape
+    dx = torch.empty_like(dy)
+    dproduct = torch.empty_like(dy) if dropout.rate else dx
+    kernels.add_norm_backward_kernel[(len(sums[1]),)](
+        dx, dproduct, dy, *tape, norm.weight, batch.counts, *sums[0], sums[1], sums[1].stride(0),
+        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=_rows(hidden, _TILE // 2), stream=dropout.stream,
+        length=length, **_chance(dropout),
+    )  # fmt: skip
+    return dx, dproduct
+
+
+def gelu(x: Tensor) -> Tensor:
+    y = torch.empty_like(x)
+    kernels.gelu_kernel[(triton.cdiv(x.numel(), _BLOCK),)](y, x, x.numel(), BLOCK=_BLOCK)
+    return y
+
+
+def gelu_backward(dy: Tensor, x: Tensor, sums: Tensor) -> Tensor:
+    length, width = x.shape
+    dx = torch.empty_like(x)
+    kernels.gelu_backward_kernel[(len(sums), triton.cdiv(width, 256))](
+        dx, dy, x, sums, sums.stride(0), ROWS=8, COLUMNS=256, WIDTH=width, length=length
+    )
+    return dx
+
+
+def column_sums(x: Tensor, sums: Tensor) -> None:
+    length, width = x.shape
+    kernels.column_sums_kernel[(len(sums), triton.cdiv(width, 128))](
+        x, x.stride(0), sums, sums.stride(0), ROWS=16, COLUMNS=128, WIDTH=width, length=length
+    )
+
+
+def _tiles(projections: Projections, batch: PackedBatch) -> tuple[int, int, int]:
+    """Queries and tokens of a tile, and the number of tiles of the longest text."""
+    longest = batch.shape.longest
+    tokens = longest if longest <= _LONGEST_TILE else _LONGEST_TILE // 2
+    return 16 if projections.only_first else tokens, tokens, triton.cdiv(longest, tokens)
+
+
+def _attention_settings(projections: Projections, dropout: Dropout) -> dict[str, object]:
+    width = projections.query.shape[1] // projections.heads
+    return {
+        "scale": width**-0.5,
+        "stream": dropout.stream,
+        "HEADS": projections.heads,
+        "WIDTH": width,
+        "ONLY_FIRST": projections.only_first,
+        "THRESHOLD": round(dropout.rate * 2**32),
+        "KEPT": 1 - dropout.rate,
+        "PRECISION": "ieee",
+    }
+
+
+def attend(projections: Projections, batch: PackedBatch, dropout: Dropout) -> tuple[Tensor, Tensor]:
+    query, key, value, heads, only_first = projections
+    length, hidden = query.shape
+    context = torch.empty(length, hidden, dtype=query.dtype, device=query.device)
+    divisors = torch.empty(heads, length, device=query.device)
+    asking, tokens, blocks = _tiles(projections, batch)
+    texts = batch.shape.texts
+    attention.attend_kernel[(texts if only_first else texts + 1, heads, 1 if only_first else blocks)](
+        context, divisors, query, key, value, batch.starts, batch.lengths, batch.counts,
+        query_stride=query.stride(0), key_stride=key.stride(0), texts_in_all=texts, rows_in_all=length,
+        longest=batch.shape.longest, ASKING=asking, TOKENS=tokens, num_warps=_warps(tokens),
+        **_attention_settings(projections, dropout),
+    )  # fmt: skip
+    return context, divisors
+
+
+def attend_backward(
+    dcontext: Tensor,
+    given: tuple[Tensor, Tensor],
+    projections: Projections,
+    batch: PackedBatch,
+    dropout: Dropout,
+) -> tuple[Tensor, Tensor]:
+    query, key, value, heads, only_first = projections
+    hidden = query.shape[1]
+    both = torch.empty(len(key), hidden * (2 if only_first else 3), dtype=key.dtype, device=key.device)
+    dquery = torch.empty_like(dcontext) if only_first else both[:, :hidden]
+    asking, tokens, blocks = _tiles(projections, batch)
+    texts = batch.shape.texts
+    attention.attend_backward_kernel[(texts + 1, heads, blocks)](
+        dquery, both[:, -2 * hidden : -hidden], both[:, -hidden:], dcontext, *given, query, key, value,
+        batch.starts, batch.lengths, batch.counts, dquery_stride=dquery.stride(0), dkey_stride=both.stride(0),
+        query_stride=query.stride(0), key_stride=key.stride(0), texts_in_all=texts, rows_in_all=len(query),
+        tokens_in_all=len(key), longest=batch.shape.longest, ASKING=asking, TOKENS=tokens,
+        SINGLE=blocks == 1, num_warps=_warps(tokens), **_attention_settings(projections, dropout),
+    )  # fmt: skip
+    return dquery, both if only_first else both[:, hidden:]
+
+
+def _warps(tokens: int) -> int:
+    return 1 if tokens <= 16 else 2 if tokens <= 32 else 4
+
+
+def cross_entropy(logits: Tensor, batch: PackedBatch, weights: Tensor, totals: Tensor) -> Tensor:
+    texts, classes = logits.shape
+    dlogits = torch.empty_like(logits)
+    losses = torch.empty(2, texts, device=logits.device)
+    kernels.cross_entropy_kernel[(texts,)](
+        dlogits, losses, logits, batch.labels, weights, batch.rates, CLASSES=classes, WIDTH=_width(classes),
+        texts_in_all=texts,
+    )  # fmt: skip
+    totals.add_(losses.sum(dim=1))
+    return dlogits
+
+
+def word_gradients(dx: Tensor, batch: PackedBatch) -> Tensor:
+    tokens, hidden = dx.shape
+    target = torch.empty_like(dx)
+    kernels.word_gradients_kernel[(tokens, triton.cdiv(hidden, 128))](
+        target, dx, batch.counts, batch.order, batch.segments, HIDDEN=hidden, COLUMNS=128, AT_ONCE=16
+    )
+    return target
+
+
+def square_sums(x: Tensor, counts: Tensor | None, target: Tensor) -> None:
+    kernels.square_sums_kernel[(SUMS,)](
+        target, x, target if counts is None else counts, x.numel(), x.shape[-1], BLOCK=_BLOCK,
+        BY_WORDS=counts is not None,
+    )  # fmt: skip
+
+
+def settle_words(batch: PackedBatch, table: Moments) -> None:
+    hidden = table.values.shape[1]
+    kernels.settle_words_kernel[(batch.shape.tokens,)](
+        table.values, table.first, table.second, batch.counts, batch.words, batch.late,
+        HIDDEN=hidden, WIDTH=_width(hidden),
+    )  # fmt: skip
+
+
+def _of_update(update: Update) -> dict[str, float]:
+    number = len(update.square_sums)
+    return {
+        "BETA1": BETA1,
+        "BETA2": BETA2,
+        "LARGEST": update.largest,
+        "NUMBER": number,
+        "PADDED": _width(number),
+    }
+
+
+def update_block(block: Moments, gradient: Tensor, update: Update, decayed: int) -> None:
+    size = block.values.numel()
+    working = block.values if block.working is None else block.working
+    kernels.update_block_kernel[(triton.cdiv(size, _BLOCK),)](
+        block.values, block.first, block.second, working, gradient, update.rates, update.square_sums, size,
+        decayed, WEIGHT_DECAY=update.weight_decay, HAS_WORKING=block.working is not None, BLOCK=_BLOCK,
+        **_of_update(update),
+    )  # fmt: skip
+
+
+def update_words(batch: PackedBatch, table: Moments, gradient: Tensor, update: Update) -> None:
+    hidden = table.values.shape[1]
+    kernels.update_words_kernel[(batch.shape.tokens,)](
+        table.values, table.first, table.second, gradient, batch.counts, batch.words, update.rates,
+        update.square_sums, HIDDEN=hidden, WIDTH=_width(hidden), **_of_update(update),
+    )  # fmt: skip
