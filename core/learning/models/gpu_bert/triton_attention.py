@@ -25,10 +25,10 @@ def _zero_tail(target, first_row, rows_in_all, row_stride, columns, BLOCK: tl.co
             tl.store(target + part * part_step + spots, tl.zeros_like(spots).to(target.dtype.element_ty), (rows < rows_in_all)[:, None])
 
 
-@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "stream", "longest"])
+@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "draw", "longest"])
 def attend_kernel(
     context, divisors, query, key, value, starts, lengths, counts, query_stride, key_stride, scale,
-    texts_in_all, rows_in_all, stream, longest,
+    texts_in_all, rows_in_all, draw, longest,
     HEADS: tl.constexpr, WIDTH: tl.constexpr, ASKING: tl.constexpr, TOKENS: tl.constexpr,
     ONLY_FIRST: tl.constexpr, THRESHOLD: tl.constexpr, KEPT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -64,7 +64,7 @@ def attend_kernel(
         divisor = divisor * shrink + tl.sum(p, 1)
         if THRESHOLD > 0:
             places = ((text * HEADS + head) * longest + rows)[:, None] * longest + tokens[None, :]
-            p = tl.where(kept(dropout_key(counts, stream), THRESHOLD, places), p / KEPT, 0.0)
+            p = tl.where(kept(dropout_key(counts, draw), THRESHOLD, places), p / KEPT, 0.0)
         total = total * shrink[:, None] + tl.dot(p.to(v.dtype), v, input_precision=PRECISION)
         largest = now
     total = total / divisor[:, None]
@@ -91,11 +91,11 @@ def _gradients_of_scores(
     return dropped, p * (dp - due[:, None]) * scale
 
 
-@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "tokens_in_all", "stream", "longest"])
+@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "tokens_in_all", "draw", "longest"])
 def attend_backward_kernel(
     dquery, dkey, dvalue, dcontext, context, divisors, query, key, value, starts, lengths, counts,
     dquery_stride, dkey_stride, query_stride, key_stride, scale,
-    texts_in_all, rows_in_all, tokens_in_all, stream, longest,
+    texts_in_all, rows_in_all, tokens_in_all, draw, longest,
     HEADS: tl.constexpr, WIDTH: tl.constexpr, ASKING: tl.constexpr, TOKENS: tl.constexpr, SINGLE: tl.constexpr,
     ONLY_FIRST: tl.constexpr, THRESHOLD: tl.constexpr, KEPT: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -115,7 +115,7 @@ def attend_backward_kernel(
     length = tl.load(lengths + text)
     asking = 1 if ONLY_FIRST else length
     first_row = text if ONLY_FIRST else start
-    random = dropout_key(counts, stream)
+    random = dropout_key(counts, draw)
     state = HEADS * WIDTH
     tokens = block * TOKENS + tl.arange(0, TOKENS)
     if block * TOKENS < length:

@@ -15,9 +15,9 @@ def mix(x):
 
 
 @triton.jit
-def dropout_key(counts, stream):
+def dropout_key(counts, draw):
     seed = tl.load(counts + 2).to(tl.uint32, bitcast=True)
-    return mix(seed ^ (stream.to(tl.uint32) * 0x9E3779B9))
+    return mix(seed ^ (draw.to(tl.uint32) * 0x9E3779B9))
 
 
 @triton.jit
@@ -26,11 +26,11 @@ def kept(key, threshold, places):
     return mix(mix(places ^ key) + key) >= tl.full((), threshold, tl.uint32)
 
 
-@triton.jit(do_not_specialize=["stream", "tokens_in_all"])
+@triton.jit(do_not_specialize=["draw", "tokens_in_all"])
 def embed_kernel(
     y, mean_out, reciprocal_out, ids, places, counts, words, positions, kind, weight, bias,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, EPSILON: tl.constexpr,
-    HAS_KIND: tl.constexpr, THRESHOLD: tl.constexpr, SCALE: tl.constexpr, stream, tokens_in_all,
+    HAS_KIND: tl.constexpr, THRESHOLD: tl.constexpr, SCALE: tl.constexpr, draw, tokens_in_all,
 ):  # fmt: skip
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, WIDTH)
@@ -46,7 +46,7 @@ def embed_kernel(
     result = centred * reciprocal[:, None] * w[None, :] + b[None, :]
     spots = rows[:, None] * HIDDEN + columns[None, :]
     if THRESHOLD > 0:
-        key = dropout_key(counts, stream)
+        key = dropout_key(counts, draw)
         result = tl.where(kept(key, THRESHOLD, spots), result * SCALE, 0.0)
     result = tl.where(live, result, 0.0)
     stored = (rows < tokens_in_all)[:, None] & inside
@@ -69,12 +69,12 @@ def _embedding_sum(
     return x
 
 
-@triton.jit(do_not_specialize=["stream", "tokens_in_all"])
+@triton.jit(do_not_specialize=["draw", "tokens_in_all"])
 def embed_backward_kernel(
     dx_out, dy_in, mean_in, reciprocal_in, ids, places, counts, words, positions, kind, weight,
     weight_sums, bias_sums, kind_sums, sums_stride,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, HAS_KIND: tl.constexpr,
-    THRESHOLD: tl.constexpr, SCALE: tl.constexpr, stream, tokens_in_all,
+    THRESHOLD: tl.constexpr, SCALE: tl.constexpr, draw, tokens_in_all,
 ):  # fmt: skip
     program = tl.program_id(0)
     columns = tl.arange(0, WIDTH)
@@ -90,7 +90,7 @@ def embed_backward_kernel(
         spots = rows[:, None] * HIDDEN + columns[None, :]
         dy = tl.load(dy_in + spots, live, 0.0).to(tl.float32)
         if THRESHOLD > 0:
-            key = dropout_key(counts, stream)
+            key = dropout_key(counts, draw)
             dy = tl.where(kept(key, THRESHOLD, spots), dy * SCALE, 0.0)
         x = _embedding_sum(ids, places, words, positions, kind, rows, columns, tokens, HIDDEN, HAS_KIND)
         mean = tl.load(mean_in + rows, rows < tokens, 0.0)
@@ -127,11 +127,11 @@ def position_gradients_kernel(
     tl.store(target + place * HIDDEN + columns, total, columns < HIDDEN)
 
 
-@triton.jit(do_not_specialize=["stream", "length"])
+@triton.jit(do_not_specialize=["draw", "length"])
 def add_norm_kernel(
     y, x_out, mean_out, reciprocal_out, product, residual, before, weight, bias, counts,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr, EPSILON: tl.constexpr,
-    THRESHOLD: tl.constexpr, SCALE: tl.constexpr, stream, length, HAS_TAIL: tl.constexpr,
+    THRESHOLD: tl.constexpr, SCALE: tl.constexpr, draw, length, HAS_TAIL: tl.constexpr,
 ):  # fmt: skip
     rows = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     columns = tl.arange(0, WIDTH)
@@ -141,7 +141,7 @@ def add_norm_kernel(
     added = tl.load(product + spots, present, 0.0).to(tl.float32)
     added += tl.load(before + columns, within, 0.0).to(tl.float32)[None, :]
     if THRESHOLD > 0:
-        key = dropout_key(counts, stream)
+        key = dropout_key(counts, draw)
         added = tl.where(kept(key, THRESHOLD, spots), added * SCALE, 0.0)
     x = tl.load(residual + spots, present, 0.0).to(tl.float32) + added
     x = tl.where(present, x, 0.0)
@@ -159,12 +159,12 @@ def add_norm_kernel(
     tl.store(reciprocal_out + rows, reciprocal, rows < length)
 
 
-@triton.jit(do_not_specialize=["stream", "length"])
+@triton.jit(do_not_specialize=["draw", "length"])
 def add_norm_backward_kernel(
     dx_out, dproduct_out, dy_in, x_in, mean_in, reciprocal_in, weight, counts,
     weight_sums, bias_sums, before_sums, sums_stride,
     HIDDEN: tl.constexpr, WIDTH: tl.constexpr, ROWS: tl.constexpr,
-    THRESHOLD: tl.constexpr, SCALE: tl.constexpr, stream, length,
+    THRESHOLD: tl.constexpr, SCALE: tl.constexpr, draw, length,
 ):  # fmt: skip
     program = tl.program_id(0)
     columns = tl.arange(0, WIDTH)
@@ -191,7 +191,7 @@ def add_norm_backward_kernel(
         dx = tl.where(present, dx, 0.0)
         tl.store(dx_out + spots, dx.to(dx_out.dtype.element_ty), present)
         if THRESHOLD > 0:
-            key = dropout_key(counts, stream)
+            key = dropout_key(counts, draw)
             dx = tl.where(kept(key, THRESHOLD, spots), dx * SCALE, 0.0)
             tl.store(dproduct_out + spots, dx.to(dx_out.dtype.element_ty), present)
         dbefore += tl.sum(dx, 0)
@@ -250,14 +250,14 @@ def column_sums_kernel(
     tl.store(sums + program * sums_stride + columns, total, within)
 
 
-@triton.jit(do_not_specialize=["stream", "size"])
+@triton.jit(do_not_specialize=["draw", "size"])
 def drop_kernel(
     y, x, counts, size, BLOCK: tl.constexpr, THRESHOLD: tl.constexpr, SCALE: tl.constexpr,
-    stream,
+    draw,
 ):  # fmt: skip
     spots = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     value = tl.load(x + spots, spots < size, 0.0).to(tl.float32)
-    value = tl.where(kept(dropout_key(counts, stream), THRESHOLD, spots), value * SCALE, 0.0)
+    value = tl.where(kept(dropout_key(counts, draw), THRESHOLD, spots), value * SCALE, 0.0)
     tl.store(y + spots, value.to(y.dtype.element_ty), spots < size)
 
 

@@ -46,7 +46,7 @@ def drop(x: Tensor, batch: PackedBatch, dropout: Dropout) -> Tensor:
         return x
     y = torch.empty_like(x)
     kernels.drop_kernel[(triton.cdiv(x.numel(), _BLOCK),)](
-        y, x, batch.counts, x.numel(), stream=dropout.stream, BLOCK=_BLOCK, **_chance(dropout)
+        y, x, batch.counts, x.numel(), draw=dropout.stream, BLOCK=_BLOCK, **_chance(dropout)
     )
     return y
 
@@ -61,7 +61,7 @@ def embed(
     kernels.embed_kernel[(triton.cdiv(tokens, rows),)](
         y, mean, reciprocal, batch.ids, batch.places, batch.counts, tables.words, tables.positions,
         _kind(tables), *tables.norm, HIDDEN=hidden, WIDTH=_width(hidden), ROWS=rows, EPSILON=tables.epsilon,
-        HAS_KIND=tables.kind is not None, stream=dropout.stream, tokens_in_all=tokens, **_chance(dropout),
+        HAS_KIND=tables.kind is not None, draw=dropout.stream, tokens_in_all=tokens, **_chance(dropout),
     )  # fmt: skip
     return y, mean, reciprocal
 
@@ -86,7 +86,7 @@ def embed_backward(
         dx, dy, *statistics, batch.ids, batch.places, batch.counts, tables.words, tables.positions,
         _kind(tables), tables.norm.weight, *norm, norm.bias if kind is None else kind, norm.weight.stride(0),
         HIDDEN=hidden, WIDTH=_width(hidden), ROWS=_rows(hidden, _TILE // 2), HAS_KIND=kind is not None,
-        stream=dropout.stream, tokens_in_all=tokens, **_chance(dropout),
+        draw=dropout.stream, tokens_in_all=tokens, **_chance(dropout),
     )  # fmt: skip
     return dx
 
@@ -114,7 +114,7 @@ def add_norm(
     rows = _rows(hidden)
     kernels.add_norm_kernel[(triton.cdiv(length, rows),)](
         y, x, mean, reciprocal, product, residual, bias, *weights, batch.counts,
-        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=rows, EPSILON=epsilon, stream=dropout.stream,
+        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=rows, EPSILON=epsilon, draw=dropout.stream,
         length=length, HAS_TAIL=length == batch.shape.tokens, **_chance(dropout),
     )  # fmt: skip
     return y, NormTape(x, mean, reciprocal)
@@ -128,7 +128,7 @@ def add_norm_backward(
     dproduct = torch.empty_like(dy) if dropout.rate else dx
     kernels.add_norm_backward_kernel[(len(sums[1]),)](
         dx, dproduct, dy, *tape, norm.weight, batch.counts, *sums[0], sums[1], sums[1].stride(0),
-        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=_rows(hidden, _TILE // 2), stream=dropout.stream,
+        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=_rows(hidden, _TILE // 2), draw=dropout.stream,
         length=length, **_chance(dropout),
     )  # fmt: skip
     return dx, dproduct
@@ -167,7 +167,7 @@ def _attention_settings(projections: Projections, dropout: Dropout) -> dict[str,
     width = projections.query.shape[1] // projections.heads
     return {
         "scale": width**-0.5,
-        "stream": dropout.stream,
+        "draw": dropout.stream,
         "HEADS": projections.heads,
         "WIDTH": width,
         "ONLY_FIRST": projections.only_first,
