@@ -46,7 +46,7 @@ class Section:
 
 SECTIONS = {
     "facts": Section("gpu_facts", 40),
-    "correctness": Section("gpu_correctness", 100, timed=False),
+    "correctness": Section("gpu_correctness", 130, timed=False),
     "speed": Section("gpu_speed", 210),
     "profile": Section("gpu_profile", 80),
     "prediction": Section("gpu_prediction", 100),

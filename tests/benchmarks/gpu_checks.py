@@ -27,7 +27,7 @@ Report = Callable[[dict[str, Any]], None]
 def check(device: str, model_folder: Path, data_folder: Path, report: Report) -> None:
     """Report one result for each check, with the largest differences found."""
     checks = Checks(device, model_folder, data_folder)
-    for work in (kernels, checks.logits, checks.gradients, checks.curves, checks.resume):
+    for work in (checks.logits, checks.gradients, checks.curves, checks.resume, kernels):
         began = time.perf_counter()
         try:
             found = work(device) if work is kernels else work()

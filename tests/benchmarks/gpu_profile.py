@@ -17,7 +17,7 @@ import core.learning  # noqa: F401
 from tests.benchmarks.gpu_setup import MODELS, Report, Settings
 from tests.benchmarks.workload import read_rows
 
-WARM_UP_STEPS, STEPS = 40, 20
+WARM_UP_STEPS, STEPS = 200, 40
 TOP = 25
 BATCHES, QUICK_BATCHES = (16, 512), (4, 8)
 NAME_WIDTH = 110

@@ -145,15 +145,19 @@ def _logits(
 ) -> torch.Tensor:
     """float32 [chosen texts, classes], in the order of `chosen`."""
     logits = torch.empty((len(chosen), len(network.names)), dtype=torch.float32)
+    answers: list[tuple[np.ndarray, torch.Tensor]] = []
 
     def score(places: np.ndarray) -> None:
         rows = chosen[places]
         before(rows)
-        logits[torch.from_numpy(places)] = network.logits(collate(dataset, rows)).cpu()
+        # Left where they are: to fetch each batch's would make a GPU wait for the next one.
+        answers.append((places, network.logits(collate(dataset, rows))))
 
     micro = MicroBatch(batch_size)
     for places in ordered_batches(dataset.lengths[chosen], batch_size):
         micro.run(places, score, at_most=texts_at_once(network, dataset, chosen[places]))
+    for places, found in answers:
+        logits[torch.from_numpy(places)] = found.cpu()
     return logits
 
 

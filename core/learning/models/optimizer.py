@@ -242,18 +242,33 @@ class MissedSteps:
         self.step = 0
         # By step s: the sum above, up to the present step.
         self.sums = np.zeros(total_steps + 1)
+        steps = np.arange(total_steps + 1)
+        self._first_left, self._second_left = BETA1**steps, BETA2**steps
+        self._epsilons = EPSILON * np.sqrt(1 - BETA2 ** (steps + MEAN_DELAY))
+        self._fade = (BETA1 / BETA2**0.5) ** np.arange(HORIZON, 0, -1)
 
-    @property
     def late(self) -> np.ndarray:
-        """bool by row: touched, and not since the last step."""
-        return (self.touched_at > 0) & (self.touched_at < self.step)
+        """The rows that were touched, and not since the last step."""
+        return np.flatnonzero((self.touched_at > 0) & (self.touched_at < self.step))
 
-    def of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """By row: the sum above, what is left of first and second moment, and ε."""
+    def of(self, ids: np.ndarray) -> np.ndarray:
+        """float64 [rows, 4]: the sum above, what is left of first and second moment, and ε.
+
+        A row that was never touched has no moments: it misses nothing, whatever stands there.
+        """
         touched_at = self.touched_at[ids]
         missed = self.step - touched_at
-        epsilon = EPSILON * np.sqrt(1 - BETA2 ** (touched_at + MEAN_DELAY))
-        return self.sums[touched_at], BETA1**missed, BETA2**missed, epsilon
+        found = np.empty((len(ids), 4))
+        found[:, 0] = self.sums[touched_at]
+        found[:, 1] = self._first_left[missed]
+        found[:, 2] = self._second_left[missed]
+        found[:, 3] = self._epsilons[touched_at]
+        return found
+
+    def settle(self, ids: np.ndarray) -> None:
+        """These rows have made up for what they missed."""
+        touched_at = self.touched_at[ids]
+        self.touched_at[ids] = np.where(touched_at > 0, self.step, touched_at)
 
     def ahead(self, learning_rate: float) -> tuple[float, float]:
         """The next step's rate and its ε, both with the corrections of the moments."""
@@ -264,9 +279,8 @@ class MissedSteps:
         """Count a step."""
         self.step += 1
         start = max(0, self.step - HORIZON)
-        distance = self.step - np.arange(start, self.step)
         correction = (1 - BETA2**self.step) ** 0.5 / (1 - BETA1**self.step)
-        self.sums[start : self.step] += learning_rate * correction * (BETA1 / BETA2**0.5) ** distance
+        self.sums[start : self.step] += learning_rate * correction * self._fade[start - self.step :]
 
     def touch(self, ids: np.ndarray) -> None:
         """These rows are now as the present step has them."""
@@ -300,12 +314,12 @@ class WordRows:
     @torch.no_grad()
     def settle(self, ids: Tensor | None = None) -> None:
         """Let rows make up for what they missed: these, named any number of times, or all."""
-        late = self.missed.late
+        late = self.missed.late()
         if ids is not None:
-            read = np.zeros_like(late)
+            read = np.zeros(len(self.values), dtype=bool)
             read[ids.numpy()] = True
-            late &= read
-        rows = torch.from_numpy(np.flatnonzero(late))
+            late = late[read[late]]
+        rows = torch.from_numpy(late)
         self._put(rows, *self._made_up(rows))
 
     def state(self) -> dict[str, Tensor]:
@@ -317,7 +331,7 @@ class WordRows:
         load_word_state(state, self.missed, (self.values, self._first, self._second))
 
     def _made_up(self, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        sums, first_left, second_left, epsilon = map(_column, self.missed.of(ids.numpy()))
+        sums, first_left, second_left, epsilon = map(_column, self.missed.of(ids.numpy()).T)
         first, second, values = self._first[ids], self._second[ids], self.values[ids]
         # Where nothing was ever touched the momentum is zero and so is the quotient, whatever the divisor.
         quotient = first / (second.sqrt() + epsilon.clamp_(min=1e-30))

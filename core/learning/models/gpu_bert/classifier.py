@@ -2,7 +2,7 @@
 
 import json
 from copy import copy
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,15 @@ from core.learning.models.gpu_bert.operations import Operations
 from core.learning.models.gpu_bert.optimizer import PackedAdamW
 from core.learning.models.gpu_bert.packing import (
     SHORTEST,
+    HostBlock,
     PackedBatch,
     PackedShape,
     Rates,
-    block_size,
+    mix_bits,
     pack,
     shape_of,
     unpad,
-    views,
+    write_counts,
 )
 from core.learning.models.gpu_bert.recorded_steps import RecordedSteps
 
@@ -108,7 +109,7 @@ class PackedBertNetwork:
     @torch.no_grad()
     def forward(self, batch: Batch) -> Tensor:
         texts = unpad(batch)
-        packed, words = self._upload(texts, shape_of(texts.lengths, exact=True), self._parts)
+        packed, words = self._upload(texts, self._parts)
         self.settle(packed, words)
         first, tape = self._encoder.forward(packed, training=True)
         logits, head = self._head.forward(first, packed, training=True)
@@ -161,10 +162,14 @@ class PackedBertNetwork:
     # A whole step
 
     def record_steps(self, class_weights: Tensor, config: TrainingConfig) -> RecordedSteps:
-        return RecordedSteps(self, class_weights.to(self.device), config.gradient_clipping)
+        steps = RecordedSteps(self, class_weights.to(self.device), config.gradient_clipping)
+        steps.compile_kernels()
+        return steps
 
     def learn(self, batch: PackedBatch, class_weights: Tensor, totals: Tensor, largest: float) -> None:
         """One step of all weights, without the processor's help. See `Operations.cross_entropy`."""
+        # First of all and without memory of its own: whatever fails later, it was done.
+        self._encoder.operations.settle_words(batch, self.optimizer.words)
         first, tape = self._encoder.forward(batch, training=True)
         logits, head = self._head.forward(first, batch, training=True)
         assert tape is not None
@@ -180,7 +185,7 @@ class PackedBertNetwork:
     def logits(self, batch: Batch) -> Tensor:
         self._settle_all()
         texts = unpad(batch)
-        packed, _ = self._upload(texts, shape_of(texts.lengths, exact=True), 0)
+        packed, _ = self._upload(texts, 0)
         first, _ = self._encoder.forward(packed, training=False)
         return self._head.forward(first, packed, training=False)[0]
 
@@ -195,7 +200,7 @@ class PackedBertNetwork:
     def mean_states(self, batch: Batch, layers: int) -> Tensor:
         self._settle_all()
         texts = unpad(batch)
-        packed, _ = self._upload(texts, shape_of(texts.lengths, exact=True), 0)
+        packed, _ = self._upload(texts, 0)
         states = torch.stack(self._encoder.states(packed, layers), dim=1).float()
         lengths = torch.from_numpy(texts.lengths)
         text_of = torch.repeat_interleave(torch.arange(len(lengths)), lengths).to(self.device)
@@ -249,47 +254,40 @@ class PackedBertNetwork:
             raise RuntimeError("the network is not prepared for training")
         return self._optimizer
 
-    def host_block(self, shape: PackedShape) -> PackedBatch:
-        """Room for a batch on the processor, in pinned memory where a GPU fetches it."""
-        pinned = self.device == "cuda"
-        return views(shape, torch.empty(block_size(shape), dtype=torch.int32, pin_memory=pinned))
+    @property
+    def operations(self) -> Operations:
+        return self._encoder.operations
+
+    def host_block(self, shape: PackedShape) -> HostBlock:
+        """Room for a batch on the processor."""
+        return HostBlock(shape, pinned=self.device == "cuda")
 
     def dropout_seed(self, step: int, part: int) -> int:
         """32 bits; the same for the same training, step and part of its batch."""
-        return int(np.random.SFC64([self._seed, step, part]).random_raw()) >> 32
+        return mix_bits(self._seed + mix_bits(step + mix_bits(part)))
 
-    def _upload(self, texts: Texts, shape: PackedShape, part: int) -> tuple[PackedBatch, np.ndarray]:
-        host = self.host_block(shape)
+    def _upload(self, texts: Texts, part: int) -> tuple[PackedBatch, np.ndarray]:
+        host = self.host_block(shape_of(texts.lengths, exact=True))
         words = pack(texts, self.dropout_seed(self._step, part), host)
         self.write_late(host, words)
-        return views(shape, host.block.to(self.device, non_blocking=True)), words
+        return host.on(self.device), words
 
-    def write_late(self, host: PackedBatch, words: np.ndarray) -> None:
+    def write_late(self, host: HostBlock, words: np.ndarray) -> None:
         """Write what each word's row makes up for before it is read."""
-        late = host.late.numpy()[: len(words)]
-        if self._optimizer is None:
-            late[:] = 0, 1, 1, 1
-            return
-        sums, first_left, second_left, epsilon = self._optimizer.missed.of(words)
-        # A row that was never touched has no momentum, and its divisor must not be zero.
-        missing = self._optimizer.missed.late[words]
-        late[:, 0] = np.where(missing, sums, 0.0)
-        late[:, 1] = np.where(missing, first_left, 1.0)
-        late[:, 2] = np.where(missing, second_left, 1.0)
-        late[:, 3] = np.where(missing, epsilon, 1.0)
+        if self._optimizer is not None:
+            host.fill_floats("late", self._optimizer.missed.of(words))
 
     def settle(self, batch: PackedBatch, words: np.ndarray) -> None:
         """Let the rows of the batch's words make up for what they missed; before they are read."""
         if self._optimizer is not None:
             self._encoder.operations.settle_words(batch, self._optimizer.words)
-            missed = self._optimizer.missed
-            missed.touch(words[missed.late[words]])
+            self._optimizer.missed.settle(words)
 
     def _settle_all(self) -> None:
         """Carry out what the optimizer put off; before weights are read."""
         if self._optimizer is None:
             return
-        words = np.flatnonzero(self._optimizer.missed.late)
+        words = self._optimizer.missed.late()
         if len(words):
             # What is written in inference mode would be no weight to train any more.
             with torch.inference_mode(False), torch.no_grad():
@@ -298,11 +296,11 @@ class PackedBertNetwork:
     def _words_alone(self, words: np.ndarray, rates: Rates = Rates()) -> PackedBatch:
         """A batch of no texts, for an operation on these words' rows."""
         host = self.host_block(PackedShape(1, len(words), SHORTEST))
-        host.counts.numpy()[:] = 0, len(words), 0, 0
-        host.words.numpy()[: len(words)] = words
-        host.rates.numpy()[:] = astuple(rates)
+        write_counts(host, 0, len(words), 0)
+        host.fill("words", words)
+        host.fill_floats("rates", np.array(rates))
         self.write_late(host, words)
-        return views(host.shape, host.block.to(self.device, non_blocking=True))
+        return host.on(self.device)
 
 
 def _operations(device: str) -> Operations:

@@ -170,13 +170,26 @@ class PackedBertEncoder:
         Returns:
             float32 [T, H]: the gradients of the rows of the batch's words, in the order of `batch.words`.
         """
-        number = _MANY_PARTIAL_SUMS if tape.batch.shape.tokens > _MANY_TOKENS else _FEW_PARTIAL_SUMS
-        sums = self._sums[:number]
+        programs = _MANY_PARTIAL_SUMS if tape.batch.shape.tokens > _MANY_TOKENS else _FEW_PARTIAL_SUMS
+        sums = self._sums[:programs]
         gradients = self._views(self.matrices.gradients, sums, sums)
+        number, columns = self.operations.attention_sums(tape.batch), 3 * self.architecture.hidden
+        of_attention = sums.new_empty(len(self._layers), number, columns)
         dx = gradient.to(self.working)
         for i in reversed(range(len(self._layers))):
-            dx = self._layer_backward(i, gradients[i], tape.layers.pop(), tape.batch, dx)
-        return self._embed_backward(tape, dx, sums)
+            partial = (gradients[i], of_attention[i])
+            dx = self._layer_backward(i, partial, tape.layers.pop(), tape.batch, dx)
+        rows = self._embed_backward(tape, dx, sums)
+        torch.sum(of_attention, dim=1, out=self._attention_biases())
+        return rows
+
+    def _attention_biases(self) -> Tensor:
+        """The gradients of the biases of query, key and value, of all layers: a view [layers, 3·H]."""
+        names = [f"{self.architecture.name(i, 'query')}.bias" for i in range(len(self._layers))]
+        starts = [self.vectors.start(name) for name in names]
+        apart = starts[1] - starts[0] if len(starts) > 1 else 1
+        shape = (len(starts), 3 * self.architecture.hidden)
+        return self.vectors.gradients.as_strided(shape, (apart, 1), starts[0])
 
     def _embed_backward(self, tape: Tape, dx: Tensor, sums: Tensor) -> Tensor:
         hidden, end = self.architecture.hidden, len(self.vectors.values)
@@ -235,9 +248,10 @@ class PackedBertEncoder:
         return y, tape
 
     def _layer_backward(
-        self, i: int, gradients: _Layer, tape: _LayerTape, batch: PackedBatch, dy: Tensor
+        self, i: int, targets: tuple[_Layer, Tensor], tape: _LayerTape, batch: PackedBatch, dy: Tensor
     ) -> Tensor:
         layer, operations = self._layers[i], self.operations
+        gradients, of_attention = targets
         dmiddle, dproduct = operations.add_norm_backward(
             dy,
             tape.output_norm,
@@ -267,8 +281,9 @@ class PackedBertEncoder:
             tape.projections,
             batch,
             self._drop(3 * i + 1, self._attention_dropout, True),
+            of_attention,
         )
-        return self._project_backward(layer.qkv, gradients.qkv, tape, batch, (dattended, dquery, dkeyvalue))
+        return self._project_backward(layer.qkv, gradients.qkv.weight, tape, batch, (dattended, dquery, dkeyvalue))
 
     # Query, key and value
 
@@ -285,7 +300,7 @@ class PackedBertEncoder:
     def _project_backward(
         self,
         qkv: _Linear,
-        gradients: _Linear,
+        gradients: Tensor,
         tape: _LayerTape,
         batch: PackedBatch,
         given: tuple[Tensor, Tensor, Tensor],
@@ -296,13 +311,10 @@ class PackedBertEncoder:
         if not tape.projections.only_first:
             # Query, key and value side by side.
             dproduct = dquery.as_strided((len(x), 3 * hidden), (3 * hidden, 1))
-            torch.mm(dproduct.t(), x, out=gradients.weight)
-            self.operations.column_sums(dproduct, gradients.bias)
+            torch.mm(dproduct.t(), x, out=gradients)
             return residual.addmm_(dproduct, qkv.weight)
-        torch.mm(dquery.t(), x[batch.starts], out=gradients.weight[:hidden])
-        torch.mm(dkeyvalue.t(), x, out=gradients.weight[hidden:])
-        self.operations.column_sums(dquery, gradients.bias[:, :hidden])
-        self.operations.column_sums(dkeyvalue, gradients.bias[:, hidden:])
+        torch.mm(dquery.t(), x[batch.starts], out=gradients[:hidden])
+        torch.mm(dkeyvalue.t(), x, out=gradients[hidden:])
         dx = dkeyvalue @ qkv.weight[hidden:]
         return dx.index_add_(0, batch.starts, torch.addmm(residual, dquery, qkv.weight[:hidden]))
 

@@ -8,6 +8,7 @@ Shapes: T rows of tokens, B texts, hidden width H, inner width I. Whatever is sa
 those that are tokens; the rows behind the last text's end are zero in all that an operation gives.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -79,23 +80,24 @@ class Moments(NamedTuple):
 
 @dataclass(frozen=True)
 class Update:
-    """What an update needs beside gradients: the numbers of the step, and the gradients' common norm."""
+    """What an update needs beside gradients: the numbers of the step."""
 
     rates: Tensor
     """Of the batch: see `packing.Rates`."""
-    square_sums: Tensor
-    """float32 [n]: together the square of the norm of all gradients."""
-    largest: float
-    """Norm to which all gradients are scaled down; 0 leaves them as they are."""
+    clip_scale: Tensor
+    """float32 [1]: what all gradients are multiplied by."""
     weight_decay: float
 
 
-SUMS = 256
+SUMS = 1024
 """Partial sums of squares that `square_sums` gives."""
 
 
 class Operations(Protocol):
     """See the module."""
+
+    def compile_kernels(self, work: Callable[[], None]) -> None:
+        """Make ready for work of this kind; it may be done on values that mean nothing."""
 
     def embed(
         self, batch: PackedBatch, tables: Embedding, dropout: Dropout, working: torch.dtype
@@ -157,9 +159,6 @@ class Operations(Protocol):
     def gelu_backward(self, dy: Tensor, x: Tensor, sums: Tensor) -> Tensor:
         """The gradient of x, and partial sums of its columns in `sums`."""
 
-    def column_sums(self, x: Tensor, sums: Tensor) -> None:
-        """Fill `sums` [P, columns] with partial sums of the columns."""
-
     def attend(
         self, projections: Projections, batch: PackedBatch, dropout: Dropout
     ) -> tuple[Tensor, Tensor]:
@@ -172,6 +171,7 @@ class Operations(Protocol):
         projections: Projections,
         batch: PackedBatch,
         dropout: Dropout,
+        sums: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """The gradients of the query, and of key and value side by side [T, 2·H].
 
@@ -179,7 +179,12 @@ class Operations(Protocol):
 
         Args:
             given: what `attend` gave.
+            sums: [`attention_sums(batch)`, 3·H], filled with partial sums of the gradients of the biases of
+                query, key and value.
         """
+
+    def attention_sums(self, batch: PackedBatch) -> int:
+        """Rows of partial sums that `attend_backward` gives."""
 
     def drop(self, x: Tensor, batch: PackedBatch, dropout: Dropout) -> Tensor:
         """x with dropout; the same again gives the gradient's."""
@@ -202,6 +207,13 @@ class Operations(Protocol):
 
         Args:
             counts: of a batch, where only the rows of its words count; None where all do.
+        """
+
+    def clip_scale(self, square_sums: Tensor, largest: float, target: Tensor) -> None:
+        """Fill `target` [1] with what scales gradients down to the norm `largest`, or with 1.
+
+        Args:
+            square_sums: float32 [a power of two], together the square of the gradients' norm.
         """
 
     def settle_words(self, batch: PackedBatch, table: Moments) -> None:

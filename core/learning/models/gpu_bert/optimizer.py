@@ -31,6 +31,7 @@ class PackedAdamW:
         self.words = _moments(encoder.words, encoder.words)
         self.missed = MissedSteps(len(encoder.words), total_steps)
         self._square_sums = torch.zeros(4, SUMS, device=encoder.words.device)
+        self._clip_scale = torch.ones(1, device=encoder.words.device)
 
     def step(
         self, batch: PackedBatch, gradients: tuple[Tensor, Tensor, Tensor], rows: Tensor, largest: float
@@ -48,7 +49,8 @@ class PackedAdamW:
             for gradient, sums in zip(gradients, self._square_sums, strict=False):
                 self._operations.square_sums(gradient, None, sums)
             self._operations.square_sums(rows, batch.counts, self._square_sums[3])
-        update = Update(batch.rates, self._square_sums.view(-1), largest, self._weight_decay)
+            self._operations.clip_scale(self._square_sums.view(-1), largest, self._clip_scale)
+        update = Update(batch.rates, self._clip_scale, self._weight_decay)
         for block, gradient, decayed in zip(blocks, gradients, self._decayed, strict=True):
             self._operations.update_block(block, gradient, update, decayed)
         self._operations.update_words(batch, self.words, rows, update)

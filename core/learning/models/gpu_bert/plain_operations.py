@@ -1,5 +1,7 @@
 """The operations of `operations.Operations` in plain torch, on any device."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -38,6 +40,10 @@ def _mix(x: Tensor) -> Tensor:
     x = (x ^ x >> 16) * 0x7FEB352D & _ONES
     x = (x ^ x >> 15) * 0x846CA68B & _ONES
     return x ^ x >> 16
+
+
+def compile_kernels(work: Callable[[], None]) -> None:
+    """There are none."""
 
 
 def drop(x: Tensor, batch: PackedBatch, dropout: Dropout) -> Tensor:
@@ -121,10 +127,6 @@ def gelu_backward(dy: Tensor, x: Tensor, sums: Tensor) -> Tensor:
     return dx.to(dy.dtype)
 
 
-def column_sums(x: Tensor, sums: Tensor) -> None:
-    _put(sums, x.float().sum(dim=0))
-
-
 def attend(projections: Projections, batch: PackedBatch, dropout: Dropout) -> tuple[Tensor, Tensor]:
     context = torch.zeros_like(projections.query, memory_format=torch.contiguous_format)
     divisors = torch.zeros(projections.heads, len(context), device=context.device)
@@ -154,6 +156,7 @@ def attend_backward(
     projections: Projections,
     batch: PackedBatch,
     dropout: Dropout,
+    sums: Tensor,
 ) -> tuple[Tensor, Tensor]:
     width = projections.query.shape[1]
     both = projections.key.new_zeros(len(projections.key), width * (2 if projections.only_first else 3))
@@ -171,7 +174,13 @@ def attend_backward(
         dvalue[tokens] = _flat(dropped.transpose(1, 2) @ dout, both)
         dkey[tokens] = _flat(dscores.transpose(1, 2) @ query, both)
         dquery[asking] = _flat(dscores @ key, both)
+    for i, part in enumerate((dquery, dkey, dvalue)):
+        _put(sums[:, i * width : (i + 1) * width], part.float().sum(dim=0))
     return dquery, both if projections.only_first else both[:, width:]
+
+
+def attention_sums(batch: PackedBatch) -> int:
+    return batch.shape.texts
 
 
 def _spans(projections: Projections, batch: PackedBatch) -> list[tuple[slice, slice]]:
@@ -218,11 +227,17 @@ def square_sums(x: Tensor, counts: Tensor | None, target: Tensor) -> None:
     _put(target.view(SUMS, 1), used.float().square().sum().view(1))
 
 
+def clip_scale(square_sums: Tensor, largest: float, target: Tensor) -> None:
+    norm = square_sums.sum().sqrt()
+    target.copy_(torch.where(norm > largest, largest / (norm + 1e-6), 1.0))
+
+
 def settle_words(batch: PackedBatch, table: Moments) -> None:
     words = batch.words[: int(batch.counts[1])].long()
     missed, first_left, second_left, epsilon = batch.late[: len(words)].t()[:, :, None]
     first, second = table.first[words], table.second[words]
-    table.values[words] -= missed * first / (second.sqrt() + epsilon)
+    # Where nothing was ever touched the momentum is zero and so is the quotient, whatever the divisor.
+    table.values[words] -= missed * first / (second.sqrt() + epsilon.clamp_min(1e-30))
     table.first[words], table.second[words] = first * first_left, second * second_left
 
 
@@ -240,9 +255,7 @@ def update_words(batch: PackedBatch, table: Moments, gradient: Tensor, update: U
 
 def _step(block: Moments, rows: Tensor | slice, gradient: Tensor, update: Update) -> None:
     _, _, rate, epsilon = update.rates
-    norm = update.square_sums.sum().sqrt()
-    clipped = update.largest and norm > update.largest
-    gradient = gradient.float() * (update.largest / (norm + 1e-6) if clipped else 1.0)
+    gradient = gradient.float() * update.clip_scale
     first, second = block.first[rows], block.second[rows]
     first = first + (gradient - first) * (1 - BETA1)
     second = second * BETA2 + gradient * gradient * (1 - BETA2)

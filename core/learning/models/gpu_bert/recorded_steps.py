@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -48,6 +48,19 @@ class RecordedSteps:
         self._recorded: dict[PackedShape, tuple[PackedBatch, Recording]] = {}
 
     @torch.no_grad()
+    def compile_kernels(self) -> None:
+        """Have the kernels for all lengths of texts compiled, so that no step waits for one."""
+        for longest in (32, 64, 128):
+            shape = PackedShape(1, 64, longest)
+            host = self._network.host_block(shape)
+            pack(Texts(np.zeros(2, np.int32), np.array([2]), np.zeros(1, np.int64)), 0, host)
+            work = partial(
+                self._network.learn, host.on(self._network.device), self._class_weights, self.totals, self._largest
+            )
+            self._network.operations.compile_kernels(work)
+        self.totals.zero_()
+
+    @torch.no_grad()
     def run(self, texts: Texts, step: int, batch_weight: float, learning_rate: float) -> None:
         """One optimizer step.
 
@@ -64,10 +77,12 @@ class RecordedSteps:
         words = pack(texts, network.dropout_seed(step, 0), host)
         network.write_late(host, words)
         rates = Rates(batch_weight, learning_rate, *missed.ahead(learning_rate))
-        host.rates.numpy()[:] = astuple(rates)
-        batch.block.copy_(host.block, non_blocking=True)
-        network.settle(batch, words)
-        replay()
+        host.fill_floats("rates", np.array(rates))
+        batch.block.copy_(host.tensor, non_blocking=True)
+        try:
+            replay()
+        finally:
+            missed.settle(words)
         missed.advance(learning_rate)
         missed.touch(words)
         self._seen.add(shape)

@@ -17,20 +17,20 @@ def _tile(base, rows, row_stride, columns, number):
 
 
 @triton.jit
-def _zero_tail(target, first_row, rows_in_all, row_stride, columns, BLOCK: tl.constexpr, PARTS: tl.constexpr, part_step):
+def _zero_tail(target, first_row, rows_in_all, row_stride, columns, BLOCK: tl.constexpr):
     for first in range(first_row, rows_in_all, BLOCK):
         rows = first + tl.arange(0, BLOCK)
         spots = rows[:, None] * row_stride + columns[None, :]
-        for part in tl.static_range(PARTS):
-            tl.store(target + part * part_step + spots, tl.zeros_like(spots).to(target.dtype.element_ty), (rows < rows_in_all)[:, None])
+        nothing = tl.zeros_like(spots).to(target.dtype.element_ty)
+        tl.store(target + spots, nothing, (rows < rows_in_all)[:, None])
 
 
-@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "draw", "longest"])
+@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "threshold", "draw", "longest"])
 def attend_kernel(
     context, divisors, query, key, value, starts, lengths, counts, query_stride, key_stride, scale,
-    texts_in_all, rows_in_all, draw, longest,
+    texts_in_all, rows_in_all, threshold, chance, draw, longest,
     HEADS: tl.constexpr, WIDTH: tl.constexpr, ASKING: tl.constexpr, TOKENS: tl.constexpr,
-    ONLY_FIRST: tl.constexpr, THRESHOLD: tl.constexpr, KEPT: tl.constexpr, PRECISION: tl.constexpr,
+    ONLY_FIRST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     text = tl.program_id(0)
     head = tl.program_id(1)
@@ -39,7 +39,7 @@ def attend_kernel(
     if text == texts_in_all:
         # Behind the last text's end.
         if block == 0:
-            _zero_tail(context, tl.load(counts), rows_in_all, HEADS * WIDTH, columns, ASKING, 1, 0)
+            _zero_tail(context, tl.load(counts), rows_in_all, HEADS * WIDTH, columns, ASKING)
         return
     start = tl.load(starts + text)
     length = tl.load(lengths + text)
@@ -62,9 +62,9 @@ def attend_kernel(
         shrink = tl.exp(largest - now)
         p = tl.exp(scores - now[:, None])
         divisor = divisor * shrink + tl.sum(p, 1)
-        if THRESHOLD > 0:
+        if threshold > 0:
             places = ((text * HEADS + head) * longest + rows)[:, None] * longest + tokens[None, :]
-            p = tl.where(kept(dropout_key(counts, draw), THRESHOLD, places), p / KEPT, 0.0)
+            p = tl.where(kept(dropout_key(counts, draw), threshold, places), p / chance, 0.0)
         total = total * shrink[:, None] + tl.dot(p.to(v.dtype), v, input_precision=PRECISION)
         largest = now
     total = total / divisor[:, None]
@@ -74,30 +74,28 @@ def attend_kernel(
 
 
 @triton.jit
-def _gradients_of_scores(
-    q, k, v, dout, divisor, due, places, key, rows, tokens, asking, length, scale,
-    THRESHOLD: tl.constexpr, KEPT: tl.constexpr, PRECISION: tl.constexpr,
+def _score_gradients(
+    q, k, v, dout, divisor, places, key, live, scale, threshold, chance, PRECISION: tl.constexpr
 ):  # fmt: skip
-    """Probabilities with dropout, and the gradient of the scores before scaling."""
+    """The probabilities, the same with dropout, and the gradient of the probabilities."""
     scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * scale
-    live = (rows < asking)[:, None] & (tokens < length)[None, :]
     p = tl.where(live, tl.exp(scores - divisor[:, None]), 0.0)
     dp = tl.dot(dout, tl.trans(v), input_precision=PRECISION)
     dropped = p
-    if THRESHOLD > 0:
-        stays = kept(key, THRESHOLD, places)
-        dropped = tl.where(stays, p / KEPT, 0.0)
-        dp = tl.where(stays, dp / KEPT, 0.0)
-    return dropped, p * (dp - due[:, None]) * scale
+    if threshold > 0:
+        stays = kept(key, threshold, places)
+        dropped = tl.where(stays, p / chance, 0.0)
+        dp = tl.where(stays, dp / chance, 0.0)
+    return p, dropped, dp
 
 
-@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "tokens_in_all", "draw", "longest"])
+@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "tokens_in_all", "threshold", "draw", "longest"])
 def attend_backward_kernel(
-    dquery, dkey, dvalue, dcontext, context, divisors, query, key, value, starts, lengths, counts,
+    dquery, dkey, dvalue, sums, dcontext, context, divisors, query, key, value, starts, lengths, counts,
     dquery_stride, dkey_stride, query_stride, key_stride, scale,
-    texts_in_all, rows_in_all, tokens_in_all, draw, longest,
+    texts_in_all, rows_in_all, tokens_in_all, threshold, chance, draw, longest,
     HEADS: tl.constexpr, WIDTH: tl.constexpr, ASKING: tl.constexpr, TOKENS: tl.constexpr, SINGLE: tl.constexpr,
-    ONLY_FIRST: tl.constexpr, THRESHOLD: tl.constexpr, KEPT: tl.constexpr, PRECISION: tl.constexpr,
+    ONLY_FIRST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     text = tl.program_id(0)
     head = tl.program_id(1)
@@ -107,9 +105,9 @@ def attend_backward_kernel(
         if block == 0:
             tail = tl.load(counts)
             if not ONLY_FIRST:
-                _zero_tail(dquery, tail, rows_in_all, dquery_stride, columns, ASKING, 1, 0)
-            _zero_tail(dkey, tail, tokens_in_all, dkey_stride, columns, ASKING, 1, 0)
-            _zero_tail(dvalue, tail, tokens_in_all, dkey_stride, columns, ASKING, 1, 0)
+                _zero_tail(dquery, tail, rows_in_all, dquery_stride, columns, ASKING)
+            _zero_tail(dkey, tail, tokens_in_all, dkey_stride, columns, ASKING)
+            _zero_tail(dvalue, tail, tokens_in_all, dkey_stride, columns, ASKING)
         return
     start = tl.load(starts + text)
     length = tl.load(lengths + text)
@@ -117,52 +115,60 @@ def attend_backward_kernel(
     first_row = text if ONLY_FIRST else start
     random = dropout_key(counts, draw)
     state = HEADS * WIDTH
+    corner = (text * HEADS + head) * longest
     tokens = block * TOKENS + tl.arange(0, TOKENS)
+    dk = tl.zeros((TOKENS, WIDTH), tl.float32)
+    dv = tl.zeros((TOKENS, WIDTH), tl.float32)
+    dq = tl.zeros((ASKING, WIDTH), tl.float32)
     if block * TOKENS < length:
         k = _tile(key + start * key_stride, tokens, key_stride, columns, length)
         v = _tile(value + start * key_stride, tokens, key_stride, columns, length)
-        dk = tl.zeros((TOKENS, WIDTH), tl.float32)
-        dv = tl.zeros((TOKENS, WIDTH), tl.float32)
         for first in range(0, asking, ASKING):
             rows = first + tl.arange(0, ASKING)
             q = _tile(query + first_row * query_stride, rows, query_stride, columns, asking)
             dout = _tile(dcontext + first_row * state, rows, state, columns, asking)
-            out = _tile(context + first_row * state, rows, state, columns, asking)
-            due = tl.sum(dout.to(tl.float32) * out.to(tl.float32), 1)
             divisor = tl.load(divisors + head * rows_in_all + first_row + rows, rows < asking, 0.0)
-            places = ((text * HEADS + head) * longest + rows)[:, None] * longest + tokens[None, :]
-            dropped, dscores = _gradients_of_scores(
-                q, k, v, dout, divisor, due, places, random, rows, tokens, asking, length, scale,
-                THRESHOLD, KEPT, PRECISION,
-            )  # fmt: skip
-            dscores = dscores.to(q.dtype)
+            live = (rows < asking)[:, None] & (tokens < length)[None, :]
+            places = (corner + rows)[:, None] * longest + tokens[None, :]
+            p, dropped, dp = _score_gradients(
+                q, k, v, dout, divisor, places, random, live, scale, threshold, chance, PRECISION
+            )
+            if SINGLE:
+                due = tl.sum(p * dp, 1)
+            else:
+                out = _tile(context + first_row * state, rows, state, columns, asking)
+                due = tl.sum(dout.to(tl.float32) * out.to(tl.float32), 1)
+            dscores = (p * (dp - due[:, None]) * scale).to(q.dtype)
             dv += tl.dot(tl.trans(dropped.to(q.dtype)), dout, input_precision=PRECISION)
             dk += tl.dot(tl.trans(dscores), q, input_precision=PRECISION)
             if SINGLE:
-                dq = tl.dot(dscores, k, input_precision=PRECISION)
-                spots = (first_row + rows)[:, None] * dquery_stride + columns[None, :]
-                tl.store(dquery + spots, dq.to(dquery.dtype.element_ty), (rows < asking)[:, None])
+                dq += tl.dot(dscores, k, input_precision=PRECISION)
         spots = (start + tokens)[:, None] * dkey_stride + columns[None, :]
         tl.store(dkey + spots, dk.to(dkey.dtype.element_ty), (tokens < length)[:, None])
         tl.store(dvalue + spots, dv.to(dvalue.dtype.element_ty), (tokens < length)[:, None])
-    if not SINGLE:
-        if block * ASKING < asking:
-            rows = block * ASKING + tl.arange(0, ASKING)
+    if block * ASKING < asking:
+        rows = block * ASKING + tl.arange(0, ASKING)
+        if not SINGLE:
             q = _tile(query + first_row * query_stride, rows, query_stride, columns, asking)
             dout = _tile(dcontext + first_row * state, rows, state, columns, asking)
             out = _tile(context + first_row * state, rows, state, columns, asking)
             due = tl.sum(dout.to(tl.float32) * out.to(tl.float32), 1)
             divisor = tl.load(divisors + head * rows_in_all + first_row + rows, rows < asking, 0.0)
-            dq = tl.zeros((ASKING, WIDTH), tl.float32)
             for first in range(0, length, TOKENS):
                 there = first + tl.arange(0, TOKENS)
                 k = _tile(key + start * key_stride, there, key_stride, columns, length)
                 v = _tile(value + start * key_stride, there, key_stride, columns, length)
-                places = ((text * HEADS + head) * longest + rows)[:, None] * longest + there[None, :]
-                dropped, dscores = _gradients_of_scores(
-                    q, k, v, dout, divisor, due, places, random, rows, there, asking, length, scale,
-                    THRESHOLD, KEPT, PRECISION,
-                )  # fmt: skip
-                dq += tl.dot(dscores.to(k.dtype), k, input_precision=PRECISION)
-            spots = (first_row + rows)[:, None] * dquery_stride + columns[None, :]
-            tl.store(dquery + spots, dq.to(dquery.dtype.element_ty), (rows < asking)[:, None])
+                live = (rows < asking)[:, None] & (there < length)[None, :]
+                places = (corner + rows)[:, None] * longest + there[None, :]
+                p, dropped, dp = _score_gradients(
+                    q, k, v, dout, divisor, places, random, live, scale, threshold, chance, PRECISION
+                )
+                dscores = (p * (dp - due[:, None]) * scale).to(k.dtype)
+                dq += tl.dot(dscores, k, input_precision=PRECISION)
+        spots = (first_row + rows)[:, None] * dquery_stride + columns[None, :]
+        tl.store(dquery + spots, dq.to(dquery.dtype.element_ty), (rows < asking)[:, None])
+    # The gradients of the projections' biases: a row for each program of a head, added up by whoever called.
+    row = (text * tl.num_programs(2) + block) * 3 * state
+    tl.store(sums + row + columns, tl.sum(dq, 0))
+    tl.store(sums + row + state + columns, tl.sum(dk, 0))
+    tl.store(sums + row + 2 * state + columns, tl.sum(dv, 0))
