@@ -74,9 +74,7 @@ class Checks:
         torch.manual_seed(1)
         config = json.loads((self.model / "config.json").read_text(encoding="utf-8"))
         hardware = Hardware(self.device, precision, "a check")
-        network = PackedBertNetwork(
-            self.model, config, read_architecture(config), hardware, self.label2id, 1
-        )
+        network = PackedBertNetwork(self.model, config, read_architecture(config), hardware, self.label2id, 1)
         if not dropout:
             network._encoder._dropout = network._encoder._attention_dropout = 0.0
         return network

@@ -9,8 +9,8 @@ from core.learning import pretrained
 from core.learning.batching import Batch, encode
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
-from core.learning.models.cpu_bert import dropout
 from core.learning.models.bert_family.architectures import FAMILIES
+from core.learning.models.cpu_bert import dropout
 from core.learning.models.cpu_bert.classifier import BertNetwork
 from core.learning.models.interface import load_finetuned, load_for_training
 from core.learning.models.transformers_model import HubNetwork

@@ -1,4 +1,4 @@
-"""The packed encoder of a GPU, here with plain torch on the CPU: against transformers, and its recorded steps."""
+"""The packed encoder of a GPU, with plain torch on the CPU: against transformers, and its recorded steps."""
 
 import json
 

@@ -1,1 +1,1 @@
-"""A model folder becomes a network that is trained and answers: one interface, two implementations."""
+"""A model folder becomes a network that is trained and answers: one interface, three implementations."""

@@ -137,7 +137,7 @@ def _load(folder: Path, hardware: Hardware, label2id: dict[str, int] | None, see
 
 
 def suits_gpu(architecture: Architecture, hardware: Hardware) -> bool:
-    """Whether the packed encoder computes it: it needs Triton, which torch brings on Linux, and no loss scaler."""
+    """Whether the packed encoder computes it: it needs Triton, which torch brings on Linux."""
     widths = (16, 32, 64, 128)
     return (
         hardware.precision in ("bf16", "fp32")

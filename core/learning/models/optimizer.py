@@ -5,7 +5,7 @@ text contains should stay exactly as it was.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -61,7 +61,12 @@ class ModelAdamW:
             {"params": decayed, "weight_decay": weight_decay},
             {"params": spared, "weight_decay": 0.0},
         ]
-        self._adamw = torch.optim.AdamW(groups, betas=(BETA1, BETA2), eps=EPSILON, fused=True)
+        device = self._parameters[0].device
+        on_gpu = device.type == "cuda"
+        # On the GPU, where a recorded step reads it.
+        self._rate = torch.zeros((), device=device)
+        rate: dict[str, Any] = {"lr": self._rate, "capturable": True} if on_gpu else {}
+        self._adamw = torch.optim.AdamW(groups, betas=(BETA1, BETA2), eps=EPSILON, fused=True, **rate)
         self._scaler = scaler
 
     def clip(self, largest: float) -> None:
@@ -70,8 +75,18 @@ class ModelAdamW:
             torch.nn.utils.clip_grad_norm_(self._parameters, largest)
 
     def step(self, learning_rate: float) -> None:
+        self.set_learning_rate(learning_rate)
+        self.update()
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Of the next update."""
+        self._rate.fill_(learning_rate)
         for group in self._adamw.param_groups:
-            group["lr"] = learning_rate
+            if not isinstance(group["lr"], Tensor):
+                group["lr"] = learning_rate
+
+    def update(self) -> None:
+        """Update the weights, on a GPU without the processor's help unless a scaler is in use."""
         self._scaler.step(self._adamw)
         self._scaler.update()
 
@@ -344,7 +359,7 @@ class WordRows:
 
 
 def word_state(missed: MissedSteps, ids: Tensor, table: tuple[Tensor, Tensor, Tensor]) -> dict[str, Tensor]:
-    """The rows `ids` of a table (values, first and second moment) and what is known of them, for a checkpoint."""
+    """The rows `ids` of a table (values, first and second moment), and what is known of them."""
     values, first, second = (part[ids.to(part.device)] for part in table)
     return {
         "ids": ids,

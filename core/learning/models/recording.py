@@ -1,4 +1,4 @@
-"""Work on a device that is recorded once and replayed: what a GPU does of a step without the processor's help.
+"""Work on a device that is recorded once and replayed: a GPU's steps without the processor's help.
 
 A CUDA graph holds every kernel of a step with its arguments, so that a replay is one launch instead of some
 hundreds, each of which takes the processor longer than the GPU needs for it when a batch is small.

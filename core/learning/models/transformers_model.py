@@ -1,5 +1,6 @@
-"""A classifier of any architecture of the Hugging Face hub, or on a GPU: transformers' own model."""
+"""A classifier of any architecture of the Hugging Face hub: transformers' own model."""
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,16 @@ from core.learning.batching import Batch
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
 from core.learning.models.optimizer import ModelAdamW
+from core.learning.models.recorded_model_steps import RecordedModelSteps
 from core.learning.models.trainable import Trainable
 
 # It reports each load of an encoder as if the new classification head were a fault.
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
+
+
+LossOf = Callable[[torch.Tensor], torch.Tensor]
+"""A batch's loss, of its logits [texts, classes]."""
 
 
 class HubNetwork(Trainable):
@@ -32,6 +38,7 @@ class HubNetwork(Trainable):
         UserError: head and classes are to be the folder's, and it lacks weights: they would be random.
     """
 
+    _optimizer: ModelAdamW | None = None
     part_tokens: int | None = None
 
     def __init__(self, folder: Path, hardware: Hardware, label2id: dict[str, int] | None) -> None:
@@ -99,8 +106,13 @@ class HubNetwork(Trainable):
     def hidden(self) -> int:
         return self._model.config.hidden_size
 
-    def record_steps(self, class_weights: torch.Tensor, config: TrainingConfig) -> None:
-        return None
+    def record_steps(
+        self, class_weights: torch.Tensor, config: TrainingConfig
+    ) -> "RecordedModelSteps | None":
+        # A loss scaler looks at every step's gradients from the processor.
+        if self.device != "cuda" or self._scaler.is_enabled():
+            return None
+        return RecordedModelSteps(self, class_weights.to(self.device), config.gradient_clipping)
 
     def prepare_training(self, config: TrainingConfig, total_steps: int) -> None:
         self._scaler = torch.amp.GradScaler(self.device, enabled=self._hardware.precision == "fp16")
@@ -133,6 +145,42 @@ class HubNetwork(Trainable):
             seen.add(place)
         return found
 
+    def learn(self, inputs: dict[str, torch.Tensor], loss_of: LossOf, largest: float) -> None:
+        """One step of all weights, without the processor's help.
+
+        Args:
+            inputs: as the model takes them.
+            loss_of: a scalar of the logits.
+        """
+        self._model.train()
+        self._model.zero_grad(set_to_none=True)
+        # A graph holds no copy of the weights that an earlier step has made.
+        with self._autocast(cached=False):
+            logits = self._model(**inputs).logits.float()
+        loss_of(logits).backward()
+        self.optimizer.clip(largest)
+        self.optimizer.update()
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Of the next `learn`."""
+        self.optimizer.set_learning_rate(learning_rate)
+
+    @property
+    def optimizer(self) -> ModelAdamW:
+        if self._optimizer is None:
+            raise RuntimeError("the network is not prepared for training")
+        return self._optimizer
+
+    @property
+    def padding_id(self) -> int:
+        """Token that stands where a text has none; some models count places by it."""
+        return getattr(self._model.config, "pad_token_id", None) or 0
+
+    @property
+    def places(self) -> int:
+        """Tokens that a text may have at most; a very large number where the model sets no bound."""
+        return getattr(self._model.config, "max_position_embeddings", None) or 1 << 30
+
     def _forward(self, batch: Batch) -> torch.Tensor:
         padding = torch.zeros_like(batch.ids, dtype=torch.bool) if batch.padding is None else batch.padding
         with self._autocast():
@@ -146,9 +194,9 @@ class HubNetwork(Trainable):
         # From pinned memory, so that the copy does not make the processor wait for the GPU.
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
-    def _autocast(self) -> torch.autocast:
+    def _autocast(self, cached: bool = True) -> torch.autocast:
         dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[self._hardware.precision]
-        return torch.autocast(self.device, dtype=dtype, enabled=dtype is not None)
+        return torch.autocast(self.device, dtype=dtype, enabled=dtype is not None, cache_enabled=cached)
 
 
 def _incomplete(missing: list[str]) -> UserError:

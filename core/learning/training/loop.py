@@ -158,4 +158,3 @@ def describe(train: EncodedDataset, config: TrainingConfig) -> Event:
 
 def _evaluation_steps(steps_per_epoch: int, evaluations: int) -> set[int]:
     return {math.ceil(steps_per_epoch * k / evaluations) for k in range(1, evaluations + 1)}
-

@@ -145,15 +145,15 @@ class Stepper:
 
 
 _NOT_RECORDED = (
-    "The steps of this model cannot be recorded for the GPU to replay, so that each waits for the processor. The "
-    "result is the same, the training is slower."
+    "The steps of this model cannot be recorded for the GPU to replay, so that each waits for the processor. "
+    "The result is the same, the training is slower."
 )
 
 
 def _smaller_parts(size: int, batch_size: int) -> str:
     return (
-        f"Memory ran out: each batch of {batch_size} texts is now computed in parts of {size}. The result is the "
-        "same, the training is slower."
+        f"Memory ran out: each batch of {batch_size} texts is now computed in parts of {size}. "
+        "The result is the same, the training is slower."
     )
 
 

@@ -29,7 +29,9 @@ class FlatParameters:
             self._starts[name] = end
             end += -(-shape.numel() // _ALIGNMENT) * _ALIGNMENT
         self.values = torch.zeros(end, device=device)
-        self.working = self.values if working == torch.float32 else torch.zeros(end, dtype=working, device=device)
+        self.working = (
+            self.values if working == torch.float32 else torch.zeros(end, dtype=working, device=device)
+        )
         self.gradients = torch.empty(0, device=device)
 
     def allocate_gradients(self, dtype: torch.dtype) -> None:

@@ -66,7 +66,9 @@ class BertNetwork(Trainable):
         working = torch.bfloat16 if hardware.precision == "bf16" else torch.float32
         self._encoder = BertEncoder(architecture, working)
         self._head = _head(architecture, len(self.names))
-        read_weights(folder / "model.safetensors", self._weights(), architecture, new_head=label2id is not None)
+        read_weights(
+            folder / "model.safetensors", self._weights(), architecture, new_head=label2id is not None
+        )
         self._encoder.refresh()
         hidden = _masks(architecture.dropout, working, seed)
         same = architecture.attention_dropout == architecture.dropout

@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.learning.models.bert_family.architectures import Architecture, matrix_shapes, vector_shapes
-from core.learning.models.cpu_bert.dropout import NO_MASKS, DropoutMasks, Masks
 from core.learning.models.bert_family.flat_parameters import FlatParameters
+from core.learning.models.cpu_bert.dropout import NO_MASKS, DropoutMasks, Masks
 from core.learning.models.torch_operations import (
     gelu_backward,
     layer_norm,

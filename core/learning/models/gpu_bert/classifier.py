@@ -162,9 +162,7 @@ class PackedBertNetwork:
     # A whole step
 
     def record_steps(self, class_weights: Tensor, config: TrainingConfig) -> RecordedSteps:
-        steps = RecordedSteps(self, class_weights.to(self.device), config.gradient_clipping)
-        steps.compile_kernels()
-        return steps
+        return RecordedSteps(self, class_weights.to(self.device), config.gradient_clipping)
 
     def learn(self, batch: PackedBatch, class_weights: Tensor, totals: Tensor, largest: float) -> None:
         """One step of all weights, without the processor's help. See `Operations.cross_entropy`."""
@@ -293,12 +291,12 @@ class PackedBertNetwork:
             with torch.inference_mode(False), torch.no_grad():
                 self.settle(self._words_alone(words), words)
 
-    def _words_alone(self, words: np.ndarray, rates: Rates = Rates()) -> PackedBatch:
+    def _words_alone(self, words: np.ndarray, rates: Rates | None = None) -> PackedBatch:
         """A batch of no texts, for an operation on these words' rows."""
         host = self.host_block(PackedShape(1, len(words), SHORTEST))
         write_counts(host, 0, len(words), 0)
         host.fill("words", words)
-        host.fill_floats("rates", np.array(rates))
+        host.fill_floats("rates", np.array(rates or Rates()))
         self.write_late(host, words)
         return host.on(self.device)
 

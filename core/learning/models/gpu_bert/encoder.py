@@ -283,7 +283,9 @@ class PackedBertEncoder:
             self._drop(3 * i + 1, self._attention_dropout, True),
             of_attention,
         )
-        return self._project_backward(layer.qkv, gradients.qkv.weight, tape, batch, (dattended, dquery, dkeyvalue))
+        return self._project_backward(
+            layer.qkv, gradients.qkv.weight, tape, batch, (dattended, dquery, dkeyvalue)
+        )
 
     # Query, key and value
 

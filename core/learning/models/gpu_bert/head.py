@@ -1,5 +1,6 @@
 """The classification head on a GPU, in float32, forward and backward written out."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -16,7 +17,11 @@ from core.learning.models.torch_operations import gelu_backward
 _STREAM = 1000
 """First of the head's streams of dropout."""
 
-_ACTIVATIONS = {"tanh": torch.tanh, "gelu": functional.gelu, "relu": torch.relu}
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "gelu": functional.gelu,
+    "relu": torch.relu,
+}
 
 
 class HeadTape(NamedTuple):
@@ -34,9 +39,7 @@ class HeadTape(NamedTuple):
 class Head:
     """Dense layer, activation and classes' layer: all weights in one block, those that decay first."""
 
-    def __init__(
-        self, architecture: Architecture, classes: int, operations: Operations, device: str
-    ) -> None:
+    def __init__(self, architecture: Architecture, classes: int, operations: Operations, device: str) -> None:
         dense, last = architecture.family.head
         hidden = architecture.hidden
         shapes: dict[str, tuple[int, ...]] = {

@@ -90,19 +90,23 @@ class Update:
 
 
 SUMS = 1024
-"""Partial sums of squares that `square_sums` gives."""
+"""Partial sums of squares: enough programs to keep a large GPU busy."""
 
 
 class Operations(Protocol):
     """See the module."""
 
-    def compile_kernels(self, work: Callable[[], None]) -> None:
-        """Make ready for work of this kind; it may be done on values that mean nothing."""
+    def compile_kernels(self, work: Callable[[], None], wait: bool) -> None:
+        """Make ready for work of this kind, which is done on values that mean nothing.
+
+        Args:
+            wait: until all is ready; otherwise it becomes so while other work is done.
+        """
 
     def embed(
         self, batch: PackedBatch, tables: Embedding, dropout: Dropout, working: torch.dtype
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Words, places and kind added up, normed, with dropout: [T, H]; and the norm's mean and reciprocal."""
+        """The sum of words, places and kind, normed, with dropout: [T, H]; and the norm's statistics."""
 
     def embed_backward(
         self,
@@ -159,10 +163,8 @@ class Operations(Protocol):
     def gelu_backward(self, dy: Tensor, x: Tensor, sums: Tensor) -> Tensor:
         """The gradient of x, and partial sums of its columns in `sums`."""
 
-    def attend(
-        self, projections: Projections, batch: PackedBatch, dropout: Dropout
-    ) -> tuple[Tensor, Tensor]:
-        """Attention within each text: [queries, H]; and the logarithm of each softmax's divisor [heads, queries]."""
+    def attend(self, projections: Projections, batch: PackedBatch, dropout: Dropout) -> tuple[Tensor, Tensor]:
+        """Attention within each text: [queries, H]; and the logarithms of the divisors [heads, queries]."""
 
     def attend_backward(
         self,
@@ -203,7 +205,7 @@ class Operations(Protocol):
         """float32 [T, H]: for each word of the batch the sum of `dx` over its tokens."""
 
     def square_sums(self, x: Tensor, counts: Tensor | None, target: Tensor) -> None:
-        """Fill `target` [`SUMS`] with sums that add up to the sum of the squares of `x`.
+        """Fill `target` [n] with sums that add up to the sum of the squares of `x`.
 
         Args:
             counts: of a batch, where only the rows of its words count; None where all do.

@@ -19,9 +19,7 @@ class PackedAdamW:
         total_steps: the most that will be asked for.
     """
 
-    def __init__(
-        self, encoder: PackedBertEncoder, head: Head, weight_decay: float, total_steps: int
-    ) -> None:
+    def __init__(self, encoder: PackedBertEncoder, head: Head, weight_decay: float, total_steps: int) -> None:
         self._operations: Operations = encoder.operations
         self._matrices = _moments(encoder.matrices.values, encoder.matrices.working)
         self._vectors = _moments(encoder.vectors.values, encoder.vectors.working)

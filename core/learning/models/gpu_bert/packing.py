@@ -139,7 +139,7 @@ def views(shape: PackedShape, block: Tensor) -> PackedBatch:
 
 
 class HostBlock:
-    """A block on the processor, to be filled: its arrays in numpy, since a step has not the time for views of torch.
+    """A block on the processor, to be filled: through numpy, since a step has no time for views of torch.
 
     Args:
         pinned: in memory that a GPU fetches from while the processor goes on.

@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.learning.models.gpu_bert.operations import (
-    SUMS,
     Dropout,
     Embedding,
     Moments,
@@ -20,9 +19,11 @@ from core.learning.models.gpu_bert.packing import PackedBatch
 from core.learning.models.torch_operations import (
     BETA1,
     BETA2,
-    gelu_backward as _gelu_backward,
     layer_norm,
     layer_norm_backward,
+)
+from core.learning.models.torch_operations import (
+    gelu_backward as _gelu_backward,
 )
 
 _ONES = 0xFFFFFFFF
@@ -42,7 +43,7 @@ def _mix(x: Tensor) -> Tensor:
     return x ^ x >> 16
 
 
-def compile_kernels(work: Callable[[], None]) -> None:
+def compile_kernels(work: Callable[[], None], wait: bool) -> None:
     """There are none."""
 
 
@@ -224,7 +225,7 @@ def word_gradients(dx: Tensor, batch: PackedBatch) -> Tensor:
 
 def square_sums(x: Tensor, counts: Tensor | None, target: Tensor) -> None:
     used = x if counts is None else x[: int(counts[1])]
-    _put(target.view(SUMS, 1), used.float().square().sum().view(1))
+    _put(target.view(-1, 1), used.float().square().sum().view(1))
 
 
 def clip_scale(square_sums: Tensor, largest: float, target: Tensor) -> None:

@@ -25,6 +25,9 @@ from core.learning.models.recording import Recording, make_recorder
 if TYPE_CHECKING:
     from core.learning.models.gpu_bert.classifier import PackedBertNetwork
 
+_TILES = (32, 64, 128)
+"""Tokens of the longest text for which kernels differ; the last stands for all that are longer."""
+
 
 class RecordedSteps:
     """Whole training steps of one network, each recorded once for every shape of batch that comes again.
@@ -48,19 +51,6 @@ class RecordedSteps:
         self._recorded: dict[PackedShape, tuple[PackedBatch, Recording]] = {}
 
     @torch.no_grad()
-    def compile_kernels(self) -> None:
-        """Have the kernels for all lengths of texts compiled, so that no step waits for one."""
-        for longest in (32, 64, 128):
-            shape = PackedShape(1, 64, longest)
-            host = self._network.host_block(shape)
-            pack(Texts(np.zeros(2, np.int32), np.array([2]), np.zeros(1, np.int64)), 0, host)
-            work = partial(
-                self._network.learn, host.on(self._network.device), self._class_weights, self.totals, self._largest
-            )
-            self._network.operations.compile_kernels(work)
-        self.totals.zero_()
-
-    @torch.no_grad()
     def run(self, texts: Texts, step: int, batch_weight: float, learning_rate: float) -> None:
         """One optimizer step.
 
@@ -72,6 +62,8 @@ class RecordedSteps:
         """
         network, missed = self._network, self._network.optimizer.missed
         shape = shape_of(texts.lengths)
+        if not self._seen:
+            self._compile_kernels(shape.longest)
         batch, replay = self._prepare(shape)
         host = network.host_block(shape)
         words = pack(texts, network.dropout_seed(step, 0), host)
@@ -99,3 +91,14 @@ class RecordedSteps:
             return batch, work
         self._recorded[shape] = batch, self._recorder.record(work)
         return batch, self._recorded[shape][1].replay
+
+    def _compile_kernels(self, longest: int) -> None:
+        """Have the kernels for the first batch's texts compiled, and those for other lengths meanwhile."""
+        here = next((tokens for tokens in _TILES if tokens >= longest), _TILES[-1])
+        for tokens in sorted(_TILES, key=lambda tokens: tokens != here):
+            host = self._network.host_block(PackedShape(1, 64, tokens))
+            pack(Texts(np.zeros(2, np.int32), np.array([2]), np.zeros(1, np.int64)), 0, host)
+            batch = host.on(self._network.device)
+            nothing = torch.zeros_like(self.totals)
+            work = partial(self._network.learn, batch, self._class_weights, nothing, self._largest)
+            self._network.operations.compile_kernels(work, wait=tokens == here)

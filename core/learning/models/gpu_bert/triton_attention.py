@@ -89,13 +89,78 @@ def _score_gradients(
     return p, dropped, dp
 
 
-@triton.jit(do_not_specialize=["texts_in_all", "rows_in_all", "tokens_in_all", "threshold", "draw", "longest"])
+@triton.jit
+def _of_tokens(
+    query, key, value, dcontext, context, divisors, query_stride, key_stride, state, columns,
+    tokens, asking_tile, asking, length, corner, longest, random, scale, threshold, chance,
+    ASKING: tl.constexpr, TOKENS: tl.constexpr, WIDTH: tl.constexpr, SINGLE: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The gradients of these tokens' keys and values; and of all queries, where they are one tile."""
+    dk = tl.zeros((TOKENS, WIDTH), tl.float32)
+    dv = tl.zeros((TOKENS, WIDTH), tl.float32)
+    dq = tl.zeros((ASKING, WIDTH), tl.float32)
+    k = _tile(key, tokens, key_stride, columns, length)
+    v = _tile(value, tokens, key_stride, columns, length)
+    for first in range(0, asking, ASKING):
+        rows = first + asking_tile
+        q = _tile(query, rows, query_stride, columns, asking)
+        dout = _tile(dcontext, rows, state, columns, asking)
+        divisor = tl.load(divisors + rows, rows < asking, 0.0)
+        live = (rows < asking)[:, None] & (tokens < length)[None, :]
+        places = (corner + rows)[:, None] * longest + tokens[None, :]
+        p, dropped, dp = _score_gradients(
+            q, k, v, dout, divisor, places, random, live, scale, threshold, chance, PRECISION
+        )
+        if SINGLE:
+            due = tl.sum(p * dp, 1)
+        else:
+            out = _tile(context, rows, state, columns, asking)
+            due = tl.sum(dout.to(tl.float32) * out.to(tl.float32), 1)
+        dscores = (p * (dp - due[:, None]) * scale).to(q.dtype)
+        dv += tl.dot(tl.trans(dropped.to(q.dtype)), dout, input_precision=PRECISION)
+        dk += tl.dot(tl.trans(dscores), q, input_precision=PRECISION)
+        if SINGLE:
+            dq += tl.dot(dscores, k, input_precision=PRECISION)
+    return dq, dk, dv
+
+
+@triton.jit
+def _of_queries(
+    query, key, value, dcontext, context, divisors, query_stride, key_stride, state, columns,
+    tokens_tile, rows, asking, length, corner, longest, random, scale, threshold, chance,
+    ASKING: tl.constexpr, TOKENS: tl.constexpr, WIDTH: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """The gradients of these queries."""
+    dq = tl.zeros((ASKING, WIDTH), tl.float32)
+    q = _tile(query, rows, query_stride, columns, asking)
+    dout = _tile(dcontext, rows, state, columns, asking)
+    out = _tile(context, rows, state, columns, asking)
+    due = tl.sum(dout.to(tl.float32) * out.to(tl.float32), 1)
+    divisor = tl.load(divisors + rows, rows < asking, 0.0)
+    for first in range(0, length, TOKENS):
+        tokens = first + tokens_tile
+        k = _tile(key, tokens, key_stride, columns, length)
+        v = _tile(value, tokens, key_stride, columns, length)
+        live = (rows < asking)[:, None] & (tokens < length)[None, :]
+        places = (corner + rows)[:, None] * longest + tokens[None, :]
+        p, dropped, dp = _score_gradients(
+            q, k, v, dout, divisor, places, random, live, scale, threshold, chance, PRECISION
+        )
+        dscores = (p * (dp - due[:, None]) * scale).to(k.dtype)
+        dq += tl.dot(dscores, k, input_precision=PRECISION)
+    return dq
+
+
+@triton.jit(
+    do_not_specialize=["texts_in_all", "rows_in_all", "tokens_in_all", "threshold", "draw", "longest"]
+)
 def attend_backward_kernel(
     dquery, dkey, dvalue, sums, dcontext, context, divisors, query, key, value, starts, lengths, counts,
     dquery_stride, dkey_stride, query_stride, key_stride, scale,
     texts_in_all, rows_in_all, tokens_in_all, threshold, chance, draw, longest,
-    HEADS: tl.constexpr, WIDTH: tl.constexpr, ASKING: tl.constexpr, TOKENS: tl.constexpr, SINGLE: tl.constexpr,
-    ONLY_FIRST: tl.constexpr, PRECISION: tl.constexpr,
+    HEADS: tl.constexpr, WIDTH: tl.constexpr, ASKING: tl.constexpr, TOKENS: tl.constexpr,
+    SINGLE: tl.constexpr, ONLY_FIRST: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     text = tl.program_id(0)
     head = tl.program_id(1)
@@ -117,56 +182,27 @@ def attend_backward_kernel(
     state = HEADS * WIDTH
     corner = (text * HEADS + head) * longest
     tokens = block * TOKENS + tl.arange(0, TOKENS)
-    dk = tl.zeros((TOKENS, WIDTH), tl.float32)
-    dv = tl.zeros((TOKENS, WIDTH), tl.float32)
-    dq = tl.zeros((ASKING, WIDTH), tl.float32)
-    if block * TOKENS < length:
-        k = _tile(key + start * key_stride, tokens, key_stride, columns, length)
-        v = _tile(value + start * key_stride, tokens, key_stride, columns, length)
-        for first in range(0, asking, ASKING):
-            rows = first + tl.arange(0, ASKING)
-            q = _tile(query + first_row * query_stride, rows, query_stride, columns, asking)
-            dout = _tile(dcontext + first_row * state, rows, state, columns, asking)
-            divisor = tl.load(divisors + head * rows_in_all + first_row + rows, rows < asking, 0.0)
-            live = (rows < asking)[:, None] & (tokens < length)[None, :]
-            places = (corner + rows)[:, None] * longest + tokens[None, :]
-            p, dropped, dp = _score_gradients(
-                q, k, v, dout, divisor, places, random, live, scale, threshold, chance, PRECISION
-            )
-            if SINGLE:
-                due = tl.sum(p * dp, 1)
-            else:
-                out = _tile(context + first_row * state, rows, state, columns, asking)
-                due = tl.sum(dout.to(tl.float32) * out.to(tl.float32), 1)
-            dscores = (p * (dp - due[:, None]) * scale).to(q.dtype)
-            dv += tl.dot(tl.trans(dropped.to(q.dtype)), dout, input_precision=PRECISION)
-            dk += tl.dot(tl.trans(dscores), q, input_precision=PRECISION)
-            if SINGLE:
-                dq += tl.dot(dscores, k, input_precision=PRECISION)
-        spots = (start + tokens)[:, None] * dkey_stride + columns[None, :]
-        tl.store(dkey + spots, dk.to(dkey.dtype.element_ty), (tokens < length)[:, None])
-        tl.store(dvalue + spots, dv.to(dvalue.dtype.element_ty), (tokens < length)[:, None])
-    if block * ASKING < asking:
-        rows = block * ASKING + tl.arange(0, ASKING)
-        if not SINGLE:
-            q = _tile(query + first_row * query_stride, rows, query_stride, columns, asking)
-            dout = _tile(dcontext + first_row * state, rows, state, columns, asking)
-            out = _tile(context + first_row * state, rows, state, columns, asking)
-            due = tl.sum(dout.to(tl.float32) * out.to(tl.float32), 1)
-            divisor = tl.load(divisors + head * rows_in_all + first_row + rows, rows < asking, 0.0)
-            for first in range(0, length, TOKENS):
-                there = first + tl.arange(0, TOKENS)
-                k = _tile(key + start * key_stride, there, key_stride, columns, length)
-                v = _tile(value + start * key_stride, there, key_stride, columns, length)
-                live = (rows < asking)[:, None] & (there < length)[None, :]
-                places = (corner + rows)[:, None] * longest + there[None, :]
-                p, dropped, dp = _score_gradients(
-                    q, k, v, dout, divisor, places, random, live, scale, threshold, chance, PRECISION
-                )
-                dscores = (p * (dp - due[:, None]) * scale).to(k.dtype)
-                dq += tl.dot(dscores, k, input_precision=PRECISION)
-        spots = (first_row + rows)[:, None] * dquery_stride + columns[None, :]
-        tl.store(dquery + spots, dq.to(dquery.dtype.element_ty), (rows < asking)[:, None])
+    q_base, dout_base = query + first_row * query_stride, dcontext + first_row * state
+    k_base, v_base = key + start * key_stride, value + start * key_stride
+    out_base = context + first_row * state
+    divisor_base = divisors + head * rows_in_all + first_row
+    dq, dk, dv = _of_tokens(
+        q_base, k_base, v_base, dout_base, out_base, divisor_base, query_stride, key_stride, state, columns,
+        tokens, tl.arange(0, ASKING), asking, length, corner, longest, random, scale, threshold, chance,
+        ASKING, TOKENS, WIDTH, SINGLE, PRECISION,
+    )  # fmt: skip
+    spots = (start + tokens)[:, None] * dkey_stride + columns[None, :]
+    tl.store(dkey + spots, dk.to(dkey.dtype.element_ty), (tokens < length)[:, None])
+    tl.store(dvalue + spots, dv.to(dvalue.dtype.element_ty), (tokens < length)[:, None])
+    rows = block * ASKING + tl.arange(0, ASKING)
+    if not SINGLE:
+        dq = _of_queries(
+            q_base, k_base, v_base, dout_base, out_base, divisor_base, query_stride, key_stride, state,
+            columns, tl.arange(0, TOKENS), rows, asking, length, corner, longest, random, scale, threshold,
+            chance, ASKING, TOKENS, WIDTH, PRECISION,
+        )  # fmt: skip
+    spots = (first_row + rows)[:, None] * dquery_stride + columns[None, :]
+    tl.store(dquery + spots, dq.to(dquery.dtype.element_ty), (rows < asking)[:, None])
     # The gradients of the projections' biases: a row for each program of a head, added up by whoever called.
     row = (text * tl.num_programs(2) + block) * 3 * state
     tl.store(sums + row + columns, tl.sum(dq, 0))

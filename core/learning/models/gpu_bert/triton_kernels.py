@@ -1,4 +1,4 @@
-"""The kernels behind `triton_operations`, element-wise and by rows. See `operations.Operations` for what each gives.
+"""Element-wise kernels and those by rows; `operations.Operations` says what each gives.
 
 Written so that a kernel is compiled once for each model: what differs from batch to batch is read on the GPU.
 """
@@ -113,7 +113,8 @@ def embed_backward_kernel(
 
 @triton.jit(do_not_specialize=["texts_in_all", "longest"])
 def position_gradients_kernel(
-    target, dx, starts, lengths, longest, HIDDEN: tl.constexpr, COLUMNS: tl.constexpr, AT_ONCE: tl.constexpr, texts_in_all
+    target, dx, starts, lengths, longest, texts_in_all,
+    HIDDEN: tl.constexpr, COLUMNS: tl.constexpr, AT_ONCE: tl.constexpr,
 ):  # fmt: skip
     place = tl.program_id(0)
     columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
@@ -313,7 +314,7 @@ def settle_words_kernel(
             spots = tl.load(words + word).to(tl.int64) * HIDDEN + columns
             m = tl.load(first + spots, within, 0.0)
             v = tl.load(second + spots, within, 0.0)
-            # Where nothing was ever touched the momentum is zero and so is the quotient, whatever the divisor.
+            # Where nothing was ever touched the momentum is zero and so is the quotient.
             moved = missed * m / (tl.sqrt(v) + tl.maximum(tl.load(late + 4 * word + 3), 1e-30))
             tl.store(values + spots, tl.load(values + spots, within, 0.0) - moved, within)
             tl.store(first + spots, m * tl.load(late + 4 * word + 1), within)
@@ -343,7 +344,8 @@ def clip_scale_kernel(scale, square_sums, LARGEST: tl.constexpr, NUMBER: tl.cons
 @triton.jit(do_not_specialize=["size", "decayed"])
 def update_block_kernel(
     values, first, second, working, gradient, rates, clip_scale, size, decayed,
-    BETA1: tl.constexpr, BETA2: tl.constexpr, WEIGHT_DECAY: tl.constexpr, HAS_WORKING: tl.constexpr, BLOCK: tl.constexpr,
+    BETA1: tl.constexpr, BETA2: tl.constexpr, WEIGHT_DECAY: tl.constexpr,
+    HAS_WORKING: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     spots = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     within = spots < size

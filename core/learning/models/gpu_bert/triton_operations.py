@@ -1,4 +1,4 @@
-"""The operations of `operations.Operations` as Triton kernels (Tillet et al. 2019): launches and their sizes."""
+"""The operations of `operations.Operations` as Triton kernels (Tillet et al. 2019): launches, sizes."""
 
 import logging
 import os
@@ -14,7 +14,6 @@ from torch import Tensor
 from core.learning.models.gpu_bert import triton_attention as attention
 from core.learning.models.gpu_bert import triton_kernels as kernels
 from core.learning.models.gpu_bert.operations import (
-    SUMS,
     Dropout,
     Embedding,
     Moments,
@@ -37,11 +36,22 @@ _TILE = 4096
 _LONGEST_TILE = 64
 """Tokens up to which a text's attention is one tile; longer ones are computed in blocks of it."""
 
+_SHORTEST_TILE = 32
+
 _WARPS = 8
-"""Of a program that adds up gradients, one for each row of its tile: no sum over a row waits for another warp."""
+"""Of a program that adds up gradients."""
 
 
-_collected: list[Callable[[], object]] | None = None
+def _sum_rows(columns: int) -> dict[str, int]:
+    """Rows of such a program's tile and its warps: one for each row, so that a sum over it is one warp's.
+
+    Few enough that the sums stay in registers, and that two programs have room on a multiprocessor.
+    """
+    warps = _WARPS if _width(columns) <= 512 else _WARPS // 2
+    return {"ROWS": warps, "num_warps": warps}
+
+
+_collected: list[partial[Any]] | None = None
 """What compiles the kernels that were called for, while `compile_kernels` asks which those are."""
 
 
@@ -52,7 +62,7 @@ def _launch(kernel: Any, grid: tuple[int, ...], *tensors: Any, **settings: Any) 
         _collected.append(partial(kernel.warmup, *tensors, grid=grid, **settings))
 
 
-def compile_kernels(work: Callable[[], None]) -> None:
+def compile_kernels(work: Callable[[], None], wait: bool) -> None:
     """Compile all kernels that some work calls for, on all cores, without launching one.
 
     What the work does beside is done on whatever the kernels would have filled.
@@ -64,14 +74,15 @@ def compile_kernels(work: Callable[[], None]) -> None:
         waiting = {_signature(compilation): compilation for compilation in _collected}
     finally:
         _collected = None
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        for done in [pool.submit(compilation) for compilation in waiting.values()]:
-            # A kernel that cannot be compiled raises its error where it is called for.
-            if error := done.exception():
-                log.warning("a kernel was not compiled ahead: %s", error)
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="compile")
+    for done in [pool.submit(compilation) for compilation in waiting.values()]:
+        # A kernel that cannot be compiled raises its error where it is called for.
+        if wait and (error := done.exception()):
+            log.warning("a kernel was not compiled ahead: %s", error)
+    pool.shutdown(wait=False)
 
 
-def _signature(compilation: partial[object]) -> tuple[object, ...]:
+def _signature(compilation: partial[Any]) -> tuple[object, ...]:
     """Equal for calls that use the same machine code."""
     constants = {name: value for name, value in compilation.keywords.items() if name.isupper()}
     types = [getattr(value, "dtype", type(value)) for value in compilation.args]
@@ -100,8 +111,14 @@ def drop(x: Tensor, batch: PackedBatch, dropout: Dropout) -> Tensor:
         return x
     y = torch.empty_like(x)
     _launch(
-        kernels.drop_kernel, (triton.cdiv(x.numel(), _BLOCK),),
-        y, x, batch.counts, x.numel(), BLOCK=_BLOCK, **_chance(dropout)
+        kernels.drop_kernel,
+        (triton.cdiv(x.numel(), _BLOCK),),
+        y,
+        x,
+        batch.counts,
+        x.numel(),
+        BLOCK=_BLOCK,
+        **_chance(dropout),
     )
     return y
 
@@ -142,7 +159,7 @@ def embed_backward(
         kernels.embed_backward_kernel, (len(norm.weight),),
         dx, dy, *statistics, batch.ids, batch.places, batch.counts, tables.words, tables.positions,
         _kind(tables), tables.norm.weight, *norm, norm.bias if kind is None else kind, norm.weight.stride(0),
-        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=_WARPS, num_warps=_WARPS, HAS_KIND=kind is not None,
+        HIDDEN=hidden, WIDTH=_width(hidden), **_sum_rows(hidden), HAS_KIND=kind is not None,
         tokens_in_all=tokens, **_chance(dropout),
     )  # fmt: skip
     return dx
@@ -188,7 +205,7 @@ def add_norm_backward(
     _launch(
         kernels.add_norm_backward_kernel, (len(sums[1]),),
         dx, dproduct, dy, *tape, norm.weight, batch.counts, *sums[0], sums[1], sums[1].stride(0),
-        HIDDEN=hidden, WIDTH=_width(hidden), ROWS=_WARPS, num_warps=_WARPS,
+        HIDDEN=hidden, WIDTH=_width(hidden), **_sum_rows(hidden),
         length=length, **_chance(dropout),
     )  # fmt: skip
     return dx, dproduct
@@ -204,8 +221,17 @@ def gelu_backward(dy: Tensor, x: Tensor, sums: Tensor) -> Tensor:
     length, width = x.shape
     dx = torch.empty_like(x)
     _launch(
-        kernels.gelu_backward_kernel, (len(sums), triton.cdiv(width, 256)),
-        dx, dy, x, sums, sums.stride(0), length, ROWS=8, COLUMNS=256, WIDTH=width
+        kernels.gelu_backward_kernel,
+        (len(sums), triton.cdiv(width, 256)),
+        dx,
+        dy,
+        x,
+        sums,
+        sums.stride(0),
+        length,
+        ROWS=8,
+        COLUMNS=256,
+        WIDTH=width,
     )
     return dx
 
@@ -213,7 +239,7 @@ def gelu_backward(dy: Tensor, x: Tensor, sums: Tensor) -> Tensor:
 def _tiles(projections: Projections, batch: PackedBatch) -> tuple[int, int, int]:
     """Queries and tokens of a tile, and the number of tiles of the longest text."""
     longest = batch.shape.longest
-    tokens = min(max(longest, 32), _LONGEST_TILE)
+    tokens = min(max(longest, _SHORTEST_TILE), _LONGEST_TILE)
     return 16 if projections.only_first else tokens, tokens, triton.cdiv(longest, tokens)
 
 
@@ -242,7 +268,7 @@ def attend(projections: Projections, batch: PackedBatch, dropout: Dropout) -> tu
         attention.attend_kernel, (texts if only_first else texts + 1, heads, 1 if only_first else blocks),
         context, divisors, query, key, value, batch.starts, batch.lengths, batch.counts,
         query_stride=query.stride(0), key_stride=key.stride(0), texts_in_all=texts, rows_in_all=length,
-        longest=batch.shape.longest, ASKING=asking, TOKENS=tokens, num_warps=_warps(tokens),
+        longest=batch.shape.longest, ASKING=asking, TOKENS=tokens, num_warps=_warps(tokens, projections),
         **_attention_settings(projections, dropout),
     )  # fmt: skip
     return context, divisors
@@ -268,7 +294,8 @@ def attend_backward(
         batch.starts, batch.lengths, batch.counts, dquery_stride=dquery.stride(0), dkey_stride=both.stride(0),
         query_stride=query.stride(0), key_stride=key.stride(0), texts_in_all=texts, rows_in_all=len(query),
         tokens_in_all=len(key), longest=batch.shape.longest, ASKING=asking, TOKENS=tokens,
-        SINGLE=blocks == 1, num_warps=_warps(tokens), **_attention_settings(projections, dropout),
+        SINGLE=blocks == 1, num_warps=_warps(tokens, projections),
+        **_attention_settings(projections, dropout),
     )  # fmt: skip
     return dquery, both if only_first else both[:, hidden:]
 
@@ -277,8 +304,9 @@ def attention_sums(batch: PackedBatch) -> int:
     return batch.shape.texts * max(1, batch.shape.longest // _LONGEST_TILE)
 
 
-def _warps(tokens: int) -> int:
-    return 2 if tokens <= 32 else 4
+def _warps(tokens: int, projections: Projections) -> int:
+    """Of a program of the attention: as many as keep its tiles in registers."""
+    return max(2, tokens * (projections.query.shape[1] // projections.heads) // 512)
 
 
 def cross_entropy(logits: Tensor, batch: PackedBatch, weights: Tensor, totals: Tensor) -> Tensor:
@@ -298,15 +326,23 @@ def word_gradients(dx: Tensor, batch: PackedBatch) -> Tensor:
     tokens, hidden = dx.shape
     target = torch.empty_like(dx)
     _launch(
-        kernels.word_gradients_kernel, (tokens, triton.cdiv(hidden, 128)),
-        target, dx, batch.counts, batch.order, batch.segments, HIDDEN=hidden, COLUMNS=128, AT_ONCE=16
+        kernels.word_gradients_kernel,
+        (tokens, triton.cdiv(hidden, 128)),
+        target,
+        dx,
+        batch.counts,
+        batch.order,
+        batch.segments,
+        HIDDEN=hidden,
+        COLUMNS=128,
+        AT_ONCE=16,
     )
     return target
 
 
 def square_sums(x: Tensor, counts: Tensor | None, target: Tensor) -> None:
     _launch(
-        kernels.square_sums_kernel, (SUMS,),
+        kernels.square_sums_kernel, (len(target),),
         target, x, target if counts is None else counts, x.numel(), x.shape[-1], BLOCK=2 * _BLOCK,
         BY_WORDS=counts is not None,
     )  # fmt: skip
@@ -314,8 +350,13 @@ def square_sums(x: Tensor, counts: Tensor | None, target: Tensor) -> None:
 
 def clip_scale(square_sums: Tensor, largest: float, target: Tensor) -> None:
     _launch(
-        kernels.clip_scale_kernel, (1,),
-        target, square_sums, LARGEST=largest, NUMBER=square_sums.numel(), num_warps=8
+        kernels.clip_scale_kernel,
+        (1,),
+        target,
+        square_sums,
+        LARGEST=largest,
+        NUMBER=square_sums.numel(),
+        num_warps=8,
     )
 
 
