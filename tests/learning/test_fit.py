@@ -13,7 +13,9 @@ from core.learning.config import TrainingConfig
 from core.learning.evaluation.metrics import EvaluationReport
 from core.learning.hardware import Hardware
 from core.learning.models import interface
+from core.learning.models.cpu_bert import classifier as cpu_classifier
 from core.learning.models.cpu_bert.dropout import NO_MASKS
+from core.learning.models.gpu_bert.classifier import PackedBertNetwork
 from core.learning.models.interface import load_for_training
 from core.learning.tokenizer import TextTokenizer
 from core.learning.training import best_weights
@@ -25,6 +27,7 @@ from core.learning.training.step import Stepper, class_weights, learning_rate_fa
 from tests.tiny import TEXTS
 
 CPU = Hardware("cpu", "fp32", "test")
+LABELS = {"bad": 0, "good": 1}
 SETTINGS = TrainingConfig(epochs=30, batch_size=4, learning_rate=5e-3, max_length=16, evaluations_per_epoch=1)
 
 
@@ -35,11 +38,13 @@ def data(tiny):
     return encode([text for text, _ in pairs], [label for _, label in pairs], tokenizer)
 
 
-@pytest.fixture(params=["written out", "of transformers"])
+@pytest.fixture(params=["written out", "packed as on a GPU", "of transformers"])
 def new_network(tiny, request, monkeypatch):
     """Makes a new network, of each kind in turn."""
     if request.param == "of transformers":
         monkeypatch.setattr(interface, "read_architecture", lambda _: None)
+    if request.param == "packed as on a GPU":
+        monkeypatch.setattr(cpu_classifier, "BertNetwork", PackedBertNetwork)
 
     def make(precision="fp32", seed=1):
         folder, hardware = pretrained.resolve(tiny), replace(CPU, precision=precision)
@@ -69,6 +74,9 @@ def run(network, data, config=SETTINGS, validation=None, should_stop=lambda: Fal
 
 def tensors(network):
     """Name → weight, whatever the kind of network."""
+    if isinstance(network, PackedBertNetwork):
+        network._settle_all()
+        return network._views()
     return network._weights() if hasattr(network, "_weights") else network._model.state_dict()
 
 
@@ -236,6 +244,16 @@ def test_weights_of_steps_that_were_undone_make_way_only_for_better_ones(
 
 def short_of_memory(network, limit, error):
     """Let the network hold at most `limit` texts."""
+    if isinstance(network, PackedBertNetwork):
+        encode_packed = network._encoder.forward
+
+        def fails_packed(batch, training):
+            if batch.shape.texts > limit:
+                raise error
+            return encode_packed(batch, training)
+
+        network._encoder.forward = fails_packed
+        return network
     forward = network.forward
 
     def fails(batch):
@@ -255,6 +273,9 @@ def without_dropout(network):
                 module.p = 0.0
         for layer in network._model.bert.encoder.layer:
             layer.attention.self.dropout.p = 0.0
+    elif isinstance(network, PackedBertNetwork):
+        network._encoder._dropout = network._encoder._attention_dropout = 0.0
+        network._head._architecture = replace(network._head._architecture, head_dropout=0.0)
     else:
         network._masks = NO_MASKS
         network._head[2].p = 0.0
@@ -350,6 +371,16 @@ def test_a_word_that_missed_steps_is_read_as_its_momentum_moved_it_meanwhile(tin
 def test_no_memory_for_one_text_is_said(network, data):
     with pytest.raises(UserError, match="one text at a time"):
         run(short_of_memory(network, 0, torch.OutOfMemoryError()), data)
+
+
+def test_a_snapshot_of_another_kind_of_device_is_refused_with_a_remedy(tiny, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(TrainingCheckpoints, "due", lambda self: self._root is not None)
+    folder = pretrained.resolve(tiny)
+    with pytest.raises(Lost):
+        run(load_for_training(folder, LABELS, CPU, 1), data, SETTINGS, data, lose_at(3), tmp_path)
+    monkeypatch.setattr(cpu_classifier, "BertNetwork", PackedBertNetwork)
+    with pytest.raises(UserError, match="Resume the run where it was begun"):
+        run(load_for_training(folder, LABELS, CPU, 1), data, SETTINGS, data, folder=tmp_path)
 
 
 def test_other_errors_are_not_taken_for_lack_of_memory():

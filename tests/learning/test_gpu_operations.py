@@ -28,6 +28,8 @@ from core.learning.models.gpu_bert.packing import (
     pack,
 )
 
+pytestmark = pytest.mark.slow
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 HIDDEN, HEADS, INNER, CLASSES, VOCABULARY, PLACES = 48, 3, 160, 5, 50, 128
 BOTH = (plain_operations, triton_operations)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from core.base.errors import UserError
 from core.learning.batching import EncodedDataset, padding_share, training_batches
 from core.learning.config import TrainingConfig
 from core.learning.evaluation.metrics import EvaluationReport
@@ -71,7 +72,8 @@ def fit(
             interruption.
 
     Raises:
-        UserError: the loss is no longer finite, or one text alone does not fit into memory.
+        UserError: the loss is no longer finite, one text alone does not fit into memory, or the state to go on
+            from was taken on another kind of device.
     """
     torch.manual_seed(config.seed)
     train = data.train
@@ -137,7 +139,15 @@ def _state(network: Network, parts: dict[str, Any]) -> TrainingCheckpoint:
 
 
 def _restore(state: TrainingCheckpoint, network: Network, parts: dict[str, Any]) -> None:
-    network.load_training_state(state.tensors)
+    try:
+        network.load_training_state(state.tensors)
+    except KeyError as missing:
+        # Every kind of network keeps its weights in another order, and which one it is depends on the device.
+        raise UserError(
+            f"a snapshot that was taken on the device {network.device}",
+            f"one without {missing}, as another device takes it",
+            "Resume the run where it was begun, or start it again here.",
+        ) from missing
     for name, part in parts.items():
         part.load_values(state.values[name])
 

@@ -69,7 +69,7 @@ class Stepper:
     def _run_recorded(self, recorded: RecordedSteps, rows: np.ndarray, weight: float) -> str | None:
         try:
             recorded.run(take_texts(self.train, rows), self.steps, weight, self.learning_rate)
-        except RuntimeError as error:
+        except (MemoryError, RuntimeError) as error:
             short = means_out_of_memory(error)
             if not short and not isinstance(error, NotRecorded):
                 raise
