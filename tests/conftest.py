@@ -113,3 +113,9 @@ def dataset(splits):
     from core.data.storage.datasets import save_dataset
 
     return save_dataset("ten texts", splits, [], {"file": "ten.csv"})
+
+
+@pytest.fixture
+def no_worker(monkeypatch):
+    """Nobody drains the line of runs."""
+    monkeypatch.setattr("core.runs.training.engines.start_worker", lambda: None)

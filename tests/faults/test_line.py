@@ -41,7 +41,7 @@ from core.runs.training import states, worker
 from core.runs.training.events import EventLog
 from filelock import FileLock
 
-def train(run):
+def train(run, card):
     with FileLock(run.folder / "run.lock"), EventLog(run.folder / "events.jsonl") as events:
         assert states.waits(run)
         events.append({"type": "started", "step": 0, "total_steps": 1})

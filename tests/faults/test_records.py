@@ -22,11 +22,6 @@ SLEEPER = [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(
 
 
 @pytest.fixture
-def no_worker(monkeypatch):
-    monkeypatch.setattr("core.runs.training.engines.start_worker", lambda: None)
-
-
-@pytest.fixture
 def unrelated():
     """A living process that has nothing to do with any run."""
     process = subprocess.Popen(SLEEPER, stdout=subprocess.PIPE, env={})

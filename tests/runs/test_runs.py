@@ -25,11 +25,6 @@ LONG = replace(FAST, epochs=100, batch_size=1, evaluations_per_epoch=20)
 pytestmark = pytest.mark.usefixtures("nothing_left_running")
 
 
-@pytest.fixture
-def no_worker(monkeypatch):
-    monkeypatch.setattr("core.runs.training.engines.start_worker", lambda: None)
-
-
 def status(run):
     return states.state(run).status
 
@@ -230,7 +225,7 @@ def test_a_run_deleted_as_it_begins_does_not_stop_the_line(dataset, no_worker, m
     first, second = store.create_run(FAST, dataset), store.create_run(FAST, dataset)
     trained = []
 
-    def train(run):
+    def train(run, card):
         trained.append(run.id)
         if run.id == first.id:
             store.delete_run(run.id)
@@ -239,12 +234,12 @@ def test_a_run_deleted_as_it_begins_does_not_stop_the_line(dataset, no_worker, m
         return 0
 
     monkeypatch.setattr(worker, "_train", train)
-    worker._drain()
+    worker._drain(worker.Line())
     assert trained == [first.id, second.id]
 
 
 def test_the_line_is_looked_at_again_after_a_wait(dataset, no_worker, monkeypatch):
     run = store.create_run(FAST, dataset)
-    monkeypatch.setattr(worker, "_wait_for_device", lambda: store.delete_run(run.id))
-    monkeypatch.setattr(worker, "_train", lambda _: pytest.fail("a deleted run was started"))
-    worker._drain()
+    monkeypatch.setattr(worker, "_wait_for_device", lambda card: store.delete_run(run.id))
+    monkeypatch.setattr(worker, "_train", lambda *_: pytest.fail("a deleted run was started"))
+    worker._drain(worker.Line())

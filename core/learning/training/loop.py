@@ -72,8 +72,8 @@ def fit(
             interruption.
 
     Raises:
-        UserError: the loss is no longer finite, one text alone does not fit into memory, or the state to go on
-            from was taken on another kind of device.
+        UserError: the loss is no longer finite, one text alone does not fit into memory, or the state to go
+            on from was taken on another kind of device.
     """
     torch.manual_seed(config.seed)
     train = data.train

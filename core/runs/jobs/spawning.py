@@ -13,13 +13,17 @@ ENTRY = "core.runs.jobs.entry"
 _ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1", "TOKENIZERS_PARALLELISM": "true"}
 
 
-def start_process(module: str, *arguments: str, log: Path) -> subprocess.Popen[bytes]:
-    """Start `python -m module arguments`; what it prints goes to the end of the log."""
+def start_process(module: str, *arguments: str, log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Start `python -m module arguments`; what it prints goes to the end of the log.
+
+    Args:
+        environment: what it finds in its environment besides what this process does.
+    """
     with log.open("ab") as output:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=PROJECT,
-            env={**os.environ, **_ENVIRONMENT},
+            env={**os.environ, **_ENVIRONMENT, **environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

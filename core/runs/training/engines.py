@@ -66,9 +66,16 @@ def start_worker() -> None:
     threading.Thread(target=process.wait, daemon=True).start()
 
 
-def start_trainer(run: Run) -> subprocess.Popen[bytes]:
-    """Start the process that trains one run; what it prints goes into the run's log."""
-    return start_process("core.runs.training.trainer", str(run.folder), log=run.folder / "log.txt")
+def start_trainer(run: Run, card: int = 0, visible: str | None = None) -> subprocess.Popen[bytes]:
+    """Start the process that trains one run; what it prints goes into the run's log.
+
+    Args:
+        card: the GPU that it trains on, from 0.
+        visible: what CUDA calls that GPU; None leaves the choice to CUDA.
+    """
+    more = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    arguments = [str(run.folder), *([str(card)] if card else [])]
+    return start_process("core.runs.training.trainer", *arguments, log=run.folder / "log.txt", **more)
 
 
 _hardware_lock = threading.Lock()

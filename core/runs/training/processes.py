@@ -11,13 +11,15 @@ from core.runs.training.run import Run, is_alive
 
 PID_FILE = "trainer.pid"
 
-DEVICE_LOCK = "device.lock"
-"""In the home folder: held by the one training at work on this machine."""
+
+def device_lock(card: int) -> Path:
+    """The file that is held by the one training at work on a GPU, from 0, or on a machine without several."""
+    return home() / (f"device-{card}.lock" if card else "device.lock")
 
 
 def is_training() -> bool:
     """Whether a training is at work on this machine."""
-    return locks.is_held(home() / DEVICE_LOCK)
+    return any(locks.is_held(lock) for lock in (device_lock(0), *home().glob("device-*.lock")))
 
 
 def leave_cores_to_training() -> None:

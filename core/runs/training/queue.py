@@ -6,6 +6,7 @@ from typing import TypedDict, Unpack
 from filelock import Timeout
 
 from core.base import locks
+from core.base.cards import visible_cards
 from core.base.disk import full_is_said
 from core.base.errors import UserError
 from core.base.home import home
@@ -137,7 +138,8 @@ def expected_wait(run: Run) -> float | None:
     waiting = [r for r in runs if r.number < run.number and states.state(r).status == "queued"]
     waits = [_seconds_left(ahead, runs) for ahead in [*at_work, *waiting]]
     known = [wait for wait in waits if wait is not None]
-    return sum(known) if len(known) == len(waits) else None
+    # Several GPUs work on several runs at a time.
+    return sum(known) / len(visible_cards()) if len(known) == len(waits) else None
 
 
 def _seconds_left(run: Run, runs: list[Run]) -> float | None:

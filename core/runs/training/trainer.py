@@ -1,4 +1,4 @@
-"""python -m core.runs.training.trainer FOLDER: trains one run, from its folder and into it.
+"""python -m core.runs.training.trainer FOLDER [CARD]: trains one run, from its folder and into it.
 
 Everything it prints goes to the run's log; everything that happens becomes an event; whatever goes wrong
 becomes a reason for people and a full trace in the log.
@@ -17,7 +17,6 @@ from filelock import FileLock
 
 from core.base.disk import NoSpace, full_is_said, whole_file
 from core.base.errors import UserError
-from core.base.home import home
 from core.base.json_files import write_json
 from core.base.memory import OutOfMemory, shortage_is_said
 from core.learning.evaluation.calibration import write_calibration
@@ -37,12 +36,16 @@ RETRY_SECONDS = 5.0
 RESUME = "Make room, then resume: it goes on from its last snapshot, and is judged again."
 
 
-def main(folder: Path) -> int:
-    """Train the run in this folder. Returns the exit code: 0 when it ended as it should."""
+def main(folder: Path, card: int = 0) -> int:
+    """Train the run in this folder. Returns the exit code: 0 when it ended as it should.
+
+    Args:
+        card: the GPU that it is the only training on, from 0; CUDA_VISIBLE_DEVICES names it.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stdout)
     run = store.find_run(folder.name)
     # One training at a time on the device; one writer of this run's events.
-    with FileLock(home() / processes.DEVICE_LOCK), hold(run):
+    with FileLock(processes.device_lock(card)), hold(run):
         if not states.waits(run):
             log.info("nothing to do: the run does not wait any more")
             return 0
@@ -177,4 +180,4 @@ def _in_words(event: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -1,21 +1,26 @@
 """python -m core.runs.training.worker: drains the line of queued runs, one training process at a time.
 
-At most one worker is at work: it holds `worker.lock`. It ends when the line is empty; whoever submits a
-run starts the next one.
+On a machine with several GPUs it is one for each of them. At most one worker is at work: it holds
+`worker.lock`. It ends when the line is empty; whoever submits a run starts the next one.
 """
 
 import logging
 import math
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psutil
 from filelock import FileLock, Timeout
 
+from core.base import locks
+from core.base.cards import visible_cards
 from core.base.disk import NoSpace
 from core.base.home import home
 from core.base.memory import says_out_of_memory, smaller_batch, smaller_words
@@ -59,53 +64,105 @@ def main() -> None:
         except Timeout:
             return
         try:
-            _drain()
+            _drain(Line())
         finally:
             lock.release()
         time.sleep(LOOK_SECONDS)
 
 
-def _drain() -> None:
-    passed_over: set[str] = set()
+@dataclass(frozen=True)
+class Card:
+    """A GPU, or all that a machine without several has."""
+
+    number: int
+    """From 0."""
+    visible: str | None
+    """What CUDA calls it; None leaves the choice to CUDA."""
+
+
+class Line:
+    """The queued runs, as the cards take them one by one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: set[str] = set()
+        self._passed_over: set[str] = set()
+
+    def take(self) -> Run | None:
+        """The next run for a card; None when none waits."""
+        with self._lock:
+            for lost in store.lost_runs():
+                try:
+                    _record_interruption(lost, None)
+                except (OSError, Gone) as error:
+                    # One damaged run does not keep the others.
+                    log.warning("how run %s ended cannot be written: %s", lost.id, error)
+                    time.sleep(LOOK_SECONDS)
+            kept_from = self._taken | self._passed_over
+            run = next((run for run in store.waiting_runs() if run.id not in kept_from), None)
+            if run is not None:
+                self._taken.add(run.id)
+            return run
+
+    def give_back(self, run: Run, passed_over: bool) -> None:
+        """A run's process has ended, or it cannot begin: then those behind it need not wait for it."""
+        with self._lock:
+            self._taken.discard(run.id)
+            if passed_over:
+                self._passed_over.add(run.id)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a card is at work, so that the others look out for new runs."""
+        return bool(self._taken)
+
+
+def _drain(line: Line) -> None:
+    cards = [Card(number, visible) for number, visible in enumerate(visible_cards())]
+    with ThreadPoolExecutor(max_workers=len(cards)) as pool:
+        for done in [pool.submit(_work, card, line) for card in cards]:
+            done.result()
+
+
+def _work(card: Card, line: Line) -> None:
+    """Train one run after the other on a card, until none waits and no other card is at work."""
     while True:
-        _wait_for_device()
-        for lost in store.lost_runs():
-            try:
-                _record_interruption(lost, None)
-            except (OSError, Gone) as error:
-                # One damaged run does not keep the others.
-                log.warning("how run %s ended cannot be written: %s", lost.id, error)
-                time.sleep(LOOK_SECONDS)
+        _wait_for_device(card)
         # Looked up after the wait: a run may have left the line, or been deleted, in the meantime.
-        run = next((run for run in store.waiting_runs() if run.id not in passed_over), None)
+        run = line.take()
         if run is None:
-            return
+            if not line.busy:
+                return
+            time.sleep(LOOK_SECONDS)
+            continue
         log.info("run %s begins", run.id)
+        cannot_begin = False
         try:
-            code = _train(run)
+            code = _train(run, card)
+            log.info("run %s ended with exit code %s", run.id, code)
         except (OSError, Gone) as error:
             # Deleted meanwhile, or no memory for another process, or no room for its log: it waits until
             # there is, and those behind it need not.
             log.warning("run %s cannot begin: %s", run.id, error)
-            passed_over.add(run.id)
+            cannot_begin = True
             if run.folder.is_dir():
                 time.sleep(RETRY_SECONDS)
-            continue
-        log.info("run %s ended with exit code %s", run.id, code)
+        finally:
+            line.give_back(run, cannot_begin)
 
 
-def _wait_for_device() -> None:
+def _wait_for_device(card: Card) -> None:
     # A training that an earlier worker left behind goes on to its end.
     endings: dict[str, _Ending] = {}
-    while processes.is_training():
+    while locks.is_held(processes.device_lock(card.number)):
         for run in store.live_runs():
             endings.setdefault(run.id, _Ending(run)).look()
         time.sleep(LOOK_SECONDS)
 
 
-def _train(run: Run) -> int:
+def _train(run: Run, card: Card) -> int:
     kills, asked = memory_kills(), _times_queued(run)
-    process = engines.start_trainer(run)
+    process = engines.start_trainer(run, card.number, card.visible)
     ending = _Ending(run, process)
     while (code := process.poll()) is None:
         ending.look()
