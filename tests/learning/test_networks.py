@@ -3,6 +3,8 @@
 import json
 import pickle
 import shutil
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,10 +15,11 @@ from transformers import BartConfig, BartModel
 from core.base.errors import UserError
 from core.learning import pretrained
 from core.learning.hardware import Hardware
-from core.learning.models import interface, transformers_model
+from core.learning.models import gpu_bert, interface, transformers_model
 from core.learning.models.bert_family.architectures import read_architecture
 from core.learning.models.cpu_bert.classifier import BertNetwork
 from core.learning.models.gpu_bert import classifier as gpu_classifier
+from core.learning.models.gpu_bert import obstacles
 from core.learning.models.interface import load_finetuned, load_for_training
 from core.learning.models.transformers_model import HubNetwork
 from core.learning.training import checkpoints
@@ -67,18 +70,60 @@ def test_a_classifier_without_its_head_answers_nothing(folder):
         load_finetuned(folder, CPU)
 
 
-@pytest.mark.parametrize(
-    ("precision", "triton", "packed"), [("bf16", True, True), ("bf16", False, False), ("fp16", True, False)]
-)
-def test_on_a_gpu_the_model_is_the_packed_one_where_it_can_be(tiny, monkeypatch, precision, triton, packed):
-    asked = []
-    monkeypatch.setattr(transformers_model, "HubNetwork", lambda *given: asked.append(("hub", given)))
-    monkeypatch.setattr(gpu_classifier, "PackedBertNetwork", lambda *given: asked.append(("packed", given)))
+GPU = Hardware("cuda", "bf16", "test")
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A GPU on which Triton works, as far as loading a model sees one."""
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
-    monkeypatch.setattr(interface.importlib.util, "find_spec", lambda name: triton or None)
+    monkeypatch.setattr(obstacles, "_obstacle_of_triton", lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("precision", "triton", "why"),
+    [
+        ("bf16", None, None),
+        ("fp32", None, None),
+        ("fp16", None, "fp16 needs its loss scaler"),
+        ("bf16", "the package triton is not installed", "the package triton is not installed"),
+    ],
+)
+def test_on_a_gpu_the_model_is_the_packed_one_or_says_why_not(
+    tiny, card, monkeypatch, precision, triton, why
+):
+    asked = []
+    monkeypatch.setattr(transformers_model, "HubNetwork", lambda *given: asked.append(given))
+    monkeypatch.setattr(gpu_classifier, "PackedBertNetwork", lambda *given: asked.append(None))
+    monkeypatch.setattr(obstacles, "_obstacle_of_triton", lambda: triton)
     gpu = Hardware("cuda", precision, "test")
     load_for_training(pretrained.resolve(tiny), LABELS, gpu, seed=1)
-    assert [name for name, _ in asked] == ["packed" if packed else "hub"]
+    assert asked == [(pretrained.resolve(tiny), gpu, LABELS, why) if why else None]
+
+
+def test_what_stands_in_the_way_of_the_packed_encoder(card, monkeypatch):
+    sizes = {"vocab_size": 9, "num_hidden_layers": 1, "intermediate_size": 64, "max_position_embeddings": 9}
+    wide = {"model_type": "bert", "hidden_size": 96, "num_attention_heads": 2, **sizes}
+    assert "BERT family" in obstacles.find_obstacle(read_architecture({"model_type": "gpt2"}), GPU)
+    assert "48 wide" in obstacles.find_obstacle(read_architecture(wide), GPU)
+    right = read_architecture(wide | {"num_attention_heads": 3})
+    assert obstacles.find_obstacle(right, GPU) is None
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (6, 1))
+    assert "older" in obstacles.find_obstacle(right, GPU)
+
+
+def test_triton_that_does_not_work_is_an_obstacle_with_its_own_words(monkeypatch):
+    operations = SimpleNamespace(gelu=broken)
+    monkeypatch.setitem(sys.modules, "core.learning.models.gpu_bert.triton_operations", operations)
+    monkeypatch.setattr(gpu_bert, "triton_operations", operations, raising=False)
+    monkeypatch.setattr(obstacles.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(torch, "zeros", lambda *shape, device: None)
+    said = obstacles._obstacle_of_triton.__wrapped__()
+    assert said == "Triton does not work here (RuntimeError: Failed to find C compiler)"
+
+
+def broken(x):
+    raise RuntimeError("Failed to find C compiler")
 
 
 @pytest.mark.parametrize("file", ["pytorch_model.bin", "model.safetensors"])

@@ -5,7 +5,6 @@ code, on the CPU (`cpu_bert`) and on a CUDA GPU (`gpu_bert`), which is several t
 architecture and device by transformers' models. Whoever trains or asks a network does not know which.
 """
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +14,7 @@ import torch
 from core.learning.batching import Batch, Texts
 from core.learning.config import TrainingConfig
 from core.learning.hardware import Hardware
-from core.learning.models.bert_family.architectures import Architecture, read_architecture
+from core.learning.models.bert_family.architectures import read_architecture
 
 
 class Network(Protocol):
@@ -24,6 +23,8 @@ class Network(Protocol):
     names: list[str]
     """Class names in the order of their numbers."""
     device: str
+    computed_by: str
+    """What computes it on a GPU, and why, as a clause; empty on other devices."""
     part_tokens: int | None
     """Tokens, padding included, up to which it computes fastest at once; None when more is always better."""
 
@@ -125,23 +126,17 @@ def _load(folder: Path, hardware: Hardware, label2id: dict[str, int] | None, see
         from core.learning.models.cpu_bert.classifier import BertNetwork
 
         return BertNetwork(folder, config, architecture, hardware, label2id, seed)
-    packed = read_architecture(config) if hardware.device == "cuda" else None
-    if packed is not None and suits_gpu(packed, hardware):
-        from core.learning.models.gpu_bert.classifier import PackedBertNetwork
+    obstacle = None
+    if hardware.device == "cuda":
+        from core.learning.models.gpu_bert.obstacles import find_obstacle
 
-        return PackedBertNetwork(folder, config, packed, hardware, label2id, seed)
+        packed = read_architecture(config)
+        obstacle = find_obstacle(packed, hardware)
+        if packed is not None and obstacle is None:
+            from core.learning.models.gpu_bert.classifier import PackedBertNetwork
+
+            return PackedBertNetwork(folder, config, packed, hardware, label2id, seed)
 
     from core.learning.models.transformers_model import HubNetwork
 
-    return HubNetwork(folder, hardware, label2id)
-
-
-def suits_gpu(architecture: Architecture, hardware: Hardware) -> bool:
-    """Whether the packed encoder computes it: it needs Triton, which torch brings on Linux."""
-    widths = (16, 32, 64, 128)
-    return (
-        hardware.precision in ("bf16", "fp32")
-        and architecture.hidden // architecture.heads in widths
-        and torch.cuda.get_device_capability() >= (7, 0)
-        and importlib.util.find_spec("triton") is not None
-    )
+    return HubNetwork(folder, hardware, label2id, obstacle)

@@ -33,6 +33,7 @@ class HubNetwork(Trainable):
     Args:
         folder: config.json and model.safetensors, of a bare encoder or of a classifier.
         label2id: classes of a new head; None takes head and classes from the folder.
+        obstacle: why it is not computed by this project's encoder for a GPU, as a clause; None elsewhere.
 
     Raises:
         UserError: head and classes are to be the folder's, and it lacks weights: they would be random.
@@ -41,7 +42,14 @@ class HubNetwork(Trainable):
     _optimizer: ModelAdamW | None = None
     part_tokens: int | None = None
 
-    def __init__(self, folder: Path, hardware: Hardware, label2id: dict[str, int] | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        hardware: Hardware,
+        label2id: dict[str, int] | None,
+        obstacle: str | None = None,
+    ) -> None:
+        self.computed_by = f"by transformers' own model, because {obstacle}" if obstacle else ""
         safe = {"trust_remote_code": False, "local_files_only": True}
         config = AutoConfig.from_pretrained(folder, **safe)
         if label2id is not None:

@@ -71,11 +71,11 @@ class TrainingSetup:
         with shortage_is_said("splitting the texts into tokens", self.config.batch_size, at_steps=False):
             return encode(texts.texts, texts.labels, self.tokenizer)
 
-    def facts(self) -> dict[str, str]:
+    def facts(self, network: Network) -> dict[str, str]:
         return {
             "device": self.hardware.device,
             "precision": self.hardware.precision,
-            "hardware_reason": self.hardware.reason,
+            "hardware_reason": "; ".join(filter(None, (self.hardware.reason, network.computed_by))),
         }
 
 
@@ -112,7 +112,8 @@ def train_classifier(
     validation = setting.encode(splits.validation) if len(splits.validation) else None
     data = TrainingData(setting.encode(splits.train), validation)
     state, damages = _newest(snapshots_folder, config)
-    _say_start(setting, data, state, damages, hooks.report)
+    facts = setting.facts(network)
+    _say_start({**facts, **describe(data.train, config)}, state, damages, hooks.report)
     store = _ModelFolder(model_folder, setting.tokenizer, network.nbytes, snapshots_folder)
     snapshots = TrainingCheckpoints(snapshots_folder, hooks.report, store.bytes_to_come, state)
     store.snapshots = snapshots
@@ -127,7 +128,7 @@ def train_classifier(
         predictions = _predictions(splits, answers)
     summary = {
         **scores,
-        **setting.facts(),
+        **facts,
         "steps": result.steps,
         "best_step": result.best_step,
         "converged": result.converged,
@@ -142,14 +143,12 @@ def train_classifier(
 
 
 def _say_start(
-    setting: TrainingSetup,
-    data: TrainingData,
+    facts: Event,
     state: TrainingCheckpoint | None,
     damages: list[str],
     report: Callable[[Event], None],
 ) -> None:
     done = state.step if state else 0
-    facts = {**setting.facts(), **describe(data.train, setting.config)}
     report({"type": "started", "step": done, **facts})
     for message in [*damages, *([f"Gone on from the snapshot of step {done:,}."] if done else [])]:
         report({"type": "note", "message": message})

@@ -48,6 +48,7 @@ class BertNetwork(Trainable):
     _optimizer: EncoderAdamW | None = None
     part_tokens: int | None = 4096
     device = "cpu"
+    computed_by = ""
 
     def __init__(
         self,

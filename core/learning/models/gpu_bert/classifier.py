@@ -61,6 +61,7 @@ class PackedBertNetwork:
     """
 
     part_tokens: int | None = None
+    computed_by = "by this project's packed encoder"
 
     def __init__(
         self,
