@@ -307,7 +307,7 @@ def test_the_command_line_lists_such_runs(damaged, capsys):
 def test_the_worker_passes_such_runs_by_and_drains_the_line(damaged, monkeypatch):
     trained = []
 
-    def train(run):
+    def train(run, card):
         trained.append(run.id)
         queue.cancel(run)
         return 0
