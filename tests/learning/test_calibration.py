@@ -21,7 +21,7 @@ from core.learning.evaluation.calibration import (
     write_calibration,
 )
 from core.learning.evaluation.metrics import evaluate
-from tests.learning.test_bootstrap import simulated
+from tests.learning.test_intervals import simulated
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

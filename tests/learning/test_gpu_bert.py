@@ -14,7 +14,7 @@ from core.learning.models.gpu_bert.classifier import PackedBertNetwork
 from core.learning.models.gpu_bert.packing import PackedShape, shape_of
 from core.learning.models.recording import NotRecorded
 from core.learning.training.step import Stepper
-from tests.learning.test_bert import BATCHES, LABELS, batch, make, of_transformers
+from tests.learning.test_cpu_bert import BATCHES, LABELS, batch, make, of_transformers
 
 FP32, BF16 = Hardware("cpu", "fp32", "test"), Hardware("cpu", "bf16", "test")
 CONFIG = TrainingConfig(batch_size=4, learning_rate=1e-3, epochs=2)

@@ -9,7 +9,7 @@ from core.learning.hardware import Hardware
 from core.learning.models.recorded_model_steps import RecordedModelSteps
 from core.learning.models.transformers_model import HubNetwork
 from core.learning.training.step import Stepper
-from tests.learning.test_bert import LABELS, make
+from tests.learning.test_cpu_bert import LABELS, make
 from tests.learning.test_gpu_bert import dataset  # noqa: F401 - a fixture
 
 CONFIG = TrainingConfig(batch_size=4, learning_rate=1e-3, epochs=2, gradient_clipping=0.5)

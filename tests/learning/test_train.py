@@ -14,7 +14,7 @@ from core.learning.evaluation.calibration import Calibration, read_calibration, 
 from core.learning.training.checkpoints import TrainingCheckpoints
 from core.learning.training.hooks import Hooks
 from core.learning.training.train import train_classifier
-from tests.learning.test_fit import Lost, lose_at
+from tests.learning.test_loop import Lost, lose_at
 from tests.tutorial import NEW, TRAIN
 
 FAST = TrainingConfig(epochs=20, batch_size=4, learning_rate=5e-3, max_length=16, precision="fp32")

@@ -18,7 +18,7 @@ from core.runs.tasks import forecast_words, forecast_work, forecasts
 from core.runs.tasks.forecasts import Outlook
 from core.runs.training import engines, queue, store
 from tests.jobs import start_none
-from tests.learning.test_forecast import MEASURED
+from tests.learning.test_forecasting import MEASURED
 
 CONFIG = TrainingConfig(epochs=2, batch_size=2, max_length=16, precision="fp32")
 
