@@ -25,8 +25,9 @@ from core.learning.evaluation.metrics import evaluate
 from core.learning.forecasting.estimate import Measurements
 from core.learning.models.interface import Network, load_for_training
 from core.learning.training.checkpoints import SHARE, TrainingCheckpoint, size, write
+from core.learning.training.model_folder import save_model
 from core.learning.training.step import Stepper
-from core.learning.training.train import TrainingSetup, save_model, set_up
+from core.learning.training.train import TrainingSetup, set_up
 
 SAMPLE = 4096
 """Texts of a split whose lengths stand for all."""

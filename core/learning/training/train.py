@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.base.disk import NoSpace, force, full_is_said
 from core.base.memory import peak_bytes, shortage_is_said
 from core.data.labels import LabeledTexts
 from core.data.splits import Splits
 from core.learning import pretrained
 from core.learning.batching import EncodedDataset, encode
 from core.learning.config import TrainingConfig, check
-from core.learning.evaluation.calibration import Calibration, fit_temperature, forget_calibration
+from core.learning.evaluation.calibration import Calibration, fit_temperature
 from core.learning.evaluation.full_report import judge
 from core.learning.evaluation.inference import predict_probabilities
 from core.learning.evaluation.metrics import collapsed
 from core.learning.hardware import Hardware, choose_hardware, keep_freed_memory, use_all_cores
 from core.learning.models.interface import Network, load_finetuned, load_for_training
-from core.learning.pretrained import WEIGHTS
 from core.learning.tokenizer import TextTokenizer
-from core.learning.training.best_weights import StoredWeights, record, recorded
 from core.learning.training.checkpoints import TrainingCheckpoint, TrainingCheckpoints, newest
 from core.learning.training.hooks import Event, Hooks
 from core.learning.training.loop import TrainingData, describe, fit
+from core.learning.training.model_folder import ModelFolder
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-_SAVING = ".saving-"
-
-KEPT = "kept.json"
-"""Beside the snapshots: what is known of the best weights so far."""
-
-RESUME = "Make room, then resume: it goes on from its last snapshot."
-"""What to do about a training that a full disk ended."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +102,7 @@ def train_classifier(
     state, damages = _newest(snapshots_folder, config)
     facts = setting.facts(network)
     _say_start({**facts, **describe(data.train, config)}, state, damages, hooks.report)
-    store = _ModelFolder(model_folder, setting.tokenizer, network.nbytes, snapshots_folder)
+    store = ModelFolder(model_folder, setting.tokenizer, network.nbytes, snapshots_folder)
     snapshots = TrainingCheckpoints(snapshots_folder, hooks.report, store.bytes_to_come, state)
     store.snapshots = snapshots
     with shortage_is_said("the training", config.batch_size):
@@ -152,72 +140,6 @@ def _say_start(
     report({"type": "started", "step": done, **facts})
     for message in [*damages, *([f"Gone on from the snapshot of step {done:,}."] if done else [])]:
         report({"type": "note", "message": message})
-
-
-class _ModelFolder:
-    """The store of the best weights: a Hugging Face folder, and beside the snapshots what is known of it."""
-
-    snapshots: TrainingCheckpoints
-    """The older ones are given up where there is no room for better weights."""
-
-    def __init__(
-        self, folder: Path, tokenizer: TextTokenizer, weights_bytes: int, snapshots_folder: Path | None
-    ) -> None:
-        self.folder = folder
-        self.tokenizer = tokenizer
-        self.weights_bytes = weights_bytes
-        self.known = snapshots_folder / KEPT if snapshots_folder else None
-        self.stored = recorded(self.known, folder / WEIGHTS) if self.known else None
-
-    def save(self, network: Network, stored: StoredWeights) -> None:
-        def say(draft: Path) -> None:
-            if self.known:
-                record(self.known, stored, draft, self.folder / WEIGHTS)
-
-        try:
-            save_model(network, self.tokenizer, self.folder, say)
-        except NoSpace:
-            if not self.snapshots.give_up_older():
-                raise
-            save_model(network, self.tokenizer, self.folder, say)
-
-    def bytes_to_come(self) -> int:
-        # The best weights so far and better ones beside them, until those take their place.
-        return self.weights_bytes * (1 if (self.folder / WEIGHTS).is_file() else 2)
-
-
-def save_model(
-    network: Network, tokenizer: TextTokenizer, folder: Path, before_weights: Callable[[Path], None]
-) -> None:
-    """Write a standard Hugging Face folder, the weights last and in one piece.
-
-    Args:
-        before_weights: called with the written weights file just before it takes its place.
-
-    Raises:
-        NoSpace: the disk is full; what was in the folder before is as it was.
-    """
-    with full_is_said("the best weights so far", network.nbytes, folder, RESUME):
-        _save_model(network, tokenizer, folder, before_weights)
-
-
-def _save_model(
-    network: Network, tokenizer: TextTokenizer, folder: Path, before_weights: Callable[[Path], None]
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # Of a process that was killed as it saved.
-    for unfinished in folder.parent.glob(f"{_SAVING}*"):
-        shutil.rmtree(unfinished, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_SAVING) as temporary:
-        network.save(Path(temporary))
-        tokenizer.save(Path(temporary))
-        # Whoever sees the weights file sees a complete folder.
-        for file in sorted(Path(temporary).iterdir(), key=lambda path: path.name == WEIGHTS):
-            force(file)
-            if file.name == WEIGHTS:
-                before_weights(file)
-                forget_calibration(folder)
-            file.replace(folder / file.name)
 
 
 def set_up(config: TrainingConfig) -> TrainingSetup:
