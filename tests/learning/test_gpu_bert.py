@@ -202,6 +202,24 @@ def test_a_model_whose_steps_cannot_be_recorded_is_trained_step_by_step(tmp_path
     )
 
 
+def test_shapes_are_recorded_the_largest_first_and_each_once(tmp_path, dataset, monkeypatch):
+    make(tmp_path / "model", "bert")
+    stepper = make_stepper(tmp_path / "model", dataset)
+    recorded = []
+    record = stepper.recorded._recorder.record
+    monkeypatch.setattr(
+        stepper.recorded._recorder,
+        "record",
+        lambda work: (recorded.append(work.args[0].shape), record(work))[1],
+    )
+    lengths = dataset.lengths
+    short, long = np.argsort(lengths)[:4], np.argsort(lengths)[-4:]
+    for rows in (short, long, short, long, short):
+        stepper.step(rows)
+    assert recorded == [shape_of(lengths[long]), shape_of(lengths[short])]
+    assert recorded[0].tokens > recorded[1].tokens
+
+
 def test_what_is_saved_answers_alike_on_the_cpu_and_in_transformers(tmp_path, dataset):
     from transformers import AutoModelForSequenceClassification
 

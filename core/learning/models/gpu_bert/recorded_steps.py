@@ -84,13 +84,19 @@ class RecordedSteps:
         if shape in self._recorded:
             batch, recording = self._recorded[shape]
             return batch, recording.replay
+        if shape not in self._seen:
+            return self._work_on(shape)
+        # All that may come again, the largest first: the smaller ones then find room in what it has freed.
+        for each in sorted(self._seen - self._recorded.keys(), key=lambda each: -each.tokens):
+            batch, work = self._work_on(each)
+            self._recorded[each] = batch, self._recorder.record(work)
+        return self._prepare(shape)
+
+    def _work_on(self, shape: PackedShape) -> tuple[PackedBatch, Callable[[], None]]:
+        """Room for a batch, and a step on it."""
         block = torch.empty(block_size(shape), dtype=torch.int32, device=self._network.device)
         batch = views(shape, block)
-        work = partial(self._network.learn, batch, self._class_weights, self.totals, self._largest)
-        if shape not in self._seen:
-            return batch, work
-        self._recorded[shape] = batch, self._recorder.record(work)
-        return batch, self._recorded[shape][1].replay
+        return batch, partial(self._network.learn, batch, self._class_weights, self.totals, self._largest)
 
     def _compile_kernels(self, longest: int) -> None:
         """Have the kernels for the first batch's texts compiled, and those for other lengths meanwhile."""
