@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+PROJECT = Path(__file__).resolve().parents[2]
+"""The folder that holds this program: where its own processes start."""
+
 
 def home() -> Path:
     """The root of all runs and data sets: `TEXTUNER_HOME`, else `~/.textuner`.

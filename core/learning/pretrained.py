@@ -141,28 +141,28 @@ def available() -> tuple[PretrainedModel, ...]:
 
     `TEXTUNER_MODELS` names a folder; each folder in it that holds a model is offered as `local/<its name>`.
     """
-    return CATALOGUE + _local_checkpoints()
+    return CATALOGUE + _local_models()
 
 
 def find(name: str) -> PretrainedModel:
-    """The checkpoint with this name.
+    """The model with this name.
 
     Raises:
         UserError: when the catalogue has no such name.
     """
-    checkpoints = available()
-    for checkpoint in checkpoints:
-        if checkpoint.name == name:
-            return checkpoint
+    models = available()
+    for model in models:
+        if model.name == name:
+            return model
     raise UserError(
-        f"a model of the catalogue ({', '.join(known.name for known in checkpoints)})",
+        f"a model of the catalogue ({', '.join(known.name for known in models)})",
         repr(name[:100]),
         "Choose one of these names.",
     )
 
 
 def resolve(name: str) -> Path:
-    """The folder that holds the checkpoint's configuration, safetensors weights and tokenizer.
+    """The folder that holds the model's configuration, safetensors weights and tokenizer.
 
     The embedded model is checked against its published sha256. A hub model comes from the local
     cache, else from the hub at its pinned revision.
@@ -170,26 +170,26 @@ def resolve(name: str) -> Path:
     Raises:
         UserError: unknown name, damaged embedded model, or, within five seconds, no hub in reach.
     """
-    checkpoint = find(name)
-    if checkpoint.folder is not None:
-        return checkpoint.folder
-    if checkpoint.repo is None:
+    model = find(name)
+    if model.folder is not None:
+        return model.folder
+    if model.repo is None:
         return _embedded_folder()
-    return _hub_folder(checkpoint, checkpoint.repo)
+    return _hub_folder(model, model.repo)
 
 
 def is_at_hand(name: str) -> bool:
-    """Whether the checkpoint can be used without fetching anything.
+    """Whether the model can be used without fetching anything.
 
     Raises:
         UserError: unknown name.
     """
-    checkpoint = find(name)
-    return checkpoint.repo is None or _cached_hub_folder(checkpoint.repo, checkpoint.revision) is not None
+    model = find(name)
+    return model.repo is None or _cached_hub_folder(model.repo, model.revision) is not None
 
 
 def folder_on_disk(name: str) -> Path | None:
-    """The folder of a checkpoint that needs no network; None for those of the hub.
+    """The folder of a model that needs no network; None for those of the hub.
 
     Raises:
         UserError: unknown name, or damaged embedded model.
@@ -198,15 +198,15 @@ def folder_on_disk(name: str) -> Path | None:
 
 
 def parameters(name: str) -> int:
-    """How many numbers the checkpoint's weights are.
+    """How many numbers the model's weights are.
 
     Raises:
         UserError: unknown name, or weights that cannot be read.
     """
-    checkpoint = find(name)
-    if checkpoint.parameters or checkpoint.folder is None:
-        return checkpoint.parameters
-    file = checkpoint.folder / WEIGHTS
+    model = find(name)
+    if model.parameters or model.folder is None:
+        return model.parameters
+    file = model.folder / WEIGHTS
     try:
         # The shapes alone: no weight is read.
         with safe_open(file, framework="numpy") as weights:
@@ -218,15 +218,15 @@ def parameters(name: str) -> int:
 
 
 def check_length(name: str, max_length: int) -> None:
-    """Refuse a max length (tokens) beyond what the checkpoint's position table holds.
+    """Refuse a max length (tokens) beyond what the model's position table holds.
 
     Raises:
         UserError: with the longest length that works.
     """
-    checkpoint = find(name)
-    if max_length > checkpoint.longest:
+    model = find(name)
+    if max_length > model.longest:
         raise UserError(
-            f"a max length of at most {checkpoint.longest} tokens for {checkpoint.title}",
+            f"a max length of at most {model.longest} tokens for {model.title}",
             f"{max_length} tokens",
             "Choose a smaller max length or another model.",
         )
@@ -258,15 +258,15 @@ def _sha256(path: Path) -> str | None:
     return sha256_of(path) if path.is_file() else None
 
 
-def _local_checkpoints() -> tuple[PretrainedModel, ...]:
+def _local_models() -> tuple[PretrainedModel, ...]:
     root = os.environ.get("TEXTUNER_MODELS")
     if not root or not Path(root).is_dir():
         return ()
     folders = sorted(path for path in Path(root).iterdir() if all((path / name).is_file() for name in FILES))
-    return tuple(_local_checkpoint(path) for path in folders)
+    return tuple(_local_model(path) for path in folders)
 
 
-def _local_checkpoint(folder: Path) -> PretrainedModel:
+def _local_model(folder: Path) -> PretrainedModel:
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     positions = int(settings.get("max_position_embeddings", 512))
     # RoBERTa and its kin count positions from behind the padding id.
@@ -297,30 +297,30 @@ def _cached_hub_folder(repo: str, revision: str | None) -> Path | None:
     return folder if all((folder / name).is_file() for name in FILES) else None
 
 
-def _hub_folder(checkpoint: PretrainedModel, repo: str) -> Path:
-    cached = _cached_hub_folder(repo, checkpoint.revision)
+def _hub_folder(model: PretrainedModel, repo: str) -> Path:
+    cached = _cached_hub_folder(repo, model.revision)
     if cached is not None:
         return cached
 
     from httpx2 import HTTPError
     from huggingface_hub import constants, snapshot_download
 
-    _ask_hub(checkpoint)
-    log.info("fetching %s at revision %s", checkpoint.repo, checkpoint.revision)
+    _ask_hub(model)
+    log.info("fetching %s at revision %s", model.repo, model.revision)
     try:
-        folder = snapshot_download(repo, revision=checkpoint.revision, allow_patterns=HUB_FILES)
+        folder = snapshot_download(repo, revision=model.revision, allow_patterns=HUB_FILES)
     except (OSError, HTTPError) as error:
         if means_full(error):
-            size = 4 * checkpoint.parameters
-            raise NoSpace(checkpoint.title, size, Path(constants.HF_HUB_CACHE), MAKE_ROOM, error) from error
-        raise _out_of_reach(checkpoint, f"the download broke off ({type(error).__name__})") from error
+            size = 4 * model.parameters
+            raise NoSpace(model.title, size, Path(constants.HF_HUB_CACHE), MAKE_ROOM, error) from error
+        raise _out_of_reach(model, f"the download broke off ({type(error).__name__})") from error
     return Path(folder)
 
 
-def _ask_hub(checkpoint: PretrainedModel) -> None:
+def _ask_hub(model: PretrainedModel) -> None:
     from huggingface_hub import constants
 
-    url = f"{constants.ENDPOINT}/api/models/{checkpoint.repo}/revision/{checkpoint.revision}"
+    url = f"{constants.ENDPOINT}/api/models/{model.repo}/revision/{model.revision}"
     failures: list[OSError] = []
 
     def ask() -> None:
@@ -334,14 +334,14 @@ def _ask_hub(checkpoint: PretrainedModel) -> None:
     thread.start()
     thread.join(HUB_PATIENCE_SECONDS)
     if thread.is_alive():
-        raise _out_of_reach(checkpoint, f"no answer within {HUB_PATIENCE_SECONDS:g} seconds")
+        raise _out_of_reach(model, f"no answer within {HUB_PATIENCE_SECONDS:g} seconds")
     if failures:
-        raise _out_of_reach(checkpoint, f"no connection ({failures[0]})")
+        raise _out_of_reach(model, f"no connection ({failures[0]})")
 
 
-def _out_of_reach(checkpoint: PretrainedModel, found: str) -> UserError:
+def _out_of_reach(model: PretrainedModel, found: str) -> UserError:
     return UserError(
-        f"the Hugging Face hub in reach, to fetch {checkpoint.title}",
+        f"the Hugging Face hub in reach, to fetch {model.title}",
         found,
         "Choose the embedded model MiniLM-L6, which needs no network, or try again with a connection.",
     )

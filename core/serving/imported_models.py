@@ -29,6 +29,7 @@ from core.base.errors import UserError
 from core.base.formatting import count, shorten
 from core.base.formatting import size as in_words
 from core.base.home import home
+from core.base.ids import is_id
 from core.base.json_forms import Count, Timestamp, load, read_as
 from core.learning.pretrained import FILES, WEIGHTS
 
@@ -73,7 +74,6 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedE
 _CHUNK = 1 << 20
 _AT_ONCE = 4 << 20
 """Bytes that are read of a zip at once at most: its table of contents, too, which it sizes itself."""
-_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 _AGAIN = "Make the bundle again where the model comes from, and do not change it."
 
 
@@ -197,7 +197,7 @@ def find(id: str) -> Imported:
     Raises:
         UserError: the id is malformed, or no whole model is kept under it.
     """
-    place = _root() / id if _ID.fullmatch(id) else None
+    place = _root() / id if is_id(id) else None
     if place is None or not _is_whole(place):
         raise UserError("a model taken from a file", "none that is kept here", "Take it from its file again.")
     try:

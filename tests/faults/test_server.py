@@ -16,8 +16,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.sync.client import connect
 
-from core.base.home import home
-from core.runs.jobs.spawning import PROJECT
+from core.base.home import PROJECT, home
 from core.runs.training import states, store
 from tests.faults.looks import count, see_that_nothing_is_left, status, steps_of
 from tests.pages.seeding import make_dataset, make_run

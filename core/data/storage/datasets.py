@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import re
-import secrets
 import shutil
 import stat
 import time
@@ -31,6 +30,7 @@ from core.base import disk, folders, locks
 from core.base.disk import full_is_said
 from core.base.errors import UserError
 from core.base.home import home
+from core.base.ids import is_id, new_id
 from core.base.json_forms import Count, Timestamp, WrongForm, read_as
 from core.data.labels import LabeledTexts, reject
 from core.data.quality.fixes import AppliedFix, done_to
@@ -40,7 +40,6 @@ from core.data.splits import Splits, check_train
 
 logger = logging.getLogger(__name__)
 
-ID = re.compile(r"[A-Za-z0-9_-]{22}")
 PARTS = ("train", "validation", "test")
 STUDIES = "studies"
 FACTS, TEXTS, REJECTED = "dataset.json", "splits.parquet", "rejected.jsonl"
@@ -94,7 +93,7 @@ def save_dataset(name: str, splits: Splits, rejected: list[RejectedRow], source:
     root = _root()
     root.mkdir(parents=True, exist_ok=True)
     sweep()
-    id = _new_id()
+    id = new_id()
     parts = {part: _storable(getattr(splits, part)) for part in PARTS}
     dataset = Dataset(
         id=id,
@@ -316,13 +315,6 @@ def copy_dataset(dataset: Dataset, to: Path) -> None:
     disk.force(to)
 
 
-def _new_id() -> str:
-    # On a command line what begins with a dash is an option.
-    while (id := secrets.token_urlsafe(16)).startswith("-"):
-        pass
-    return id
-
-
 def _root() -> Path:
     return home() / "datasets"
 
@@ -336,7 +328,7 @@ def _folder(id: str) -> Path:
 
 def _entry(id: str) -> Path:
     """What lies under this id: a folder, or what took its place."""
-    path = _root() / id if isinstance(id, str) and ID.fullmatch(id) else None
+    path = _root() / id if is_id(id) else None
     if path is None or not (path.exists() or path.is_symlink()):
         raise _none_here()
     return path
@@ -352,7 +344,7 @@ def _none_here() -> UserError:
 
 def _entries() -> Iterator[Dataset | DamagedDataset]:
     for path in _root().glob("*"):
-        if not ID.fullmatch(path.name):
+        if not is_id(path.name):
             continue
         try:
             found = path.lstat()

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import logging
-import re
-import secrets
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from core.base import folders
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.home import home
+from core.base.ids import is_id, new_id
 from core.base.json_forms import parse_as, read_as
 from core.data.labels import ColumnMapping
 from core.data.quality.fixes import Fix
@@ -22,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 24 * 3600
 MOST_TABLE_MB = 50
-_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def keep_upload(name: str, content: bytes) -> Upload:
         NoSpace: the disk is full; nothing of the upload is left on it.
     """
     _remove_old()
-    folder = _root() / secrets.token_urlsafe(16)
+    folder = _root() / new_id()
     try:
         with full_is_said("this file", len(content), _root()):
             folder.mkdir(parents=True)
@@ -61,7 +59,7 @@ def find_upload(id: str) -> Upload:
     Raises:
         UserError: the id is malformed, or nothing complete is kept under it (any more).
     """
-    folder = _root() / id if _ID.fullmatch(id) else None
+    folder = _root() / id if is_id(id) else None
     try:
         if folder is None:
             raise ValueError("not the form of an id")
@@ -75,7 +73,7 @@ def find_upload(id: str) -> Upload:
 
 def delete_upload(id: str) -> None:
     """Remove an upload; one that is gone already is fine."""
-    if _ID.fullmatch(id):
+    if is_id(id):
         shutil.rmtree(_root() / id, ignore_errors=True)
 
 

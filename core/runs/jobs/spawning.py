@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[3]
+from core.base.home import PROJECT
 
 ENTRY = "core.runs.jobs.entry"
 

@@ -10,8 +10,6 @@ Pages use this module: no torch in it.
 from __future__ import annotations
 
 import logging
-import re
-import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +20,7 @@ from core.base.disk import full_is_said
 from core.base.errors import UserError
 from core.base.formatting import count, duration, escape_markdown
 from core.base.home import home
+from core.base.ids import is_id, new_id
 from core.base.json_files import NO_JSON_OF_OURS, read_object, write_json
 from core.data.storage.uploads import KEPT_SECONDS
 from core.runs.jobs import job
@@ -35,8 +34,6 @@ log = logging.getLogger(__name__)
 TASK = Task("core.runs.tasks.labelling_work", "this labelling", "Resume it")
 
 NAME_CHARACTERS = 200
-
-_ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ def start(name: str, plan: Plan) -> Labelling:
     plan.check()
     root = home() / "labellings"
     folders.sweep(root, "*", age=KEPT_SECONDS, spare=_may_be_at_work)
-    found = Labelling(name[-NAME_CHARACTERS:], plan, Job(TASK, root / secrets.token_urlsafe(16)))
+    found = Labelling(name[-NAME_CHARACTERS:], plan, Job(TASK, root / new_id()))
     try:
         with full_is_said("this labelling", job.SMALL_FILES, root):
             found.job.folder.mkdir(parents=True)
@@ -123,7 +120,7 @@ def find(id: str) -> Labelling:
         UserError: the id is malformed, or nothing whole is kept under it (any more).
     """
     try:
-        if not _ID.fullmatch(id):
+        if not is_id(id):
             raise ValueError("not the form of an id")
         return labelling_of(Job(TASK, home() / "labellings" / id))
     except NO_JSON_OF_OURS as error:

@@ -15,8 +15,8 @@ from functools import cache
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.base.home import home
-from core.runs.jobs.spawning import PROJECT, start_process
+from core.base.home import PROJECT, home
+from core.runs.jobs.spawning import start_process
 from core.runs.training.run import Run
 
 log = logging.getLogger(__name__)

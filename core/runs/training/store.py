@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
 import shutil
 import time
 from dataclasses import fields, replace
@@ -16,6 +14,7 @@ from filelock import FileLock, Timeout
 from core.base import folders, locks
 from core.base.errors import UserError
 from core.base.home import home
+from core.base.ids import is_id, new_id
 from core.base.json_files import NO_JSON_OF_OURS, write_json
 from core.base.json_forms import load
 from core.data.storage.datasets import Dataset, copy_dataset
@@ -25,8 +24,6 @@ from core.runs.training.events import EventLog
 from core.runs.training.run import LOCK, REMEMBERED, Gone, Run, file_marks, hold
 from core.runs.training.run_events import edge_events
 from core.runs.training.states import is_lost, state, waits
-
-ID_PATTERN = re.compile(r"[A-Za-z0-9_-]{22}")
 
 _LATEST = 9e9
 """Seconds since 1970: the year 2255, to which every library counts."""
@@ -46,7 +43,7 @@ def create_run(config: TrainingConfig, dataset: Dataset) -> Run:
     settings.check(config)
     root = runs_root()
     root.mkdir(parents=True, exist_ok=True)
-    run_id = _new_id()
+    run_id = new_id()
     folders.sweep(root)
     draft = root / f"{folders.DRAFT}{run_id}"
     draft.mkdir()
@@ -71,13 +68,6 @@ def create_run(config: TrainingConfig, dataset: Dataset) -> Run:
     return _read_run(root / run_id)
 
 
-def _new_id() -> str:
-    # On a command line what begins with a dash is an option.
-    while (run_id := secrets.token_urlsafe(16)).startswith("-"):
-        pass
-    return run_id
-
-
 def find_run(run_id: str) -> Run:
     """The run with this id, as it stands in a link or a command.
 
@@ -85,7 +75,7 @@ def find_run(run_id: str) -> Run:
         UserError: not the form of an id.
         Gone: no such run.
     """
-    if not isinstance(run_id, str) or not ID_PATTERN.fullmatch(run_id):
+    if not is_id(run_id):
         raise UserError("the id of a run, 22 letters, digits, - or _", "something else", "Check the link.")
     folder = runs_root() / run_id
     if not (folder.exists() or folder.is_symlink()):
@@ -98,7 +88,7 @@ def list_runs() -> list[Run]:
     root = runs_root()
     if not root.is_dir():
         return []
-    found = [path for path in root.iterdir() if ID_PATTERN.fullmatch(path.name)]
+    found = [path for path in root.iterdir() if is_id(path.name)]
     return sorted(map(_read_run, found), key=lambda run: run.number, reverse=True)
 
 

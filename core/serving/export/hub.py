@@ -11,9 +11,8 @@ from typing import Any
 
 from core.base.child_process import ask
 from core.base.errors import UserError
+from core.base.home import PROJECT
 from core.learning.pretrained import WEIGHTS
-
-PROJECT = Path(__file__).resolve().parents[3]
 
 CARD = "README.md"
 

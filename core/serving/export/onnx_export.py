@@ -21,9 +21,8 @@ from core.base.child_process import ask
 from core.base.disk import full_is_said, whole_file
 from core.base.errors import UserError
 from core.base.folders import bytes_on_disk
+from core.base.home import PROJECT
 from core.learning.pretrained import FILES, WEIGHTS
-
-PROJECT = Path(__file__).resolve().parents[3]
 
 PRECISIONS = ("fp32", "int8")
 
