@@ -185,6 +185,23 @@ def test_a_batch_that_is_too_large_is_computed_in_parts(tmp_path, dataset, monke
     assert stepper.read_and_reset()[0] == pytest.approx(expected.read_and_reset()[0], rel=0.1)
 
 
+def test_a_step_that_broke_off_is_not_counted(tmp_path, dataset, monkeypatch):
+    make(tmp_path / "model", "bert")
+    stepper = run(make_stepper(tmp_path / "model", dataset), dataset, 3)
+    recorded, before = stepper.recorded, stepper.recorded.totals.clone()
+    weights_before = weights(stepper)
+
+    def scarce(*given):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(stepper.network._encoder, "backward", scarce)
+    rows = training_batches(dataset.lengths, 4, 1, 0)[3][:3]
+    with pytest.raises(RuntimeError):
+        recorded.run(take_texts(dataset, rows), 3, 3.0, 1e-3)
+    assert torch.equal(recorded.totals, before) and before[0] > 0
+    assert all(torch.equal(value, weights_before[name]) for name, value in weights(stepper).items())
+
+
 def test_a_model_whose_steps_cannot_be_recorded_is_trained_step_by_step(tmp_path, dataset, monkeypatch):
     make(tmp_path / "model", "bert")
     stepper = make_stepper(tmp_path / "model", dataset)

@@ -30,9 +30,6 @@ from core.learning.models.gpu_bert.packing import PackedBatch
 _FEW_PARTIAL_SUMS, _MANY_PARTIAL_SUMS = 64, 256
 _MANY_TOKENS = 2048
 
-HEAD_STREAM = 1000
-"""First of the head's streams of dropout."""
-
 NO_DROPOUT = Dropout(0.0, 0)
 
 

@@ -71,8 +71,13 @@ class RecordedSteps:
         rates = Rates(batch_weight, learning_rate, *missed.ahead(learning_rate))
         host.fill_floats("rates", np.array(rates))
         batch.block.copy_(host.tensor, non_blocking=True)
+        counted = self.totals.clone() if shape not in self._recorded else self.totals
         try:
             replay()
+        except (MemoryError, RuntimeError):
+            # The batch comes again, in parts.
+            self.totals.copy_(counted)
+            raise
         finally:
             missed.settle(words)
         missed.advance(learning_rate)
