@@ -1,9 +1,8 @@
-"""The state of a run in one line, and the button that stops it."""
+"""The state of a run in one line."""
 
 import streamlit as st
 
-from core.base.errors import UserError
-from core.base.formatting import duration, explain
+from core.base.formatting import duration
 from core.runs.results import outputs
 from core.runs.tasks import forecasts
 from core.runs.training import queue
@@ -14,6 +13,7 @@ from pages.ui.feedback import STATUS
 from pages.ui.train.link import only_viewing, share
 from pages.ui.train.outcome import show_failure, show_result
 from pages.ui.train.progress import show_progress
+from pages.ui.train.stop import offer_stop
 
 
 def show_state(run: Run, state: RunState, events: list[Event]) -> None:
@@ -47,30 +47,3 @@ def wait_words(run: Run) -> str:
 def expected_words(run: Run) -> str:
     expected = forecasts.recorded(run)
     return f" and takes about {forecasts.in_words(expected)}" if expected else ""
-
-
-def offer_stop(run: Run, state: RunState) -> None:
-    waits = state.status == "queued"
-    if state.status == "stopping" and st.button(
-        "End at once",
-        icon=":material/cancel:",
-        help="Does not wait until its last weights are kept and judged. What was kept before stays.",
-    ):
-        cancel(run, now=True)
-    if st.button(
-        "Take out of the line" if waits else "Stop",
-        icon=":material/stop:",
-        disabled=state.status == "stopping",
-        help=None if waits else "Ends at the next step and keeps the best weights so far.",
-    ):
-        cancel(run)
-
-
-def cancel(run: Run, now: bool = False) -> None:
-    try:
-        queue.cancel(run, now)
-    except UserError as error:
-        st.error(explain(error))
-        return
-    if not now:
-        st.rerun(scope="fragment")
