@@ -131,7 +131,7 @@ class Checks:
             network.begin(0)
             network.backward(functional.cross_entropy(network.forward(batch), labels))
             differences = {}
-            for name, value in _gradients(network).items():
+            for name, value in gradients(network).items():
                 right = expected[name]
                 if name.endswith("key.bias"):
                     # Zero but for rounding: a key's bias adds the same to all scores of a query.
@@ -203,7 +203,8 @@ def _nothing() -> Any:
     return NO_DROPOUT, NO_DROPOUT
 
 
-def _gradients(network: Any) -> dict[str, Any]:
+def gradients(network: Any) -> dict[str, Any]:
+    """Name → gradient, of everything that the last batch gave a packed network."""
     import torch
 
     encoder, head = network._encoder, network._head.block

@@ -14,6 +14,7 @@ from core.learning.models.gpu_bert.classifier import PackedBertNetwork
 from core.learning.models.gpu_bert.packing import PackedShape, shape_of
 from core.learning.models.recording import NotRecorded
 from core.learning.training.step import Stepper
+from tests.benchmarks.gpu_checks import gradients
 from tests.learning.test_cpu_bert import BATCHES, LABELS, batch, make, of_transformers
 
 FP32, BF16 = Hardware("cpu", "fp32", "test"), Hardware("cpu", "bf16", "test")
@@ -29,18 +30,6 @@ def load(folder, hardware=FP32, label2id=None, seed=0):
 def pair(request, tmp_path):
     model = make(tmp_path / "model", request.param)
     return model, load(tmp_path / "model")
-
-
-def gradients(network):
-    encoder, head = network._encoder, network._head.block
-    matrices, vectors, of_head = network._summed_gradients()
-    found = {name: encoder.matrices.view(matrices, name) for name in encoder.matrices.shapes}
-    found |= {name: encoder.vectors.view(vectors, name) for name in encoder.vectors.shapes}
-    found |= {name: head.view(of_head, name) for name in head.shapes}
-    words = torch.zeros_like(encoder.words)
-    for ids, rows in network._words:
-        words.index_add_(0, ids, rows)
-    return found | {f"{encoder.architecture.embeddings}.word_embeddings.weight": words}
 
 
 def learn(network, *batches):
@@ -142,7 +131,7 @@ def weights(stepper):
 def test_recorded_steps_are_those_of_forward_backward_and_update(tmp_path, dataset):
     make(tmp_path / "model", "bert")
     both = [run(make_stepper(tmp_path / "model", dataset, way), dataset, 12) for way in (True, False)]
-    assert both[0].recorded._recorded
+    assert both[0].recorded.work.recorded
     expected = weights(both[1])
     for name, value in weights(both[0]).items():
         assert torch.allclose(value, expected[name], atol=5e-5), name
@@ -209,7 +198,7 @@ def test_a_model_whose_steps_cannot_be_recorded_is_trained_step_by_step(tmp_path
     def refuse(work):
         raise NotRecorded("it waits for the processor")
 
-    monkeypatch.setattr(stepper.recorded._recorder, "record", refuse)
+    monkeypatch.setattr(stepper.recorded.work.recorder, "record", refuse)
     batches = [rows for epoch in (0, 1) for rows in training_batches(dataset.lengths, 4, 1, epoch)]
     notes = [note for rows in batches for note in [stepper.step(rows)] if note]
     assert len(notes) == 1 and "cannot be recorded" in notes[0]
@@ -223,9 +212,9 @@ def test_shapes_are_recorded_the_largest_first_and_each_once(tmp_path, dataset, 
     make(tmp_path / "model", "bert")
     stepper = make_stepper(tmp_path / "model", dataset)
     recorded = []
-    record = stepper.recorded._recorder.record
+    record = stepper.recorded.work.recorder.record
     monkeypatch.setattr(
-        stepper.recorded._recorder,
+        stepper.recorded.work.recorder,
         "record",
         lambda work: (recorded.append(work.args[0].shape), record(work))[1],
     )

@@ -61,7 +61,7 @@ def test_recorded_steps_are_those_of_forward_backward_and_update(folder, dataset
     start = {name: value.clone() for name, value in both[0].network._weights().items()}
     for stepper in both:
         assert [stepper.step(rows) for rows in batches] == [None] * 12
-    assert both[0].recorded._recorded
+    assert both[0].recorded.work.recorded
     expected = both[1].network._weights()
     for name, value in both[0].network._weights().items():
         assert torch.allclose(value, expected[name], atol=5e-5), name

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.learning.batching import Texts
-from core.learning.models.recording import Recording, make_recorder
+from core.learning.models.recording import RecordedByShape
 
 if TYPE_CHECKING:
     from core.learning.models.transformers_model import HubNetwork
@@ -43,9 +43,6 @@ class _Batch:
 class RecordedModelSteps:
     """Whole training steps of a model as transformers has it; see `interface.RecordedSteps`.
 
-    The first batch of a shape is computed step by step: what a library does once, such as the optimizer's
-    first moments, is then done.
-
     Args:
         class_weights: float32 [classes], on the device.
         largest: norm to which all gradients are scaled down; 0 leaves them as they are.
@@ -56,32 +53,27 @@ class RecordedModelSteps:
         self._network = network
         self._class_weights = class_weights
         self._largest = largest
-        self._recorder = make_recorder(network.device)
-        self._seen: set[tuple[int, int]] = set()
-        self._recorded: dict[tuple[int, int], tuple[_Batch, Recording]] = {}
+        self.work: RecordedByShape[tuple[int, int], _Batch] = RecordedByShape(
+            network.device, self._work_on, lambda shape: shape[1]
+        )
 
     def run(self, texts: Texts, step: int, batch_weight: float, learning_rate: float) -> None:
         network = self._network
         shape = len(texts.lengths), min(_round_up(int(texts.lengths.max())), network.places)
-        batch, replay = self._prepare(shape)
         host = torch.from_numpy(_pad(texts, shape[1], network.padding_id))
-        batch.numbers.copy_(host.pin_memory() if network.device == "cuda" else host, non_blocking=True)
-        batch.weight.fill_(batch_weight)
-        network.set_learning_rate(learning_rate)
-        replay()
-        self._seen.add(shape)
 
-    def _prepare(self, shape: tuple[int, int]) -> tuple[_Batch, Callable[[], None]]:
-        """Where a batch of this shape goes, and what then makes a step of it."""
-        if shape in self._recorded:
-            batch, recording = self._recorded[shape]
-            return batch, recording.replay
+        def fill(batch: _Batch) -> None:
+            pinned = host.pin_memory() if network.device == "cuda" else host
+            batch.numbers.copy_(pinned, non_blocking=True)
+            batch.weight.fill_(batch_weight)
+
+        network.set_learning_rate(learning_rate)
+        self.work.do(shape, fill, self.totals)
+
+    def _work_on(self, shape: tuple[int, int]) -> tuple[_Batch, Callable[[], None]]:
+        """Room for a batch, and a step on it."""
         batch = _Batch(*shape, self._network.device)
-        work = partial(self._learn, batch)
-        if shape not in self._seen:
-            return batch, work
-        self._recorded[shape] = batch, self._recorder.record(work)
-        return batch, self._recorded[shape][1].replay
+        return batch, partial(self._learn, batch)
 
     def _learn(self, batch: _Batch) -> None:
         self._network.learn(batch.inputs(), partial(self._loss, batch), self._largest)

@@ -4,13 +4,17 @@ A CUDA graph holds every kernel of a step with its arguments, so that a replay i
 hundreds, each of which takes the processor longer than the GPU needs for it when a batch is small.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from core.base.memory import means_out_of_memory
+
+Shape = TypeVar("Shape", bound=Hashable)
+Room = TypeVar("Room")
 
 
 class NotRecorded(RuntimeError):
@@ -72,6 +76,57 @@ class GraphRecorder:
             graph.capture_end()
         torch.cuda.current_stream().wait_stream(self._stream)
         return graph
+
+
+class RecordedByShape(Generic[Shape, Room]):
+    """Work that is recorded once for every shape that comes again.
+
+    The first of a shape is done step by step, so that nothing waits for a recording that may never be
+    replayed, and what a library does once is then done.
+
+    Args:
+        make: of a shape, room for its input, and the work on it.
+        size: what tells a large shape from a small one.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        make: Callable[[Shape], tuple[Room, Callable[[], None]]],
+        size: Callable[[Shape], int],
+    ) -> None:
+        self.recorder = make_recorder(device)
+        self.recorded: dict[Shape, tuple[Room, Recording]] = {}
+        self.seen: set[Shape] = set()
+        self._make = make
+        self._size = size
+
+    def do(self, shape: Shape, fill: Callable[[Room], None], totals: Tensor) -> None:
+        """Do the work.
+
+        Args:
+            fill: writes the input; not called where the work cannot be recorded.
+            totals: what the work adds to; as it was when it breaks off.
+        """
+        room, work = self._prepare(shape)
+        fill(room)
+        counted = totals if shape in self.recorded else totals.clone()
+        try:
+            work()
+        except (MemoryError, RuntimeError):
+            totals.copy_(counted)
+            raise
+        self.seen.add(shape)
+
+    def _prepare(self, shape: Shape) -> tuple[Room, Callable[[], None]]:
+        if shape not in self.seen:
+            return self._make(shape)
+        # All that may come again, the largest first: the smaller ones then find room in what it has freed.
+        for each in sorted(self.seen - self.recorded.keys(), key=self._size, reverse=True):
+            room, work = self._make(each)
+            self.recorded[each] = room, self.recorder.record(work)
+        room, recording = self.recorded[shape]
+        return room, recording.replay
 
 
 def make_recorder(device: str) -> Recorder:

@@ -28,6 +28,7 @@ from core.learning.models.gpu_bert.packing import (
     Rates,
     mix_bits,
     pack,
+    pack_tokens,
     shape_of,
     unpad,
     write_counts,
@@ -110,7 +111,10 @@ class PackedBertNetwork:
     @torch.no_grad()
     def forward(self, batch: Batch) -> Tensor:
         texts = unpad(batch)
-        packed, words = self._upload(texts, self._parts)
+        host = self.host_block(shape_of(texts.lengths, exact=True))
+        words = pack(texts, self.dropout_seed(self._step, self._parts), host)
+        self.write_late(host, words)
+        packed = host.on(self.device)
         self.settle(packed, words)
         first, tape = self._encoder.forward(packed, training=True)
         logits, head = self._head.forward(first, packed, training=True)
@@ -182,9 +186,8 @@ class PackedBertNetwork:
 
     @torch.inference_mode()
     def logits(self, batch: Batch) -> Tensor:
-        self._settle_all()
         texts = unpad(batch)
-        packed, _ = self._upload(texts, 0)
+        packed = self._upload_to_answer(texts)
         first, _ = self._encoder.forward(packed, training=False)
         return self._head.forward(first, packed, training=False)[0]
 
@@ -197,9 +200,8 @@ class PackedBertNetwork:
 
     @torch.inference_mode()
     def mean_states(self, batch: Batch, layers: int) -> Tensor:
-        self._settle_all()
         texts = unpad(batch)
-        packed, _ = self._upload(texts, 0)
+        packed = self._upload_to_answer(texts)
         states = torch.stack(self._encoder.states(packed, layers), dim=1).float()
         lengths = torch.from_numpy(texts.lengths)
         text_of = torch.repeat_interleave(torch.arange(len(lengths)), lengths).to(self.device)
@@ -265,11 +267,11 @@ class PackedBertNetwork:
         """32 bits; the same for the same training, step and part of its batch."""
         return mix_bits(self._seed + mix_bits(step + mix_bits(part)))
 
-    def _upload(self, texts: Texts, part: int) -> tuple[PackedBatch, np.ndarray]:
+    def _upload_to_answer(self, texts: Texts) -> PackedBatch:
+        self._settle_all()
         host = self.host_block(shape_of(texts.lengths, exact=True))
-        words = pack(texts, self.dropout_seed(self._step, part), host)
-        self.write_late(host, words)
-        return host.on(self.device), words
+        pack_tokens(texts, host)
+        return host.on(self.device)
 
     def write_late(self, host: HostBlock, words: np.ndarray) -> None:
         """Write what each word's row makes up for before it is read."""

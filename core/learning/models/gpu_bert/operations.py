@@ -219,7 +219,7 @@ class Operations(Protocol):
         """
 
     def settle_words(self, batch: PackedBatch, table: Moments) -> None:
-        """Let the rows of the batch's words make up for what they missed: see `LateRows`."""
+        """Let the rows of the batch's words make up for what they missed: see `optimizer.MissedSteps`."""
 
     def update_block(self, block: Moments, gradient: Tensor, update: Update, decayed: int) -> None:
         """One AdamW step of a block, with its working copy.

@@ -7,13 +7,15 @@ values: a step is recorded once for each of them and replayed for every batch th
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from core.learning.batching import Batch, Texts
+
+Bits = TypeVar("Bits", int, Tensor)
 
 _ALIGNMENT = 4
 """int32 values: every array begins on 16 bytes."""
@@ -25,9 +27,9 @@ SHORTEST = 16
 """Tokens: the narrowest tile of the attention."""
 
 
-def mix_bits(x: int) -> int:
-    """32 bits in, 32 well mixed ones out: Chris Wellons' lowbias32 (2018)."""
-    x &= 0xFFFFFFFF
+def mix_bits(x: Bits) -> Bits:
+    """32 bits in, 32 well mixed ones out: Chris Wellons' lowbias32 (2018); of a tensor, each value's."""
+    x = x & 0xFFFFFFFF
     x = (x ^ x >> 16) * 0x7FEB352D & 0xFFFFFFFF
     x = (x ^ x >> 15) * 0x846CA68B & 0xFFFFFFFF
     return x ^ x >> 16
@@ -82,7 +84,7 @@ class PackedBatch:
     segments: Tensor
     """int32 [tokens + 1]: where each word's tokens begin in `order`."""
     late: Tensor
-    """float32 [tokens, 4]: what each word's row makes up for before it is read; see `LateRows`."""
+    """float32 [tokens, 4]: what each word's row makes up for before it is read; see `MissedSteps.of`."""
 
 
 def shape_of(lengths: np.ndarray, exact: bool = False) -> PackedShape:
@@ -179,8 +181,20 @@ def unpad(batch: Batch) -> Texts:
     return Texts(ids[tokens].astype(np.int32), tokens.sum(axis=1), labels)
 
 
+def pack_tokens(texts: Texts, host: HostBlock) -> None:
+    """Write of a batch what answers need of it: its tokens."""
+    lengths = texts.lengths
+    tokens = len(texts.ids)
+    starts = np.cumsum(lengths) - lengths
+    host.fill("ids", texts.ids)
+    host.fill("places", np.arange(tokens) - np.repeat(starts, lengths))
+    host.fill("starts", starts)
+    host.fill("lengths", lengths)
+    write_counts(host, tokens, 0, 0)
+
+
 def pack(texts: Texts, seed: int, host: HostBlock) -> np.ndarray:
-    """Write a batch into a block; `rates` and `late` are left to whoever trains.
+    """Write a batch to train on into a block; `rates` and `late` are left to whoever trains.
 
     Args:
         seed: of this step's dropout, 32 bits.
@@ -188,9 +202,8 @@ def pack(texts: Texts, seed: int, host: HostBlock) -> np.ndarray:
     Returns:
         int32: the different words, in the order of `PackedBatch.words`.
     """
-    ids, lengths = texts.ids, texts.lengths
-    tokens = len(ids)
-    starts = np.cumsum(lengths) - lengths
+    pack_tokens(texts, host)
+    ids, tokens = texts.ids, len(texts.ids)
     # numpy sorts 16 bits several times faster than 32.
     short = ids.astype(np.uint16) if ids.max() < 1 << 16 else ids
     order = np.argsort(short, kind="stable")
@@ -200,10 +213,6 @@ def pack(texts: Texts, seed: int, host: HostBlock) -> np.ndarray:
     np.not_equal(in_order[1:], in_order[:-1], out=begins[1:])
     firsts = np.flatnonzero(begins)
     words = in_order[firsts]
-    host.fill("ids", ids)
-    host.fill("places", np.arange(tokens) - np.repeat(starts, lengths))
-    host.fill("starts", starts)
-    host.fill("lengths", lengths)
     host.fill("labels", texts.labels)
     host.fill("order", order)
     host.fill("words", words)

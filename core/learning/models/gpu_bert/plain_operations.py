@@ -15,7 +15,7 @@ from core.learning.models.gpu_bert.operations import (
     Projections,
     Update,
 )
-from core.learning.models.gpu_bert.packing import PackedBatch
+from core.learning.models.gpu_bert.packing import PackedBatch, mix_bits
 from core.learning.models.torch_operations import (
     BETA1,
     BETA2,
@@ -26,21 +26,11 @@ from core.learning.models.torch_operations import (
     gelu_backward as _gelu_backward,
 )
 
-_ONES = 0xFFFFFFFF
-
 
 def kept(batch: PackedBatch, dropout: Dropout, places: Tensor) -> Tensor:
     """bool: whether dropout keeps the value at each place (int64)."""
-    seed = batch.counts[2].long()
-    key = _mix(seed & _ONES ^ (dropout.stream * 0x9E3779B9 & _ONES))
-    return _mix(_mix(places & _ONES ^ key) + key & _ONES) >= round(dropout.rate * 2**32)
-
-
-def _mix(x: Tensor) -> Tensor:
-    """Chris Wellons' lowbias32 (2018): 32 bits in, 32 well mixed ones out."""
-    x = (x ^ x >> 16) * 0x7FEB352D & _ONES
-    x = (x ^ x >> 15) * 0x846CA68B & _ONES
-    return x ^ x >> 16
+    key = mix_bits(batch.counts[2].long() ^ dropout.stream * 0x9E3779B9)
+    return mix_bits(mix_bits(places ^ key) + key) >= round(dropout.rate * 2**32)
 
 
 def compile_kernels(work: Callable[[], None], wait: bool) -> None:

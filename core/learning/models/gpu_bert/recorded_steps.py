@@ -20,7 +20,7 @@ from core.learning.models.gpu_bert.packing import (
     shape_of,
     views,
 )
-from core.learning.models.recording import Recording, make_recorder
+from core.learning.models.recording import RecordedByShape
 
 if TYPE_CHECKING:
     from core.learning.models.gpu_bert.classifier import PackedBertNetwork
@@ -31,9 +31,6 @@ _TILES = (32, 64, 128)
 
 class RecordedSteps:
     """Whole training steps of one network, each recorded once for every shape of batch that comes again.
-
-    The first batch of a shape is computed step by step, so that nothing waits for a recording that may
-    never be replayed, and so that kernels are compiled before one is recorded.
 
     Args:
         class_weights: float32 [classes], on the device.
@@ -46,9 +43,7 @@ class RecordedSteps:
         self._network = network
         self._class_weights = class_weights
         self._largest = largest
-        self._recorder = make_recorder(network.device)
-        self._seen: set[PackedShape] = set()
-        self._recorded: dict[PackedShape, tuple[PackedBatch, Recording]] = {}
+        self.work = RecordedByShape(network.device, self._work_on, lambda shape: shape.tokens)
 
     @torch.no_grad()
     def run(self, texts: Texts, step: int, batch_weight: float, learning_rate: float) -> None:
@@ -62,40 +57,22 @@ class RecordedSteps:
         """
         network, missed = self._network, self._network.optimizer.missed
         shape = shape_of(texts.lengths)
-        if not self._seen:
+        if not self.work.seen:
             self._compile_kernels(shape.longest)
-        batch, replay = self._prepare(shape)
         host = network.host_block(shape)
         words = pack(texts, network.dropout_seed(step, 0), host)
         network.write_late(host, words)
         rates = Rates(batch_weight, learning_rate, *missed.ahead(learning_rate))
         host.fill_floats("rates", np.array(rates))
-        batch.block.copy_(host.tensor, non_blocking=True)
-        counted = self.totals.clone() if shape not in self._recorded else self.totals
-        try:
-            replay()
-        except (MemoryError, RuntimeError):
-            # The batch comes again, in parts.
-            self.totals.copy_(counted)
-            raise
-        finally:
+
+        def fill(batch: PackedBatch) -> None:
+            batch.block.copy_(host.tensor, non_blocking=True)
+            # The first thing that the step does, and needs no memory for.
             missed.settle(words)
+
+        self.work.do(shape, fill, self.totals)
         missed.advance(learning_rate)
         missed.touch(words)
-        self._seen.add(shape)
-
-    def _prepare(self, shape: PackedShape) -> tuple[PackedBatch, Callable[[], None]]:
-        """Where a batch of this shape goes, and what then makes a step of it."""
-        if shape in self._recorded:
-            batch, recording = self._recorded[shape]
-            return batch, recording.replay
-        if shape not in self._seen:
-            return self._work_on(shape)
-        # All that may come again, the largest first: the smaller ones then find room in what it has freed.
-        for each in sorted(self._seen - self._recorded.keys(), key=lambda each: -each.tokens):
-            batch, work = self._work_on(each)
-            self._recorded[each] = batch, self._recorder.record(work)
-        return self._prepare(shape)
 
     def _work_on(self, shape: PackedShape) -> tuple[PackedBatch, Callable[[], None]]:
         """Room for a batch, and a step on it."""

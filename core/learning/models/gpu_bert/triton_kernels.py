@@ -26,6 +26,33 @@ def kept(key, threshold, places):
     return mix(mix(places ^ key) + key) >= threshold.to(tl.uint32)
 
 
+@triton.jit
+def _drop(value, counts, draw, threshold, scale, spots):
+    if threshold > 0:
+        value = tl.where(kept(dropout_key(counts, draw), threshold, spots), value * scale, 0.0)
+    return value
+
+
+@triton.jit
+def _norm(x, weight, bias, columns, HIDDEN: tl.constexpr, EPSILON: tl.constexpr):
+    """Rows normed, and the mean of each and the reciprocal of its deviation."""
+    within = columns < HIDDEN
+    mean = tl.sum(x, 1) / HIDDEN
+    centred = tl.where(within[None, :], x - mean[:, None], 0.0)
+    reciprocal = 1 / tl.sqrt(tl.sum(centred * centred, 1) / HIDDEN + EPSILON)
+    w = tl.load(weight + columns, within, 0.0)
+    b = tl.load(bias + columns, within, 0.0)
+    return centred * reciprocal[:, None] * w[None, :] + b[None, :], mean, reciprocal
+
+
+@triton.jit
+def _norm_backward(dnormed, normed, reciprocal, HIDDEN: tl.constexpr):
+    """The gradient of rows before they were normed."""
+    a = tl.sum(dnormed * normed, 1) / HIDDEN
+    b = tl.sum(dnormed, 1) / HIDDEN
+    return (dnormed - normed * a[:, None] - b[:, None]) * reciprocal[:, None]
+
+
 @triton.jit(do_not_specialize=["threshold", "draw", "tokens_in_all"])
 def embed_kernel(
     y, mean_out, reciprocal_out, ids, places, counts, words, positions, kind, weight, bias,
@@ -38,16 +65,9 @@ def embed_kernel(
     inside = columns[None, :] < HIDDEN
     live = (rows < tokens)[:, None] & inside
     x = _embedding_sum(ids, places, words, positions, kind, rows, columns, tokens, HIDDEN, HAS_KIND)
-    mean = tl.sum(x, 1) / HIDDEN
-    centred = tl.where(inside, x - mean[:, None], 0.0)
-    reciprocal = 1 / tl.sqrt(tl.sum(centred * centred, 1) / HIDDEN + EPSILON)
-    w = tl.load(weight + columns, columns < HIDDEN, 0.0)
-    b = tl.load(bias + columns, columns < HIDDEN, 0.0)
-    result = centred * reciprocal[:, None] * w[None, :] + b[None, :]
+    result, mean, reciprocal = _norm(x, weight, bias, columns, HIDDEN, EPSILON)
     spots = rows[:, None] * HIDDEN + columns[None, :]
-    if threshold > 0:
-        key = dropout_key(counts, draw)
-        result = tl.where(kept(key, threshold, spots), result * scale, 0.0)
+    result = _drop(result, counts, draw, threshold, scale, spots)
     result = tl.where(live, result, 0.0)
     stored = (rows < tokens_in_all)[:, None] & inside
     tl.store(y + spots, result.to(y.dtype.element_ty), stored)
@@ -89,20 +109,14 @@ def embed_backward_kernel(
         live = (rows < tokens)[:, None] & within[None, :]
         spots = rows[:, None] * HIDDEN + columns[None, :]
         dy = tl.load(dy_in + spots, live, 0.0).to(tl.float32)
-        if threshold > 0:
-            key = dropout_key(counts, draw)
-            dy = tl.where(kept(key, threshold, spots), dy * scale, 0.0)
+        dy = _drop(dy, counts, draw, threshold, scale, spots)
         x = _embedding_sum(ids, places, words, positions, kind, rows, columns, tokens, HIDDEN, HAS_KIND)
         mean = tl.load(mean_in + rows, rows < tokens, 0.0)
         reciprocal = tl.load(reciprocal_in + rows, rows < tokens, 0.0)
         normed = tl.where(live, (x - mean[:, None]) * reciprocal[:, None], 0.0)
         dweight += dy * normed
         dbias += dy
-        dnormed = dy * w[None, :]
-        a = tl.sum(dnormed * normed, 1) / HIDDEN
-        b = tl.sum(dnormed, 1) / HIDDEN
-        dx = (dnormed - normed * a[:, None] - b[:, None]) * reciprocal[:, None]
-        dx = tl.where(live, dx, 0.0)
+        dx = tl.where(live, _norm_backward(dy * w[None, :], normed, reciprocal, HIDDEN), 0.0)
         dkind += dx
         tl.store(dx_out + spots, dx, (rows < tokens_in_all)[:, None] & within[None, :])
     tl.store(weight_sums + program * sums_stride + columns, tl.sum(dweight, 0), within)
@@ -142,17 +156,10 @@ def add_norm_kernel(
     spots = rows[:, None] * HIDDEN + columns[None, :]
     added = tl.load(product + spots, present, 0.0).to(tl.float32)
     added += tl.load(before + columns, within, 0.0).to(tl.float32)[None, :]
-    if threshold > 0:
-        key = dropout_key(counts, draw)
-        added = tl.where(kept(key, threshold, spots), added * scale, 0.0)
+    added = _drop(added, counts, draw, threshold, scale, spots)
     x = tl.load(residual + spots, present, 0.0).to(tl.float32) + added
     x = tl.where(present, x, 0.0)
-    mean = tl.sum(x, 1) / HIDDEN
-    centred = tl.where(within[None, :], x - mean[:, None], 0.0)
-    reciprocal = 1 / tl.sqrt(tl.sum(centred * centred, 1) / HIDDEN + EPSILON)
-    w = tl.load(weight + columns, within, 0.0)
-    b = tl.load(bias + columns, within, 0.0)
-    result = centred * reciprocal[:, None] * w[None, :] + b[None, :]
+    result, mean, reciprocal = _norm(x, weight, bias, columns, HIDDEN, EPSILON)
     live = tl.where(has_tail != 0, tl.load(counts), length)
     result = tl.where((rows < live)[:, None], result, 0.0)
     tl.store(y + spots, result.to(y.dtype.element_ty), present)
@@ -186,15 +193,9 @@ def add_norm_backward_kernel(
         normed = tl.where(present, (x - mean[:, None]) * reciprocal[:, None], 0.0)
         dweight += dy * normed
         dbias += dy
-        dnormed = dy * w[None, :]
-        a = tl.sum(dnormed * normed, 1) / HIDDEN
-        b = tl.sum(dnormed, 1) / HIDDEN
-        dx = (dnormed - normed * a[:, None] - b[:, None]) * reciprocal[:, None]
-        dx = tl.where(present, dx, 0.0)
+        dx = tl.where(present, _norm_backward(dy * w[None, :], normed, reciprocal, HIDDEN), 0.0)
         tl.store(dx_out + spots, dx.to(dx_out.dtype.element_ty), present)
-        if threshold > 0:
-            key = dropout_key(counts, draw)
-            dx = tl.where(kept(key, threshold, spots), dx * scale, 0.0)
+        dx = _drop(dx, counts, draw, threshold, scale, spots)
         tl.store(dproduct_out + spots, dx.to(dx_out.dtype.element_ty), present)
         dbefore += dx
     tl.store(weight_sums + program * sums_stride + columns, tl.sum(dweight, 0), within)
@@ -256,7 +257,7 @@ def drop_kernel(
 ):  # fmt: skip
     spots = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     value = tl.load(x + spots, spots < size, 0.0).to(tl.float32)
-    value = tl.where(kept(dropout_key(counts, draw), threshold, spots), value * scale, 0.0)
+    value = _drop(value, counts, draw, threshold, scale, spots)
     tl.store(y + spots, value.to(y.dtype.element_ty), spots < size)
 
 
